@@ -1,0 +1,141 @@
+"""Colour: the only file that knows that some applications block and others run on an event loop.
+
+What must wait is written once, as ``async def``. Over a blocking backend it never suspends, so one ``send(None)`` runs
+it to its end; over an asynchronous backend it is awaited; a blocking backend under an event loop gets one worker
+thread for the whole step.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, TypeVar, cast
+
+from sharedsession.backends.base import AsyncBackend, Backend, Ended, Stored, Version
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine that never suspends.
+
+    Raises:
+        RuntimeError: it did suspend: an asynchronous backend was used where blocking is meant.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return cast("T", done.value)
+    coroutine.close()
+    raise RuntimeError("an asynchronous backend cannot serve a blocking application")
+
+
+class Done(Awaitable[None]):
+    """What a blocking method returns where its asynchronous twin returns a coroutine: awaiting it waits for nothing."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+DONE = Done()
+
+
+class Lifted:
+    """A blocking backend behind asynchronous verbs that never suspend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    @property
+    def max_value(self) -> int:
+        return self.backend.max_value
+
+    def health(self) -> dict[str, Any]:
+        return self.backend.health()
+
+    async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+        return self.backend.get(key, touch, within)
+
+    async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+        return self.backend.add(key, value, ttl, within)
+
+    async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+        return self.backend.replace(key, value, ttl, version, within)
+
+    async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+        return self.backend.end(key, ttl, within, note, note_ttl)
+
+    async def touch(self, key: str, ttl: float, within: float) -> bool:
+        return self.backend.touch(key, ttl, within)
+
+    async def close(self) -> None:
+        return self.backend.close()
+
+
+class Lowered:
+    """Asynchronous verbs that never suspend behind blocking ones; `Lifted` backwards."""
+
+    def __init__(self, verbs: AsyncBackend) -> None:
+        self.verbs = verbs
+
+    @property
+    def max_value(self) -> int:
+        return self.verbs.max_value
+
+    def health(self) -> dict[str, Any]:
+        return self.verbs.health()
+
+    def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+        return run(self._coroutine(self.verbs.get(key, touch, within)))
+
+    def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+        return run(self._coroutine(self.verbs.add(key, value, ttl, within)))
+
+    def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+        return run(self._coroutine(self.verbs.replace(key, value, ttl, version, within)))
+
+    def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+        run(self._coroutine(self.verbs.end(key, ttl, within, note, note_ttl)))
+
+    def touch(self, key: str, ttl: float, within: float) -> bool:
+        return run(self._coroutine(self.verbs.touch(key, ttl, within)))
+
+    def close(self) -> None:
+        run(self._coroutine(self.verbs.close()))
+
+    @staticmethod
+    def _coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
+        return cast("Coroutine[Any, Any, T]", awaitable)
+
+
+def is_asynchronous(backend: object) -> bool:
+    """Whether a backend's verbs are coroutines."""
+    return inspect.iscoroutinefunction(getattr(backend, "get", None))
+
+
+def for_blocking(backend: Backend | AsyncBackend) -> AsyncBackend | None:
+    """A backend for an application that blocks: its verbs never suspend. ``None`` if this one cannot."""
+    if is_asynchronous(backend):
+        return None
+    if isinstance(backend, Lowered):
+        return backend.verbs
+    return Lifted(cast("Backend", backend))
+
+
+def for_event_loop(backend: Backend | AsyncBackend) -> tuple[AsyncBackend, bool]:
+    """A backend for an application on an event loop.
+
+    Returns:
+        The asynchronous verbs, and whether a step over them must run in a worker thread.
+    """
+    if is_asynchronous(backend):
+        return cast("AsyncBackend", backend), False
+    native = getattr(backend, "asynchronous", None)
+    if native is not None:
+        return cast("AsyncBackend", native), False
+    return Lifted(cast("Backend", backend)), not getattr(backend, "never_waits", False)
+
+
+async def in_thread(step: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs a whole step over a blocking backend in one worker thread."""
+    return await asyncio.to_thread(lambda: run(step()))

@@ -1,0 +1,138 @@
+"""SessionMiddleware for ASGI 3: ``scope["session"]``, loaded before the application runs, or by it.
+
+The session is committed before the first byte of the response leaves; bodies pass through unbuffered. A websocket's
+session is loaded at connect, and its cookie can be set at accept.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Unpack
+
+from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.manager import SessionManager
+from sharedsession.session import Session
+from sharedsession.settings import Keywords, Settings
+from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Headers
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_HEADS = {"http.response.start", "websocket.accept"}
+_NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
+
+
+class SessionMiddleware:
+    """Gives an ASGI application its sessions.
+
+    Args:
+        app: the application.
+        **settings: see the table of settings; ``secret_key`` is required.
+
+    Attributes:
+        manager: the `SessionManager`.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it and the mend.
+    """
+
+    def __init__(self, app: App, **settings: Unpack[Keywords]) -> None:
+        self.app = app
+        self.manager = SessionManager(Settings.load(settings), blocking=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection."""
+        settings = self.manager.settings
+        if scope["type"] not in {"http", "websocket"} or settings.is_excluded(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        session = scope["session"] = self.manager.open(self._tokens(scope))
+        response = _Response(self.manager, session, send, is_http=scope["type"] == "http")
+        try:
+            if settings.autoload and not session.is_loaded:
+                await self.manager.load(session)
+            await self.app(scope, receive, response.send)
+            await response.finish()
+        except _NOT_NOW:
+            await response.refuse()
+
+    def _tokens(self, scope: Scope) -> list[bytes]:
+        transport = self.manager.settings.transport
+        wanted = (transport.header_name or "").lower().encode()
+        cookies, token = [], b""
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                cookies.append(value)
+            elif name == wanted:
+                token = value
+        return transport.tokens(b"; ".join(cookies), token)  # HTTP/2 may split Cookie (RFC 9113, 8.2.3)
+
+
+class _Response:
+    """One response on its way out: its head waits until the session is committed."""
+
+    def __init__(self, manager: SessionManager, session: Session, send: Send, *, is_http: bool) -> None:
+        self._manager = manager
+        self._session = session
+        self._send = send
+        self._is_http = is_http
+        self._started = False
+        self._refused = False
+
+    async def send(self, message: Message) -> None:
+        """What the application calls."""
+        if message["type"] in _HEADS and not self._started:
+            message = await self._head(message)
+        if not self._refused:
+            await self._send(message)
+
+    async def finish(self) -> None:
+        """Saves what changed after the first byte; a cookie can no longer be set, so none is needed."""
+        if self._started and not self._refused:
+            await self._manager.acommit(self._session)
+
+    async def refuse(self) -> None:
+        """Answers for an application that the store's outage left without a session."""
+        if self._started:
+            raise BackendUnavailable("the session store stopped answering in the middle of a response")
+        self._started = self._refused = True
+        if self._is_http:
+            headers = self._manager.settings.transport.unavailable(self._manager.settings.breaker_window)
+            start = {"type": "http.response.start", "status": UNAVAILABLE_STATUS, "headers": _encode(headers)}
+            await self._send(start)
+            await self._send({"type": "http.response.body", "body": UNAVAILABLE_BODY})
+        else:
+            await self._send({"type": "websocket.close", "code": 1013})  # try again later
+
+    async def _head(self, message: Message) -> Message:
+        session, settings = self._session, self._manager.settings
+        if session.unavailable and message.get("status") == 500 and settings.on_outage == "error":
+            await self.refuse()  # the application framework turned our error into its own
+            return message
+        try:
+            outcome = await self._manager.acommit(session)
+        except (*_NOT_NOW, Conflict) as error:
+            if isinstance(error, Conflict) and settings.conflict == "raise":
+                raise
+            await self.refuse()
+            return message
+        self._started = True
+        session.response_started()
+        if not (session.accessed or outcome.token or outcome.clear):
+            return message
+        headers = settings.transport.apply(
+            _decode(message.get("headers", ())),
+            outcome,
+            accessed=session.accessed,
+            observer=self._manager.observer,
+        )
+        return {**message, "headers": _encode(headers)}
+
+
+def _decode(headers: Any) -> Headers:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]

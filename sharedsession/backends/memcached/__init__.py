@@ -1,0 +1,1 @@
+"""One memcached, or a ring of them: our own driver for the meta protocol."""

@@ -1,0 +1,121 @@
+"""memcached's meta protocol without I/O: requests to bytes, bytes to replies (memcached, doc/protocol.txt).
+
+Every request carries an opaque number, which the server repeats in its reply: a connection that lost its place is
+found out at once, and no reply is ever taken for that of another key.
+"""
+
+import math
+import time
+from typing import NamedTuple
+
+from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised
+
+MAX_RELATIVE_TTL = 2_592_000  # 30 days: anything longer is read as seconds since the epoch
+MAX_VALUE = 1_048_000  # of an item of 1 MiB, the server's default, less its header and key
+TOMBSTONE = 1  # in the client flags
+_LONGEST_LINE = 2048
+
+
+class Reply(NamedTuple):
+    """One reply.
+
+    Attributes:
+        status: ``HD``, ``VA``, ``EN``, ``NS``, ``EX``, ``NF``, or the first word of an error.
+        flags: what follows it, for instance ``c42``.
+        value: the data block of ``VA``.
+    """
+
+    status: bytes
+    flags: list[bytes]
+    value: bytes = b""
+
+    def flag(self, letter: bytes) -> bytes | None:
+        """The argument of a flag, if the reply has it."""
+        for flag in self.flags:
+            if flag[:1] == letter:
+                return flag[1:]
+        return None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the server could not carry out the request; such replies carry no opaque."""
+        return self.status in {b"SERVER_ERROR", b"CLIENT_ERROR", b"ERROR"}
+
+
+class MetaParser:
+    """Cuts what memcached sends into replies, however the network cut it."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._at = 0
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes as they come."""
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
+        self._at = 0
+
+    def pop(self) -> object:
+        """The next `Reply`, or `INCOMPLETE`.
+
+        Raises:
+            Desynchronised: the bytes are not memcached's.
+        """
+        end = self._buffer.find(b"\r\n", self._at)
+        if end < 0:
+            if len(self._buffer) - self._at > _LONGEST_LINE:
+                raise Desynchronised("a line without an end")
+            return INCOMPLETE
+        words = self._buffer[self._at : end].split(b" ")
+        if words[0] == b"VA":
+            return self._value(words, end + 2)
+        if not words[0].isupper() and not words[0].replace(b"_", b"").isupper():
+            raise Desynchronised("not a reply of memcached")
+        self._at = end + 2
+        return Reply(words[0], words[1:])
+
+    def _value(self, words: list[bytes], start: int) -> object:
+        if len(words) < 2 or not words[1].isdigit() or len(words[1]) > 10:
+            raise Desynchronised("a value without a length")
+        end = start + int(words[1])
+        if len(self._buffer) < end + 2:
+            return INCOMPLETE
+        if self._buffer[end : end + 2] != b"\r\n":
+            raise Desynchronised("a value of another length")
+        self._at = end + 2
+        return Reply(words[0], words[2:], self._buffer[start:end])
+
+
+def get(key: str, touch: float | None, opaque: int) -> bytes:
+    """Read, CAS token, client flags and renewal in one round trip; a renewal keeps the token."""
+    renewal = f" T{expiry(touch)}" if touch is not None else ""
+    return f"mg {key} v c f{renewal} O{opaque}\r\n".encode()
+
+
+def add(key: str, value: bytes, ttl: float, opaque: int) -> bytes:
+    """Store under a key that holds nothing."""
+    return b"ms %b %d ME c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), expiry(ttl), opaque, value)
+
+
+def replace(key: str, value: bytes, ttl: float, cas: int, opaque: int) -> bytes:
+    """Store if the item still has this CAS token."""
+    return b"ms %b %d c C%d T%d O%d\r\n%b\r\n" % (key.encode(), len(value), cas, expiry(ttl), opaque, value)
+
+
+def bury(key: str, note: bytes, ttl: float, opaque: int) -> bytes:
+    """Store a tombstone, whatever is there."""
+    head = b"ms %b %d F%d T%d O%d\r\n" % (key.encode(), len(note), TOMBSTONE, expiry(ttl), opaque)
+    return head + note + b"\r\n"
+
+
+def delete(key: str, opaque: int) -> bytes:
+    """Delete, whatever is there."""
+    return f"md {key} O{opaque}\r\n".encode()
+
+
+def expiry(ttl: float) -> int:
+    """A time to live as memcached reads it: whole seconds, never 0, which is for ever, never a negative number.
+
+    Over 30 days it is a date; the clock of the web node then matters, by minutes against a month.
+    """
+    seconds = max(1, math.ceil(ttl))
+    return seconds if seconds <= MAX_RELATIVE_TTL else math.ceil(time.time()) + seconds

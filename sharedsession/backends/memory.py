@@ -1,0 +1,131 @@
+"""Sessions in the memory of this process: for tests and for one worker. No other process sees them.
+
+Says so at start-up when it can see that there are several workers, since each of them would have sessions of its own.
+"""
+
+import multiprocessing
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.errors import ConfigurationError
+from sharedsession.observe import Observer
+
+_SWEEP_EVERY = 1000
+
+
+@dataclass(slots=True)
+class _Entry:
+    value: bytes
+    version: int
+    expires: float
+    ended: bool = False
+
+
+class MemoryBackend:
+    """A dictionary with times to live, behind a lock."""
+
+    max_value = 1 << 30
+    never_waits = True
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._lock = threading.Lock()
+        self._versions = 0
+        signs = signs_of_several_workers(sys.argv, os.environ)
+        if signs:
+            Observer().event(
+                "memory_not_shared",
+                f"memory:// keeps sessions in this process only, and there seem to be several workers ({signs}): "
+                "visitors will lose their session from one request to the next; use sqlite:/// instead",
+            )
+
+    def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+        """Same as `Backend.get`."""
+        with self._lock:
+            entry = self._live(key)
+            if entry is None:
+                return None
+            if entry.ended:
+                return Ended(entry.value)
+            if touch is not None:
+                entry.expires = time.monotonic() + touch
+            return Stored(entry.value, entry.version)
+
+    def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+        """Same as `Backend.add`."""
+        with self._lock:
+            return None if self._live(key) else self._store(key, value, ttl)
+
+    def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+        """Same as `Backend.replace`."""
+        with self._lock:
+            entry = self._live(key)
+            unchanged = entry is not None and not entry.ended and entry.version == version
+            return self._store(key, value, ttl) if unchanged else None
+
+    def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+        """Same as `Backend.end`."""
+        with self._lock:
+            self._entries.pop(key, None)
+            if note:
+                self._store(key, note, note_ttl, ended=True)
+
+    def touch(self, key: str, ttl: float, within: float) -> bool:
+        """Same as `Backend.touch`."""
+        with self._lock:
+            entry = self._live(key)
+            if entry is None or entry.ended:
+                return False
+            entry.expires = time.monotonic() + ttl
+            return True
+
+    def close(self) -> None:
+        """Same as `Backend.close`; the sessions stay."""
+
+    def health(self) -> dict[str, Any]:
+        """Same as `Backend.health`."""
+        return {"kind": "memory", "records": len(self._entries)}
+
+    def _live(self, key: str) -> _Entry | None:
+        entry = self._entries.get(key)
+        if entry is not None and entry.expires <= time.monotonic():
+            del self._entries[key]
+            return None
+        return entry
+
+    def _store(self, key: str, value: bytes, ttl: float, *, ended: bool = False) -> int:
+        self._versions += 1
+        if self._versions % _SWEEP_EVERY == 0:
+            self._sweep()
+        self._entries[key] = _Entry(value, self._versions, time.monotonic() + ttl, ended)
+        return self._versions
+
+    def _sweep(self) -> None:
+        for key in list(self._entries):
+            self._live(key)
+
+
+def signs_of_several_workers(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Looks for what servers leave behind when they start more than one worker; empty if there is nothing."""
+    if multiprocessing.parent_process() is not None:
+        return "this is a child process"
+    for name in ("WEB_CONCURRENCY", "UVICORN_WORKERS", "GRANIAN_WORKERS"):
+        if environ.get(name, "").isdecimal() and int(environ[name]) > 1:
+            return f"{name} is set"
+    command = " ".join([*arguments, environ.get("GUNICORN_CMD_ARGS", "")])
+    asked = re.search(r"(?:^|\s)(?:-w|--workers|--processes)[= ]?(\d+)(?=\s|$)", command)
+    return "the command line asks for them" if asked and int(asked[1]) > 1 else ""
+
+
+def from_url(url: str, **_options: Any) -> MemoryBackend:
+    """Makes the backend of ``memory://``."""
+    if url.lower() != "memory://":
+        raise ConfigurationError("backend memory:// takes nothing after the two slashes")
+    return MemoryBackend()

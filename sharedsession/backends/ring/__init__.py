@@ -1,0 +1,1 @@
+"""The ring: who holds a key, and whom to ask now."""

@@ -1,0 +1,319 @@
+"""Sessions in an SQLite file: one host, any number of processes, nothing to install, survives restarts.
+
+WAL, so readers never wait. One statement a verb, so each verb is atomic by itself. A writer that finds the file
+locked tries again every half millisecond until its time is up: SQLite's own waiting sleeps up to 100 ms at a time. A
+logout is flushed to the disk (``synchronous=FULL``) before it is confirmed; other writes may lose the last moments at
+a power cut. There is no index on the expiry, which would cost every renewal; expired rows are swept by row number, a
+few at a time, and are invisible before.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from sharedsession.backends.base import AsyncBackend, Ended, Stored, Version
+from sharedsession.errors import BackendUnavailable, ConfigurationError
+from sharedsession.observe import Observer
+
+T = TypeVar("T")
+
+_RETRY_EVERY = 0.0005
+_RENEW_BELOW = 0.9  # of the time to live: a renewal that gains less than a tenth is left out
+_SWEEP_ROWS = 200
+_SWEEP_EVERY = 1.0
+_SWEEP_PAUSE = 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sessions (
+    number INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    value BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    expires REAL NOT NULL,
+    ended INTEGER NOT NULL DEFAULT 0
+)
+"""
+_GET = "SELECT value, version, expires, ended FROM sessions WHERE key = ? AND expires > ?"
+_TOUCH = "UPDATE sessions SET expires = ? WHERE key = ? AND expires > ? AND NOT ended"
+_ADD = """
+INSERT INTO sessions (key, value, version, expires) VALUES (?, ?, 1, ?)
+ON CONFLICT (key) DO UPDATE
+SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 0 WHERE expires <= ?
+RETURNING version
+"""
+_REPLACE = """
+UPDATE sessions SET value = ?, version = version + 1, expires = ?
+WHERE key = ? AND version = ? AND expires > ? AND NOT ended
+RETURNING version
+"""
+_DELETE = "DELETE FROM sessions WHERE key = ?"
+_BURY = """
+INSERT INTO sessions (key, value, version, expires, ended) VALUES (?, ?, 1, ?, 1)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 1
+"""
+_SWEEP = """
+DELETE FROM sessions WHERE expires <= ? AND number IN
+(SELECT number FROM sessions WHERE number > ? ORDER BY number LIMIT ?)
+"""
+_SWEPT_TO = "SELECT max(number) FROM (SELECT number FROM sessions WHERE number > ? ORDER BY number LIMIT ?)"
+
+
+class SqliteBackend:
+    """The blocking verbs over one SQLite file.
+
+    Args:
+        path: of the file; made when first used, readable by this user only.
+    """
+
+    max_value = 100_000_000
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._abandoned: list[sqlite3.Connection] = []
+        self._process = os.getpid()
+        self._opening = threading.Lock()
+        self._observer = Observer()
+        self._sweep_next = 0.0
+        self._swept_to = 0
+
+    @cached_property
+    def asynchronous(self) -> AsyncBackend:
+        """The same file for event loops: one thread that joins what is asked at a time into one transaction."""
+        from sharedsession.backends.sqlite_thread import SqliteThread  # noqa: PLC0415
+
+        return SqliteThread(self)
+
+    def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+        """Same as `Backend.get`."""
+        with self.connection(within) as connection:
+            return self.get_on(connection, key, touch, time.monotonic() + within)
+
+    def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+        """Same as `Backend.add`."""
+        return self._write(within, lambda connection: self.add_on(connection, key, value, ttl))
+
+    def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+        """Same as `Backend.replace`."""
+        return self._write(within, lambda connection: self.replace_on(connection, key, value, ttl, version))
+
+    def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+        """Same as `Backend.end`."""
+        with self.connection(within) as connection, flushed_to_disk(connection):
+            self.patiently(within, lambda: self.end_on(connection, key, ttl, note, note_ttl))
+
+    def touch(self, key: str, ttl: float, within: float) -> bool:
+        """Same as `Backend.touch`."""
+        return self._write(within, lambda connection: self.touch_on(connection, key, ttl))
+
+    def close(self) -> None:
+        """Same as `Backend.close`."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def health(self) -> dict[str, Any]:
+        """Same as `Backend.health`."""
+        return {"kind": "sqlite", "path": str(self.path), "counters": dict(self._observer.counters)}
+
+    # -- the verbs on a connection, inside a transaction or not
+
+    def get_on(
+        self, connection: sqlite3.Connection, key: str, touch: float | None, deadline: float
+    ) -> Stored | Ended | None:
+        """Reads; renews only if that gains a tenth, and gives the renewal up where a writer is in the way."""
+        now = time.time()
+        row = connection.execute(_GET, (key, now)).fetchone()
+        if row is None:
+            return None
+        value, version, expires, ended = row
+        if ended:
+            return Ended(value)
+        if touch is not None and expires - now < touch * _RENEW_BELOW:
+            self._renew(connection, key, touch, deadline)
+        return Stored(value, version)
+
+    def _renew(self, connection: sqlite3.Connection, key: str, touch: float, deadline: float) -> None:
+        try:
+            self.patiently(deadline - time.monotonic(), lambda: self.touch_on(connection, key, touch))
+        except BackendUnavailable:
+            self._observer.count("not_renewed")
+
+    def touch_on(self, connection: sqlite3.Connection, key: str, ttl: float) -> bool:
+        """Renews."""
+        now = time.time()
+        return connection.execute(_TOUCH, (now + ttl, key, now)).rowcount > 0
+
+    def add_on(self, connection: sqlite3.Connection, key: str, value: bytes, ttl: float) -> Version | None:
+        """Adds."""
+        now = time.time()
+        return _version(connection.execute(_ADD, (key, value, now + ttl, now)))
+
+    def replace_on(
+        self, connection: sqlite3.Connection, key: str, value: bytes, ttl: float, version: Version
+    ) -> Version | None:
+        """Replaces."""
+        now = time.time()
+        return _version(connection.execute(_REPLACE, (value, now + ttl, key, version, now)))
+
+    def end_on(
+        self, connection: sqlite3.Connection, key: str, ttl: float, note: bytes = b"", note_ttl: float = 0.0
+    ) -> None:
+        """Deletes, or leaves the note for as long as it is of use: this store forgets nothing by itself."""
+        del ttl
+        if note:
+            connection.execute(_BURY, (key, note, time.time() + note_ttl))
+        else:
+            connection.execute(_DELETE, (key,))
+
+    def sweep(self, connection: sqlite3.Connection) -> None:
+        """Deletes a few expired rows, where the last sweep stopped, if it is time to; skipped if in the way."""
+        if time.monotonic() < self._sweep_next:
+            return
+        self._sweep_next = time.monotonic() + _SWEEP_EVERY
+        try:
+            swept_to = connection.execute(_SWEPT_TO, (self._swept_to, _SWEEP_ROWS)).fetchone()[0]
+            connection.execute(_SWEEP, (time.time(), self._swept_to, _SWEEP_ROWS))
+        except sqlite3.OperationalError:
+            return
+        self._swept_to = swept_to or 0
+        if swept_to is None:
+            self._sweep_next += _SWEEP_PAUSE
+
+    # -- connections and waiting
+
+    @contextmanager
+    def connection(self, within: float) -> Iterator[sqlite3.Connection]:
+        """Lends a connection of this process to one thread."""
+        if self._process != os.getpid():
+            self._forget_parent()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.patiently(within, self._open)
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            connection.close()
+            raise self._unavailable(error) from None
+        self._idle.append(connection)
+
+    def patiently(self, within: float, attempt: Callable[[], T]) -> T:
+        """Tries until the file is not locked, or the time is up.
+
+        Raises:
+            BackendUnavailable: another process held the lock for longer.
+        """
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                return attempt()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                    raise self._unavailable(error) from None
+                if time.monotonic() >= deadline:
+                    self._observer.count("locked")
+                    raise BackendUnavailable("the session file is locked by another process") from None
+            time.sleep(_RETRY_EVERY)
+
+    def _write(self, within: float, attempt: Callable[[sqlite3.Connection], T]) -> T:
+        with self.connection(within) as connection:
+            result = self.patiently(within, lambda: attempt(connection))
+            self.sweep(connection)
+            return result
+
+    def _open(self) -> sqlite3.Connection:
+        with self._opening:
+            self._make_private_file()
+            connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute(_SCHEMA)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            return connection
+
+    def _make_private_file(self) -> None:
+        if self.path.exists():
+            return
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise self._unavailable(error) from None
+        self._warn_of_network()
+
+    def _warn_of_network(self) -> None:
+        kind = _network_file_system(self.path)
+        if kind:
+            self._observer.event(
+                "sqlite_on_network",
+                f"the session file {str(self.path)!r} lies on a network file system ({kind}), where SQLite's locks "
+                "do not work: put it on a local disk, or use Redis or memcached for several hosts",
+            )
+
+    def _unavailable(self, error: Exception) -> BackendUnavailable:
+        self._observer.event(
+            "store_failed",
+            f"the session file {str(self.path)!r} cannot be used ({error}): check path, rights and disk",
+        )
+        return BackendUnavailable("the session file cannot be used")
+
+    def _forget_parent(self) -> None:
+        """After a fork: the parent's connections must be neither used nor closed here (SQLite, "How To Corrupt")."""
+        self._abandoned.extend(self._idle)
+        self._idle.clear()
+        self._process = os.getpid()
+
+
+@contextmanager
+def flushed_to_disk(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is committed inside is on the disk when it is over."""
+    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def from_url(url: str, **_options: Any) -> SqliteBackend:
+    """Makes the backend of ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or ``sqlite:///``."""
+    path = unquote(url.partition("://")[2])
+    if not path.startswith("/") or "?" in url:
+        raise ConfigurationError(
+            "backend sqlite:// takes a path: 'sqlite:///relative.db', 'sqlite:////absolute.db', "
+            "or 'sqlite:///' for a file in your data directory"
+        )
+    if path == "/:memory:":
+        raise ConfigurationError("backend sqlite:///:memory: is seen by one connection only: use 'memory://'")
+    return SqliteBackend(Path(path[1:]) if path != "/" else _data_directory() / "sessions.db")
+
+
+def _data_directory() -> Path:
+    """Where the XDG base directory specification wants a user's data."""
+    base = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".local" / "share"
+    return Path(base) / "sharedsession"
+
+
+def _network_file_system(path: Path) -> str | None:
+    """The kind of network file system that a path lies on, where the system tells (Linux)."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return None
+    fields = (line.split() for line in mounts.read_text(errors="replace").splitlines())
+    holding = [(point, kind) for _, point, kind, *_ in fields if path.resolve().is_relative_to(point)]
+    kind = max(holding, default=("", ""))[1]
+    return kind if kind.startswith(("nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "fuse.sshfs")) else None
+
+
+def _version(cursor: sqlite3.Cursor) -> Version | None:
+    row = cursor.fetchone()
+    return None if row is None else row[0]

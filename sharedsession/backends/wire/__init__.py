@@ -1,0 +1,1 @@
+"""Connections to network stores, in both colours, under any protocol whose replies come in order."""

@@ -1,0 +1,89 @@
+"""What a link must know of a protocol, and nothing of commands: how replies are cut, how a connection begins."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from ssl import SSLContext
+from typing import Any, NamedTuple, Protocol
+
+from sharedsession.errors import BackendError
+
+INCOMPLETE = object()
+"""What a parser returns while a reply is not all there."""
+
+
+class Desynchronised(BackendError):
+    """A connection said something that cannot be the answer to what was asked; it must be closed."""
+
+
+class Parser(Protocol):
+    """Cuts a stream of bytes into replies."""
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes as they come."""
+        ...
+
+    def pop(self) -> Any:
+        """The next reply, or `INCOMPLETE`.
+
+        Raises:
+            Desynchronised: the bytes are not of this protocol.
+        """
+        ...
+
+
+class Answer(NamedTuple):
+    """A reply, and what it takes to use a token from it on another connection.
+
+    Attributes:
+        reply: as the parser cut it.
+        mark: every connection with a serial number up to this one was open when the reply was asked for, so as long
+            as it stays open it speaks to the same run of the same server.
+    """
+
+    reply: Any
+    mark: int
+
+
+class StaleMark(Exception):
+    """The only connections left are newer than the token that the request carries."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a server listens.
+
+    Attributes:
+        host: name or number; not used with ``path``.
+        port: of TCP.
+        path: of a UNIX socket.
+        tls: the context to wrap the connection with.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str | None = None
+    tls: SSLContext | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        if self.path:
+            return self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """A protocol as a link sees it.
+
+    Attributes:
+        parser: makes a parser for a new connection.
+        greeting: requests sent first on each connection, together.
+        greeted: takes the replies to the greeting; raises `BackendError` if the server refuses us.
+    """
+
+    parser: Callable[[], Parser]
+    greeting: Sequence[bytes] = ()
+    greeted: Callable[[Sequence[Any]], None] = lambda _replies: None
+
+
+Check = Callable[[Any], bool]
+"""Whether a reply can be the answer to the request it is matched with."""

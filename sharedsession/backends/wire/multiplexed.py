@@ -1,0 +1,219 @@
+"""The asynchronous link: one connection per event loop, shared by all its requests.
+
+What is asked in one tick of the loop leaves in one write. Replies come in the order of the requests; a request that
+was cancelled leaves its place in the queue, so its reply is read and dropped, never taken for another's. One timer
+watches the whole connection: when the oldest request gets no answer in time, nobody behind it will, and all fail.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from sharedsession.backends.wire.dialect import (
+    INCOMPLETE,
+    Answer,
+    Check,
+    Desynchronised,
+    Dialect,
+    Parser,
+    StaleMark,
+)
+from sharedsession.backends.wire.guard import Guard
+
+
+class MultiplexedLink:
+    """Asks one server from any number of tasks and event loops.
+
+    Args:
+        dialect: of the server.
+        guard: of the node.
+    """
+
+    def __init__(self, dialect: Dialect, guard: Guard) -> None:
+        self._dialect = dialect
+        self._guard = guard
+        self._process = os.getpid()
+        self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connection] = WeakKeyDictionary()
+        self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[_Connection]] = WeakKeyDictionary()
+
+    async def ask(
+        self, request: bytes, within: float, *, check: Check | None = None, mark: int | None = None
+    ) -> Answer:
+        """Same as `Link.ask`."""
+        deadline = time.monotonic() + within
+        with self._guard.asking():
+            connection, fresh = await self._connection(deadline, mark)
+            try:
+                reply = await connection.send(request, deadline, check)
+            except (ConnectionError, EOFError):
+                if fresh:
+                    raise
+                connection, _ = await self._connection(deadline, mark)
+                reply = await connection.send(request, deadline, check)
+            return Answer(reply, connection.serial)
+
+    def close(self) -> None:
+        """Closes the connection of the running event loop."""
+        connection = self._connections.pop(asyncio.get_running_loop(), None)
+        if connection is not None:
+            connection.fail(ConnectionAbortedError("closed"))
+
+    async def _connection(self, deadline: float, mark: int | None) -> "tuple[_Connection, bool]":
+        if self._process != os.getpid():
+            self._connections, self._opening = WeakKeyDictionary(), WeakKeyDictionary()
+            self._process = os.getpid()
+        loop = asyncio.get_running_loop()
+        connection = self._connections.get(loop)
+        fresh = connection is None or connection.is_closed
+        if connection is None or connection.is_closed:
+            if mark is not None:
+                raise StaleMark
+            connection = await self._open(loop, deadline)
+        elif mark is not None and connection.serial > mark:
+            raise StaleMark
+        return connection, fresh
+
+    async def _open(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "_Connection":
+        """Opens one connection for all who wait for it; whoever is cancelled does not take it from the others."""
+        opening = self._opening.get(loop)
+        if opening is None or opening.done():
+            opening = self._opening[loop] = loop.create_task(self._opened(loop, deadline))
+            opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # heard, even by nobody
+        return await asyncio.shield(opening)
+
+    async def _opened(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "_Connection":
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            connection = await self._connect(loop)
+        try:
+            greeting = [connection.send(request, deadline, None) for request in self._dialect.greeting]
+            self._dialect.greeted(await asyncio.gather(*greeting))
+        except BaseException as error:
+            connection.fail(error if isinstance(error, Exception) else ConnectionAbortedError("interrupted"))
+            raise
+        connection.serial = self._guard.next_serial()
+        connection.closes_with_its_loop()
+        self._connections[loop] = connection
+        return connection
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> "_Connection":
+        address = self._guard.address
+
+        def make() -> _Connection:
+            return _Connection(loop, self._dialect.parser())
+
+        if address.path:
+            _, protocol = await loop.create_unix_connection(make, address.path)
+        else:
+            _, protocol = await loop.create_connection(make, address.host, address.port, ssl=address.tls)
+        return protocol
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    reply: "asyncio.Future[Any]"
+    deadline: float
+    check: Check | None
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: requests in a queue, replies in the same order."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser) -> None:
+        self._loop = loop
+        self._parser = parser
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[_Waiter] = deque()
+        self._outbox: list[bytes] = []
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._closed = loop.create_future()
+        self._lingering: asyncio.Task[None] | None = None
+        self.is_closed = False
+        self.serial = 0
+
+    def send(self, request: bytes, deadline: float, check: Check | None) -> "asyncio.Future[Any]":
+        """Queues a request; the future is its reply."""
+        reply = self._loop.create_future()
+        if self.is_closed:
+            reply.set_exception(ConnectionResetError("connection closed"))
+            return reply
+        if not self._outbox:
+            self._loop.call_soon(self._flush)
+        self._outbox.append(request)
+        self._waiting.append(_Waiter(reply, deadline, check))
+        if self._watchdog is None:
+            self._watch()
+        return reply
+
+    def fail(self, error: Exception) -> None:
+        """Closes the connection; everybody who waits gets the error."""
+        self.is_closed = True
+        if not self._closed.done():
+            self._closed.set_result(None)
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
+        if self._transport is not None:
+            self._transport.abort()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.reply.done():
+                waiter.reply.set_exception(error)
+
+    def closes_with_its_loop(self) -> None:
+        """A loop that ends cancels its tasks; this one is how the connection hears of it."""
+        self._lingering = self._loop.create_task(self._linger())
+
+    async def _linger(self) -> None:
+        try:
+            await self._closed
+        finally:
+            self.fail(ConnectionAbortedError("the event loop ended"))
+
+    # -- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed(data)
+            while (reply := self._parser.pop()) is not INCOMPLETE:
+                self._answer(reply)
+        except Desynchronised as error:
+            self.fail(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.fail(ConnectionResetError(str(error or "connection closed")))
+
+    # -- inside
+
+    def _flush(self) -> None:
+        if self._transport is not None and not self.is_closed:
+            self._transport.write(b"".join(self._outbox))
+        self._outbox.clear()
+
+    def _answer(self, reply: Any) -> None:
+        if not self._waiting:
+            raise Desynchronised("an answer that nobody asked for")
+        waiter = self._waiting.popleft()
+        if waiter.check and not waiter.check(reply):
+            self._waiting.appendleft(waiter)
+            raise Desynchronised("an answer to another request")
+        if not waiter.reply.done():
+            waiter.reply.set_result(reply)
+
+    def _watch(self) -> None:
+        """Looks when the earliest deadline comes; one timer, however many wait."""
+        self._watchdog = None
+        if not self._waiting:
+            return
+        earliest = min(waiter.deadline for waiter in self._waiting)
+        left = earliest - time.monotonic()
+        if left <= 0:
+            self.fail(TimeoutError("no answer in time"))
+        else:
+            self._watchdog = self._loop.call_later(left, self._watch)

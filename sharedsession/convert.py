@@ -1,0 +1,99 @@
+"""One value of one setting, as a keyword or as text from the environment -> the value that is used.
+
+Each function raises `ValueError` with the end of a sentence that begins with the setting's name.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def anything(value: Any) -> Any:
+    """Leaves the check to whoever uses it."""
+    return value
+
+
+def text(value: Any) -> str:
+    """Takes text that says something."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a text that is not empty")
+    return value
+
+
+def text_or_none(value: Any) -> str | None:
+    """Takes text, or nothing."""
+    return None if value is None or value == "" else text(value)
+
+
+def seconds(value: Any) -> float:
+    """Takes a duration: a number of seconds or a `timedelta`."""
+    duration = value.total_seconds() if isinstance(value, timedelta) else _number(value)
+    if not 0 < duration < math.inf:
+        raise ValueError("must be a positive number of seconds or a timedelta")
+    return duration
+
+
+def seconds_or_none(value: Any) -> float | None:
+    """Takes a duration, or nothing."""
+    return None if value is None or (isinstance(value, str) and value.lower() == "none") else seconds(value)
+
+
+def flag(value: Any) -> bool:
+    """Takes True or False, or a usual word for them."""
+    if isinstance(value, str):
+        value = _FLAGS.get(value.lower())
+    if not isinstance(value, bool):
+        raise ValueError("must be True or False")  # noqa: TRY004  (one kind of error for all of them)
+    return value
+
+
+def flag_or_none(value: Any) -> bool | None:
+    """Takes True or False, or nothing."""
+    return None if value is None else flag(value)
+
+
+def bytes_count(value: Any) -> int:
+    """Takes a size in bytes."""
+    size = _number(value)
+    if size < 1 or size != int(size):
+        raise ValueError("must be a positive whole number of bytes")
+    return int(size)
+
+
+def patterns(value: Any) -> tuple[str, ...]:
+    """Takes path patterns, as a list or separated by commas or white space."""
+    found = re.findall(r"[^,\s]+", value) if isinstance(value, str) else list(value)
+    if not all(isinstance(pattern, str) and pattern.startswith(("/", "*")) for pattern in found):
+        raise ValueError("must be a list of path patterns like '/static/*'")
+    return tuple(found)
+
+
+def header_name(value: Any) -> str:
+    """Takes the name of an HTTP header."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]+", value):
+        raise ValueError("must be a header name of letters, digits and '-'")
+    return value
+
+
+def one_of(*allowed: str) -> Callable[[Any], str]:
+    """Makes a function that takes one of a few words."""
+
+    def converter(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"must be {' or '.join(map(repr, allowed))}")
+        return str(value)
+
+    return converter
+
+
+def _number(value: Any) -> float:
+    try:
+        if not isinstance(value, bool):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError("must be a positive number")

@@ -1,0 +1,105 @@
+"""What a request does to the data of a session: which values it looked at, set, took out, or changed in place.
+
+Pure. The data come and go packed, value by value; a value is decoded when it is first looked at. Whether it changed
+in place is found by packing it again and comparing bytes, and only where that can be: text and numbers cannot change.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sharedsession import codec
+
+
+class Draft:
+    """The data of a session while one request works on them.
+
+    Args:
+        packed: as they were read.
+    """
+
+    __slots__ = ("_packed", "_removed", "_values", "assigned", "was_cleared")
+
+    def __init__(self, packed: Mapping[str, bytes]) -> None:
+        self._packed = packed
+        self._values: dict[str, Any] = {}
+        self._removed: set[str] = set()
+        self.assigned: set[str] = set()
+        self.was_cleared = False
+
+    def get(self, key: str) -> Any:
+        """The value of a key; the same object each time.
+
+        Raises:
+            KeyError: there is none.
+        """
+        if key in self._values:
+            return self._values[key]
+        if key in self._removed or key not in self._packed:
+            raise KeyError(key)
+        value = self._values[key] = codec.unpack(self._packed[key])
+        return value
+
+    def put(self, key: str, value: Any) -> None:
+        """Sets a value anew."""
+        self._values[key] = value
+        self.assigned.add(key)
+        self._removed.discard(key)
+
+    def remove(self, key: str) -> None:
+        """Takes a key out.
+
+        Raises:
+            KeyError: there is none.
+        """
+        if key not in self:
+            raise KeyError(key)
+        self._values.pop(key, None)
+        self.assigned.discard(key)
+        if key in self._packed:
+            self._removed.add(key)
+
+    def clear(self) -> None:
+        """Takes everything out."""
+        self._values.clear()
+        self.assigned.clear()
+        self._removed = set(self._packed)
+        self.was_cleared = True
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values or (key in self._packed and key not in self._removed)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from [key for key in self._packed if key not in self._removed]
+        yield from [key for key in self._values if key not in self._packed]
+
+    def __len__(self) -> int:
+        return len(self._packed.keys() - self._removed | self._values.keys())
+
+    def changes(self) -> dict[str, bytes]:
+        """The new bytes of every value that is not what was read.
+
+        Raises:
+            TypeError: a value cannot be stored; the message names the key.
+        """
+        changed = {}
+        for key, value in self._values.items():
+            if key in self.assigned or not codec.is_immutable(value):
+                packed = codec.pack(key, value)
+                if packed != self._packed.get(key):
+                    changed[key] = packed
+        return changed
+
+    @property
+    def lost_keys(self) -> bool:
+        """Whether a key was taken out."""
+        return bool(self._removed)
+
+    def with_changes(self, changes: Mapping[str, bytes]) -> dict[str, bytes]:
+        """All the data as they shall be stored."""
+        return {key: packed for key, packed in self._packed.items() if key not in self._removed} | dict(changes)
+
+    def rebased(self, packed: Mapping[str, bytes]) -> "Draft":
+        """A draft over what was just stored; values that the application holds stay the same objects."""
+        draft = Draft(packed)
+        draft._values = self._values
+        return draft

@@ -1,0 +1,54 @@
+"""Every error of the library, sorted by who must act on it.
+
+A bad cookie is not here: it is no session, never an error. No message carries a session ID, a token, a key
+or a value of the session.
+
+    SessionError
+    ├── ConfigurationError     whoever deploys: a setting is wrong, the message says which and the mend
+    ├── SessionTooLarge        the application: it keeps too much in the session
+    ├── SessionNotLoaded       the application: it must ``await session.load()`` first
+    ├── SessionEnded           nobody, as a rule: the session was destroyed meanwhile
+    ├── BackendError           whoever runs the store
+    │   └── BackendUnavailable     nobody answered in time: "don't know", never "no session"
+    ├── Conflict               the application, if it asked for ``conflict="raise"``
+    └── LogoutNotConfirmed     the application: tell the user to try again
+"""
+
+
+class SessionError(Exception):
+    """The root: ``except SessionError`` catches whatever this library raises on purpose."""
+
+
+class ConfigurationError(SessionError):
+    """A setting is wrong, contradictory or misspelt; raised at start-up only."""
+
+
+class SessionTooLarge(SessionError):
+    """The encoded session exceeds ``max_size`` (or what one item of the store holds).
+
+    Raised before anything is sent: the version saved before is untouched. The message names the largest keys.
+    """
+
+
+class SessionNotLoaded(SessionError):
+    """The session was looked at before ``await session.load()`` (ASGI with ``autoload=False``)."""
+
+
+class SessionEnded(SessionError):
+    """The session was destroyed, or its ID replaced, while this request was running."""
+
+
+class BackendError(SessionError):
+    """The store answered, and the answer was an error."""
+
+
+class BackendUnavailable(BackendError):
+    """The store cannot answer now. It says nothing about whether the session exists."""
+
+
+class Conflict(SessionError):
+    """Another request changed the session, and the two changes could not be brought together."""
+
+
+class LogoutNotConfirmed(SessionError):
+    """No node of the store confirmed the end of the session: it may still be alive."""

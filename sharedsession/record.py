@@ -1,0 +1,94 @@
+"""What is sealed: one session as the store keeps it, and its two forms.
+
+A record is one MessagePack array, so that it is opened without decoding what the application keeps: `items` holds
+each value still packed. A farewell is what a tombstone says after `regenerate`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ormsgpack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One session.
+
+    Attributes:
+        version: how often it was written.
+        created: when the session began, in seconds since the epoch; regenerating the ID keeps it.
+        refreshed: when it was last written.
+        principal: whose session it is.
+        persistent: whether its cookie outlives the browser; ``None`` for the farm's setting.
+        items: the application's data, each value packed by `codec`.
+    """
+
+    version: int
+    created: float
+    refreshed: float
+    principal: str | None = None
+    persistent: bool | None = None
+    items: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def encode(self) -> bytes:
+        """Turns the record into bytes."""
+        fields = (
+            self.version,
+            self.created,
+            self.refreshed,
+            self.principal,
+            self.persistent,
+            dict(self.items),
+        )
+        return ormsgpack.packb(fields)
+
+    def following(self, newest: "Record", items: Mapping[str, bytes]) -> "Record":
+        """This record, brought to stand after the newest one in the store, with the items agreed on."""
+        return replace(
+            self,
+            version=newest.version + 1,
+            principal=newest.principal,
+            persistent=newest.persistent,
+            items=items,
+        )
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> "Record":
+        """Turns bytes that `encode` made, and that were authenticated, into a record."""
+        version, created, refreshed, principal, persistent, items = _unpack(encoded)
+        return cls(
+            version=version,
+            created=created,
+            refreshed=refreshed,
+            principal=principal,
+            persistent=persistent,
+            items=items,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Farewell:
+    """What the old ID of a regenerated session still says for a few seconds.
+
+    Attributes:
+        until: when it falls silent, in seconds since the epoch.
+        record: the session as it was, if requests in flight may look at it.
+    """
+
+    until: float
+    record: Record | None = None
+
+    def encode(self) -> bytes:
+        """Turns the farewell into bytes."""
+        return ormsgpack.packb((self.until, self.record and self.record.encode()))
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> "Farewell":
+        """Turns bytes that `encode` made, and that were authenticated, into a farewell."""
+        until, record = _unpack(encoded)
+        return cls(until=until, record=record and Record.decode(record))
+
+
+def _unpack(encoded: bytes) -> Any:
+    return ormsgpack.unpackb(encoded)

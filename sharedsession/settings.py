@@ -1,0 +1,276 @@
+"""Keywords and environment -> one frozen Settings. Every mistake is found here, at start-up, and named with its mend.
+
+A keyword beats ``SHAREDSESSION_<NAME>`` in the environment, which beats the default. No value of a secret, and no
+password in a URL, is ever part of a message.
+"""
+
+import difflib
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from sharedsession import convert
+from sharedsession.backends.base import AsyncBackend, Backend
+from sharedsession.backends.connect import connect
+from sharedsession.cookie import CookiePolicy
+from sharedsession.errors import ConfigurationError
+from sharedsession.keyfile import KeyFile
+from sharedsession.machinekey import MachineKey, SecretKey
+from sharedsession.observe import Observer
+from sharedsession.timeouts import Timeouts
+from sharedsession.transport import Transport
+
+Seconds = float | timedelta
+_PREFIX = "SHAREDSESSION_"
+_TRANSPORTS = {"cookie": (True, False), "header": (False, True), "cookie+header": (True, True)}
+
+
+class Keywords(TypedDict, total=False):
+    """What every middleware takes beside ``app``. See the table of settings in the documentation."""
+
+    secret_key: SecretKey | None
+    key_file: str | os.PathLike[str] | None
+    backend: str | Backend | AsyncBackend | None
+    app_name: str
+    idle_timeout: Seconds
+    absolute_timeout: Seconds | None
+    cookie_name: str
+    cookie_path: str
+    cookie_domain: str | None
+    cookie_secure: bool
+    cookie_samesite: str
+    cookie_partitioned: bool
+    cookie_persistent: bool
+    transport: str
+    header_name: str
+    conflict: str
+    on_outage: str
+    timeout: Seconds
+    breaker_window: Seconds
+    max_size: int
+    encrypt: bool
+    autoload: bool
+    exclude: str | Iterable[str]
+    development: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, checked and ready for use.
+
+    Attributes:
+        machine_key: returns the machine key of now.
+        backend: the store, not yet connected.
+        app_name: the farm's identity.
+        timeouts: idle and absolute, in seconds.
+        transport: how the token travels.
+        cookie_persistent: whether the cookie outlives the browser.
+        conflict: ``"merge"``, ``"overwrite"`` or ``"raise"``.
+        on_outage: ``"error"`` or ``"anonymous"``.
+        timeout: seconds for one store operation; a request waits at most twice this.
+        breaker_window: seconds for which a failed node is left alone.
+        max_size: bytes of one encoded session.
+        encrypt: whether records are sealed or only authenticated.
+        autoload: whether ASGI loads before the application runs.
+        is_excluded: whether a path never has a session.
+        development: whether weak secrets and plain-HTTP cookies are let pass.
+    """
+
+    machine_key: Callable[[], MachineKey] = field(repr=False)
+    backend: Backend | AsyncBackend = field(repr=False)
+    app_name: str
+    timeouts: Timeouts
+    transport: Transport
+    cookie_persistent: bool
+    conflict: str
+    on_outage: str
+    timeout: float
+    breaker_window: float
+    max_size: int
+    encrypt: bool
+    autoload: bool
+    is_excluded: Callable[[str], bool] = field(repr=False)
+    development: bool
+
+    @classmethod
+    def load(cls, keywords: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> "Settings":
+        """Brings keywords and environment together and checks them.
+
+        Args:
+            keywords: as the middlewares take them.
+            environ: the environment; ``None``: of this process.
+
+        Raises:
+            ConfigurationError: a setting is wrong, contradictory or misspelt.
+        """
+        given = _environment(os.environ if environ is None else environ) | _known(keywords)
+        values = {name: _convert(name, given) for name in _SETTINGS}
+        _say_if_development(values)
+        return cls(
+            machine_key=_machine_key(given, values),
+            backend=_backend(values),
+            timeouts=Timeouts(values["idle_timeout"], values["absolute_timeout"]),
+            transport=_transport(values),
+            is_excluded=_excluder(values["exclude"]),
+            **{name: values[name] for name in _PLAIN},
+        )
+
+    def agreed(self) -> dict[str, str]:
+        """The settings on which the whole farm must agree, as text."""
+        names = ("app_name", "timeouts", "transport", "cookie_persistent", "conflict", "max_size", "encrypt")
+        return {name: repr(getattr(self, name)) for name in names}
+
+
+_SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "secret_key": (convert.anything, None),
+    "key_file": (convert.anything, None),
+    "backend": (convert.anything, None),
+    "app_name": (convert.text, "default"),
+    "idle_timeout": (convert.seconds, 1200.0),
+    "absolute_timeout": (convert.seconds_or_none, 43200.0),
+    "cookie_name": (convert.text_or_none, None),
+    "cookie_path": (convert.text, "/"),
+    "cookie_domain": (convert.text_or_none, None),
+    "cookie_secure": (convert.flag_or_none, None),
+    "cookie_samesite": (convert.text, "lax"),
+    "cookie_partitioned": (convert.flag, False),
+    "cookie_persistent": (convert.flag, False),
+    "transport": (convert.one_of(*_TRANSPORTS), "cookie"),
+    "header_name": (convert.header_name, "X-Session-Token"),
+    "conflict": (convert.one_of("merge", "overwrite", "raise"), "merge"),
+    "on_outage": (convert.one_of("error", "anonymous"), "error"),
+    "timeout": (convert.seconds, 0.25),
+    "breaker_window": (convert.seconds, 2.0),
+    "max_size": (convert.bytes_count, 65536),
+    "encrypt": (convert.flag, True),
+    "autoload": (convert.flag, True),
+    "exclude": (convert.patterns, ()),
+    "development": (convert.flag, False),
+}
+_PLAIN = (
+    "app_name",
+    "cookie_persistent",
+    "conflict",
+    "on_outage",
+    "timeout",
+    "breaker_window",
+    "max_size",
+    "encrypt",
+    "autoload",
+    "development",
+)
+
+
+def _known(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    for name in keywords:
+        if name not in _SETTINGS:
+            raise ConfigurationError(f"there is no setting {name!r}{_suggest(name)}")
+    unset = ("secret_key", "key_file", "backend")
+    return {name: value for name, value in keywords.items() if value is not None or name not in unset}
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    given = {}
+    for variable, value in environ.items():
+        name = variable.removeprefix(_PREFIX).lower()
+        if variable.startswith(_PREFIX) and name not in _SETTINGS:
+            suggestion = _suggest(name)
+            raise ConfigurationError(f"the environment variable {variable} is no setting{suggestion}; unset it")
+        if variable.startswith(_PREFIX):
+            given[name] = value.split() if name == "secret_key" else value
+    return given
+
+
+def _suggest(name: str) -> str:
+    close = difflib.get_close_matches(name, _SETTINGS, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(_SETTINGS)}"
+
+
+def _convert(name: str, given: Mapping[str, Any]) -> Any:
+    converter, default = _SETTINGS[name]
+    if name not in given:
+        return default
+    try:
+        return converter(given[name])
+    except ValueError as error:
+        raise ConfigurationError(f"{name} {error}, not {_shown(given[name])}") from None
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+# -- from checked values to the parts
+
+
+def _machine_key(given: Mapping[str, Any], values: Mapping[str, Any]) -> Callable[[], MachineKey]:
+    options = {"app_name": values["app_name"], "development": values["development"]}
+    if "secret_key" in given and "key_file" in given:
+        raise ConfigurationError("secret_key and key_file are both set: keep one of them")
+    if "key_file" in given:
+        return KeyFile(values["key_file"], **options)
+    if "secret_key" not in given:
+        raise ConfigurationError(
+            "secret_key is missing: put the output of `sharedsession genkey` in secret_key, or in the environment "
+            "variable SHAREDSESSION_SECRET_KEY, the same on every web node"
+        )
+    machine_key = MachineKey(values["secret_key"], **options)
+    return lambda: machine_key
+
+
+def _backend(values: Mapping[str, Any]) -> Backend | AsyncBackend:
+    backend = values["backend"]
+    if backend is None:
+        backend = "sqlite:///"
+    if isinstance(backend, str):
+        return connect(backend, breaker_window=values["breaker_window"])
+    if not all(callable(getattr(backend, verb, None)) for verb in ("get", "add", "replace", "end", "touch")):
+        raise ConfigurationError(
+            f"backend must be a URL or an object with the verbs of sharedsession.backends.base, "
+            f"not {type(backend).__name__}"
+        )
+    return backend  # type: ignore[no-any-return]
+
+
+def _transport(values: Mapping[str, Any]) -> Transport:
+    with_cookie, with_header = _TRANSPORTS[values["transport"]]
+    cookie = _cookie(values) if with_cookie else None
+    return Transport(cookie, values["header_name"] if with_header else None)
+
+
+def _cookie(values: Mapping[str, Any]) -> CookiePolicy:
+    development, secure = values["development"], values["cookie_secure"]
+    if secure is False and not development:
+        raise ConfigurationError(
+            "cookie_secure=False sends the session over plain HTTP: leave it out, "
+            "or set development=True on a machine that serves nobody"
+        )
+    secure = not development if secure is None else secure
+    return CookiePolicy(
+        name=values["cookie_name"] or ("session" if development else "__Host-session"),
+        path=values["cookie_path"],
+        domain=values["cookie_domain"],
+        secure=secure,
+        samesite=values["cookie_samesite"],
+        partitioned=values["cookie_partitioned"],
+    )
+
+
+def _excluder(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    if not patterns:
+        return lambda _path: False
+    matcher = re.compile("|".join(map(fnmatch.translate, patterns)))
+    return lambda path: matcher.match(path) is not None
+
+
+def _say_if_development(values: Mapping[str, Any]) -> None:
+    if values["development"]:
+        Observer().event(
+            "development",
+            "development=True: weak secrets and plain-HTTP cookies are allowed; not for production",
+        )

@@ -1,0 +1,82 @@
+"""The two clocks of a session, idle and absolute: arithmetic on seconds since the epoch, the clock passed in.
+
+The idle end is kept by the store, whose time to live every read renews. The absolute end, and a guard against a
+store whose clock stood still, are kept in the sealed record. Web nodes' clocks may differ by the leeway.
+"""
+
+import math
+from dataclasses import dataclass
+
+LEEWAY = 600.0
+_RENEW_AFTER = 0.1  # of the idle timeout: a renewal that gains less is not worth a write
+_MOST_KEYS = 10_000
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long a session lives.
+
+    Args:
+        idle: seconds without a request.
+        absolute: seconds since the session began, whatever happens; ``None`` for no such end.
+    """
+
+    idle: float
+    absolute: float | None
+
+    def time_to_live(self, created: float, now: float) -> float:
+        """How long the store shall keep a record written now, in seconds: never past the absolute end."""
+        return min(self.idle, self.expires_at(created, now) - now)
+
+    def expires_at(self, created: float, now: float) -> float:
+        """When the session ends if nobody comes back: the earlier of the two ends."""
+        return min(now + self.idle, self.ends_at(created))
+
+    def ends_at(self, created: float) -> float:
+        """The absolute end."""
+        return math.inf if self.absolute is None else created + self.absolute
+
+    def is_over(self, created: float, refreshed: float, now: float) -> bool:
+        """Whether a record that a store still returned is past its absolute end, or was written too long ago.
+
+        A store forgets an idle session by itself. The second test is for one whose clock stood still, as a paused
+        virtual machine's does: a record is rewritten once an idle timeout (`wants_rewrite`), so one that is older
+        than two has not been asked for.
+        """
+        return now >= self.ends_at(created) or now > refreshed + 2 * self.idle + LEEWAY
+
+    def wants_rewrite(self, refreshed: float, now: float) -> bool:
+        """Whether the record must be written again to prove that the session is in use."""
+        return now > refreshed + self.idle
+
+
+class TouchThrottle:
+    """Remembers what this process renewed lately, so that a busy session is not renewed at every read.
+
+    Renewing changes a store's expiry table, its log and its replicas; a tenth of the idle timeout less of life is
+    the price. Bounded: it forgets everything when it is full, which costs a few renewals.
+    """
+
+    __slots__ = ("_renewed",)
+
+    def __init__(self) -> None:
+        self._renewed: dict[str, float] = {}
+
+    def due(self, key: str, idle: float, now: float) -> float | None:
+        """Returns the time to live to renew with, or ``None`` if a renewal is not due.
+
+        Args:
+            key: the store key.
+            idle: the idle timeout in seconds.
+            now: a monotonic clock in seconds.
+        """
+        if now < self._renewed.get(key, -math.inf) + idle * _RENEW_AFTER:
+            return None
+        if len(self._renewed) >= _MOST_KEYS:
+            self._renewed.clear()
+        self._renewed[key] = now
+        return idle
+
+    def forget(self, key: str) -> None:
+        """Makes the next read renew: the store may not have carried out the last renewal."""
+        self._renewed.pop(key, None)

@@ -1,0 +1,103 @@
+"""How the token travels, and what a response must say because of it: the HTTP of sessions, without a server.
+
+Headers in, tokens out; an outcome in, headers out. Used by both middlewares. Rules: RFC 6265bis for cookies, RFC 9111
+for caches: a response that depends on the session says ``Vary``, one that hands out a token is stored by nobody.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sharedsession.cookie import CookiePolicy
+from sharedsession.observe import Observer
+from sharedsession.outcome import Outcome
+
+Headers = list[tuple[str, str]]
+
+UNAVAILABLE_STATUS = 503
+UNAVAILABLE_BODY = b"The session store is not answering. Please try again in a moment.\n"
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Where the token stands in requests and responses.
+
+    Args:
+        cookie: the cookie's attributes; ``None``: no cookie is read or set.
+        header_name: the header that carries the token; ``None``: no such header.
+    """
+
+    cookie: CookiePolicy | None
+    header_name: str | None
+
+    def tokens(self, cookie_header: bytes, token_header: bytes) -> list[bytes]:
+        """Finds what could be tokens in a request: at most three from cookies and one from the header."""
+        found = self.cookie.candidates(cookie_header) if self.cookie and cookie_header else []
+        return [*found, token_header.strip(b" \t")] if self.header_name and token_header else found
+
+    def apply(self, headers: Headers, outcome: Outcome, *, accessed: bool, observer: Observer) -> Headers:
+        """Adds to a response's headers what the outcome of its commit asks for.
+
+        Args:
+            headers: the application's headers; not changed.
+            outcome: of the commit.
+            accessed: whether the application looked at the session: then caches must know what the page depends on.
+            observer: told when the application's own cache headers had to give way.
+        """
+        if outcome.token or outcome.clear:
+            return self._vary(self._no_store(headers, observer)) + self._hand_over(outcome)
+        return self._vary(headers) if accessed else headers
+
+    def unavailable(self, retry_after: float) -> Headers:
+        """The headers of the answer when the store cannot be asked: no token is set or taken back."""
+        return self._vary(
+            [
+                ("Content-Type", "text/plain; charset=utf-8"),
+                ("Content-Length", str(len(UNAVAILABLE_BODY))),
+                ("Retry-After", str(max(1, math.ceil(retry_after)))),
+                ("Cache-Control", "no-store"),
+            ]
+        )
+
+    def _hand_over(self, outcome: Outcome) -> Headers:
+        headers: Headers = []
+        if self.cookie:
+            value = self.cookie.set(outcome.token, outcome.max_age) if outcome.token else self.cookie.clear()
+            headers.append(("Set-Cookie", value))
+        if self.header_name:
+            headers.append((self.header_name, outcome.token or ""))
+        return headers
+
+    def _vary(self, headers: Headers) -> Headers:
+        """Merges our names into ``Vary``, once each (RFC 9110, 12.5.5)."""
+        known = [name for value in _values(headers, "vary") for name in _split(value)]
+        if "*" in known:
+            return headers
+        seen = {name.lower() for name in known}
+        missing = [name for name in self._varies_by() if name.lower() not in seen]
+        return [*_without(headers, "vary"), ("Vary", ", ".join(known + missing))] if missing else headers
+
+    def _varies_by(self) -> list[str]:
+        return ["Cookie"] * bool(self.cookie) + [self.header_name] * bool(self.header_name)  # type: ignore[list-item]
+
+    def _no_store(self, headers: Headers, observer: Observer) -> Headers:
+        """Set-Cookie does not stop a cache by itself (RFC 9111, 7.3), so the whole response is stored by nobody."""
+        directives = " ".join(_values(headers, "cache-control")).lower()
+        if "public" in directives or "s-maxage" in directives:
+            observer.event(
+                "cache_control_overridden",
+                "a response marked as public hands out a session cookie: it was sent with Cache-Control: no-store",
+            )
+        return [*_without(headers, "cache-control"), ("Cache-Control", "no-store")]
+
+
+def _values(headers: Headers, name: str) -> list[str]:
+    return [value for key, value in headers if key.lower() == name]
+
+
+def _without(headers: Headers, name: str) -> Headers:
+    return [(key, value) for key, value in headers if key.lower() != name]
+
+
+def _split(value: str) -> Iterable[str]:
+    return filter(None, (name.strip() for name in value.split(",")))

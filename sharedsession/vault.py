@@ -1,0 +1,187 @@
+"""Records in, sealed bytes in a store out, and back: session IDs and secrets end here, a backend sees neither.
+
+Whatever does not open is no session: another session's record, a damaged, forged or planted one. It is logged, kept
+in the store (a wrong key that was deployed by mistake can be taken back), and never an error.
+"""
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, TypeVar
+
+from sharedsession.backends.base import AsyncBackend, Ended, Stored, Version
+from sharedsession.codec import check_size
+from sharedsession.errors import BackendError, BackendUnavailable
+from sharedsession.machinekey import MachineKey
+from sharedsession.observe import Observer
+from sharedsession.record import Farewell, Record
+from sharedsession.timeouts import TouchThrottle
+
+T = TypeVar("T")
+
+_OVERHEAD = 128  # bytes that sealing and a backend's own marks add to a record, at most
+_LEAST = 0.1  # of an operation's time: with less left, asking would only make a healthy node look dead
+
+
+class Allowance:
+    """The time that one request may still wait for the store: twice that of one operation, in all."""
+
+    __slots__ = ("_left", "_operation")
+
+    def __init__(self, operation: float) -> None:
+        self._operation = operation
+        self._left = 2 * operation
+
+    async def spend(self, verb: Callable[[float], Coroutine[Any, Any, T]]) -> T:
+        """Asks the store once, for no longer than one operation may take and the request has time left.
+
+        Raises:
+            BackendUnavailable: the time is used up, or the store did not answer.
+        """
+        within = min(self._operation, self._left)
+        if within < self._operation * _LEAST:
+            raise BackendUnavailable("the time that this request may wait for the store is used up")
+        started = time.monotonic()
+        try:
+            return await verb(within)
+        finally:
+            self._left -= time.monotonic() - started
+
+
+class Held(NamedTuple):
+    """A record as the store holds it."""
+
+    record: Record
+    version: Version
+
+
+class Vault:
+    """The sealed records of one farm in one store.
+
+    Args:
+        store: the verbs, of the application's colour.
+        machine_key: returns the machine key of now.
+        encrypt: whether to seal, or only to authenticate.
+        max_size: most bytes of one encoded session.
+        observer: told of what does not open.
+    """
+
+    def __init__(
+        self,
+        store: AsyncBackend,
+        machine_key: Callable[[], MachineKey],
+        *,
+        encrypt: bool,
+        max_size: int,
+        observer: Observer,
+    ) -> None:
+        self._store = store
+        self._machine_key = machine_key
+        self._encrypt = encrypt
+        self._max_size = min(max_size, store.max_value - _OVERHEAD)
+        self._observer = observer
+        self._throttle = TouchThrottle()
+
+    async def read(self, session_id: str, idle: float, allowance: Allowance) -> Held | Farewell | None:
+        """Reads a record and, where it is due, renews its life in the same round trip.
+
+        Args:
+            session_id: whose record.
+            idle: the idle timeout to renew with, in seconds.
+            allowance: of the request.
+
+        Returns:
+            The record, what its tombstone says, or ``None`` if there is no session.
+        """
+        key = self._key(session_id)
+        renew = self._throttle.due(key, idle, time.monotonic())
+        found = None
+        try:
+            found = await allowance.spend(lambda within: self._store.get(key, renew, within))
+        finally:
+            if found is None:
+                self._throttle.forget(key)
+        return self._opened(session_id, found)
+
+    async def add(self, session_id: str, record: Record, ttl: float, allowance: Allowance) -> Version:
+        """Stores a record under an ID that was just minted.
+
+        Raises:
+            SessionTooLarge: nothing was sent.
+        """
+        key, sealed = self._key(session_id), self._seal(session_id, record)
+        version = await allowance.spend(lambda within: self._store.add(key, sealed, ttl, within))
+        if version is not None:
+            return version
+        # A fresh random key is never taken: it was our own write, whose answer got lost on the way.
+        found = await allowance.spend(lambda within: self._store.get(key, None, within))
+        if isinstance(found, Stored) and found.value == sealed:
+            return found.version
+        raise BackendError("the store refused a new session under a fresh random key")
+
+    async def swap(
+        self, session_id: str, record: Record, ttl: float, expected: Version, allowance: Allowance
+    ) -> Version | Held | None:
+        """Stores a record in the place of the one that ``expected`` stands for.
+
+        Returns:
+            Its version; what another request stored meanwhile (`Held`); or ``None`` if the session has ended.
+
+        Raises:
+            SessionTooLarge: nothing was sent, the version saved before is untouched.
+        """
+        key, sealed = self._key(session_id), self._seal(session_id, record)
+        version = await allowance.spend(lambda within: self._store.replace(key, sealed, ttl, expected, within))
+        if version is not None:
+            return version
+        found = await allowance.spend(lambda within: self._store.get(key, None, within))
+        if isinstance(found, Stored) and found.value == sealed:  # our own write, whose answer got lost on the way
+            return found.version
+        held = self._opened(session_id, found)
+        return held if isinstance(held, Held) else None
+
+    async def end(
+        self,
+        session_id: str,
+        idle: float,
+        allowance: Allowance,
+        farewell: Farewell | None = None,
+        farewell_ttl: float = 0.0,
+    ) -> None:
+        """Ends a session; for a while its tombstone may say something to requests in flight."""
+        key = self._key(session_id)
+        note = self._sealed(session_id, farewell.encode()) if farewell else b""
+        await allowance.spend(lambda within: self._store.end(key, idle, within, note, farewell_ttl))
+        self._throttle.forget(key)
+
+    def _key(self, session_id: str) -> str:
+        return self._machine_key().store_key(session_id)
+
+    def _seal(self, session_id: str, record: Record) -> bytes:
+        encoded = record.encode()
+        check_size(record.items, len(encoded), self._max_size)
+        return self._sealed(session_id, encoded)
+
+    def _sealed(self, session_id: str, plain: bytes) -> bytes:
+        return self._machine_key().seal(session_id, plain, encrypt=self._encrypt)
+
+    def _opened(self, session_id: str, found: Stored | Ended | None) -> Held | Farewell | None:
+        if isinstance(found, Stored):
+            record = self._unsealed(session_id, found.value, Record.decode)
+            return Held(record, found.version) if record else None
+        if isinstance(found, Ended) and found.note:
+            return self._unsealed(session_id, found.note, Farewell.decode)
+        return None
+
+    def _unsealed(self, session_id: str, sealed: bytes, decode: Callable[[bytes], T]) -> T | None:
+        plain = self._machine_key().open(session_id, sealed)
+        try:
+            if plain is not None:
+                return decode(plain)
+        except (ValueError, TypeError):  # authentic, but of the other kind, or of a newer version
+            pass
+        self._observer.event(
+            "unsealed",
+            "a record in the store does not open: it is damaged, was swapped or planted, or another secret or "
+            "app_name sealed it; the visitor is treated as anonymous and the record is kept",
+        )
+        return None

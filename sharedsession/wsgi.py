@@ -1,0 +1,178 @@
+"""SessionMiddleware for WSGI (PEP 3333): ``environ["sharedsession.session"]``, loaded when it is first looked at.
+
+The session is committed before the first byte of the response leaves, whenever the application comes to that: at
+once, late in a generator, through ``write``. Bodies pass through unbuffered.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Unpack
+
+from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.manager import SessionManager
+from sharedsession.session import Session
+from sharedsession.settings import Keywords, Settings
+from sharedsession.transport import UNAVAILABLE_BODY, Headers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ENVIRON_KEY = "sharedsession.session"
+_NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
+
+
+class SessionMiddleware:
+    """Gives a WSGI application its sessions.
+
+    Args:
+        app: the application.
+        **settings: see the table of settings; ``secret_key`` is required.
+
+    Attributes:
+        manager: the `SessionManager`.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it and the mend.
+    """
+
+    def __init__(self, app: "WSGIApplication", **settings: Unpack[Keywords]) -> None:
+        self.app = app
+        self.manager = SessionManager(Settings.load(settings), blocking=True)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Serves one request."""
+        settings = self.manager.settings
+        if settings.is_excluded(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
+            return self.app(environ, start_response)
+        session = environ[ENVIRON_KEY] = self.manager.open(self._tokens(environ))
+        response = _Response(self.manager, session, start_response)
+        return response.of(self.app, environ)
+
+    def _tokens(self, environ: "WSGIEnvironment") -> list[bytes]:
+        transport = self.manager.settings.transport
+        name = (transport.header_name or "").upper().replace("-", "_")
+        return transport.tokens(_raw(environ, "HTTP_COOKIE"), _raw(environ, f"HTTP_{name}"))
+
+
+class _Response:
+    """One response on its way out: holds its head back until the session is committed."""
+
+    def __init__(self, manager: SessionManager, session: Session, start_response: "StartResponse") -> None:
+        self._manager = manager
+        self._session = session
+        self._start_response = start_response
+        self._head: tuple[str, Headers, Any] | None = None
+        self._write: Callable[[bytes], object] | None = None
+        self._refused = False
+
+    def of(self, app: "WSGIApplication", environ: "WSGIEnvironment") -> Iterable[bytes]:
+        """Calls the application; the head leaves at once if the body is already there."""
+        try:
+            body = app(environ, self.start_response)
+        except _NOT_NOW:
+            return self._unavailable()
+        file_wrapper = environ.get("wsgi.file_wrapper")
+        if self._head and (isinstance(body, list | tuple) or (file_wrapper and type(body) is file_wrapper)):
+            if self._begin():
+                return body  # as it is: servers look at its length, or send a file without reading it
+            _close(body)
+            return [UNAVAILABLE_BODY]
+        return _Body(self, body)
+
+    def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+        """What the application calls; again, with ``exc_info``, if it changed its mind before the first byte."""
+        if self._write is not None:
+            return self._start_response(status, headers, exc_info)
+        self._head = (status, headers, exc_info)
+        return self._send
+
+    def chunks(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """The body, chunk by chunk, behind its head."""
+        try:
+            for chunk in body:
+                if chunk and not self._started and not self._begin():
+                    break
+                yield chunk
+            if not self._started:
+                self._begin()
+        except _NOT_NOW:
+            if self._started:
+                raise
+            self._unavailable()
+        if self._refused:
+            yield UNAVAILABLE_BODY
+
+    def finish(self) -> None:
+        """Saves what changed after the first byte; a cookie can no longer be set, so none is needed."""
+        if self._started and not self._refused:
+            self._manager.commit(self._session)
+
+    @property
+    def _started(self) -> bool:
+        return self._write is not None
+
+    def _send(self, data: bytes) -> None:
+        if not self._started and not self._begin():
+            raise BackendUnavailable("the session store is not answering")
+        if self._write and not self._refused:
+            self._write(data)
+
+    def _begin(self) -> bool:
+        """Commits, then sends the head. Returns whether it is the application's, and not that of an outage."""
+        if self._head is None:
+            raise AssertionError("the application returned a body without calling start_response")
+        status, headers, exc_info = self._head
+        session = self._session
+        if session.unavailable and status.startswith("500") and self._must_refuse():
+            self._unavailable()  # the application framework turned our error into its own
+            return False
+        try:
+            outcome = self._manager.commit(session)
+        except (*_NOT_NOW, Conflict) as error:
+            if isinstance(error, Conflict) and self._manager.settings.conflict == "raise":
+                raise
+            self._unavailable()
+            return False
+        session.response_started()
+        headers = self._manager.settings.transport.apply(
+            headers, outcome, accessed=session.accessed, observer=self._manager.observer
+        )
+        self._write = self._start_response(status, headers, exc_info)
+        return True
+
+    def _must_refuse(self) -> bool:
+        return self._manager.settings.on_outage == "error"
+
+    def _unavailable(self) -> Iterable[bytes]:
+        self._refused = True
+        headers = self._manager.settings.transport.unavailable(self._manager.settings.breaker_window)
+        self._write = self._start_response("503 Service Unavailable", headers)
+        return [UNAVAILABLE_BODY]
+
+
+class _Body:
+    """The iterable that the server gets; closes the application's, as PEP 3333 asks, and saves late changes."""
+
+    def __init__(self, response: _Response, body: Iterable[bytes]) -> None:
+        self._response = response
+        self._body = body
+        self._chunks = response.chunks(body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        try:
+            _close(self._body)
+        finally:
+            self._response.finish()
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _raw(environ: "WSGIEnvironment", name: str) -> bytes:
+    """A header's bytes, which WSGI hands over as Latin-1 text; what is not is kept out of any name's way."""
+    return str(environ.get(name, "")).encode("latin-1", "replace")
