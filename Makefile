@@ -1,0 +1,54 @@
+# `make demo` shows it, `make test` proves it; both need only Python 3.11 or newer. Everything lands in .venv.
+# What a target needs is installed once and again only when pyproject.toml changes.
+
+BACKEND ?= sqlite
+PORT ?=
+JOBS ?= 2
+BIN := .venv/bin
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+.PHONY: demo test check coverage clean
+
+demo: .venv/.demo
+	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
+
+# Coverage follows every process of the suite; its data is gathered here, wherever they run.
+test: export COVERAGE_PROCESS_START = $(CURDIR)/pyproject.toml
+test: export COVERAGE_FILE = $(CURDIR)/.coverage
+test: .venv/.dev
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m tests.support.fetch
+	@$(BIN)/python -m pytest -n $(JOBS) || status=$$?; \
+	$(BIN)/coverage combine -q && echo "coverage: $$($(BIN)/coverage report --format=total) %"; \
+	exit $${status:-0}
+
+check: .venv/.dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_architecture.py
+
+coverage:
+	@test -f .coverage || { echo 'Run "make test" first: it measures.' >&2; exit 1; }
+	@$(BIN)/coverage report
+
+clean:
+	rm -rf .venv .servers .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made:
+	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer: install it, or say PYTHON=/path/to/python3.x" >&2; exit 1; }
+	@echo "Making .venv with $(PYTHON) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/.demo: .venv/.made pyproject.toml
+	@echo "Installing what the demo needs ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+.venv/.dev: .venv/.made pyproject.toml
+	@echo "Installing what the tests need ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@ .venv/.demo

@@ -1,0 +1,71 @@
+"""Real servers as fixtures, one of each kind per test process; a test that breaks its server takes a `fresh`.
+
+A missing server skips its tests with one line that says how to get it; with ``CI=true`` it fails them.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.binaries import MissingServerError
+from tests.support.servers import KINDS, Memcached, Redis, Valkey
+
+
+def _start(kind: str, *extra_args: str) -> Any:
+    try:
+        return KINDS[kind].start(extra_args)
+    except MissingServerError as missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+
+
+@pytest.fixture(scope="session")
+def _shared() -> Iterator[Callable[[str], Any]]:
+    """Gives the server of a kind, empty and answering, whatever the test before did to it."""
+    servers: dict[str, Any] = {}
+
+    def shared(kind: str) -> Any:
+        server = servers[kind] = servers.get(kind) or _start(kind)
+        server.resume()
+        if server.alive:
+            server.flush()
+        else:
+            server.restart()
+        return server
+
+    yield shared
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture
+def memcached(_shared: Callable[[str], Any]) -> Memcached:
+    """An empty memcached."""
+    return _shared("memcached")
+
+
+@pytest.fixture
+def redis(_shared: Callable[[str], Any]) -> Redis:
+    """An empty Redis."""
+    return _shared("redis")
+
+
+@pytest.fixture
+def valkey(_shared: Callable[[str], Any]) -> Valkey:
+    """An empty Valkey."""
+    return _shared("valkey")
+
+
+@pytest.fixture
+def fresh() -> Iterator[Callable[..., Any]]:
+    """Starts servers of the test's own, to kill and freeze: ``fresh("redis", "--maxmemory", "10mb")``."""
+    servers: list[Any] = []
+
+    def start(kind: str, *extra_args: str) -> Any:
+        servers.append(_start(kind, *extra_args))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

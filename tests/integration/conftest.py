@@ -1,0 +1,46 @@
+"""Two web nodes over each backend, in each colour."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from sharedsession.backends import connect
+from tests.support.farm import COLOURS, Browser, WebNode
+
+SHARED = ("sqlite", "memcached", "redis", "valkey")
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    """The URL of the backend that the test is parametrised with; real servers are empty."""
+    kind = request.param
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path}/sessions.db"
+    server = request.getfixturevalue(kind)
+    server.flush()
+    return str(server.url)
+
+
+@pytest.fixture(params=COLOURS)
+def colour(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def web_node(colour: str) -> Iterator[Callable[..., WebNode]]:
+    """Makes web nodes of the test's colour; they are closed after the test."""
+    with ExitStack() as stack:
+        yield lambda backend, **settings: stack.enter_context(WebNode(colour, backend, **settings))
+
+
+@pytest.fixture
+def nodes(url: str, web_node: Callable[..., WebNode]) -> list[WebNode]:
+    """Two web nodes with connections of their own, as two processes would have."""
+    return [web_node(connect(url), timeout=5.0) for _ in range(2)]
+
+
+@pytest.fixture
+def browser(nodes: list[WebNode]) -> Browser:
+    return Browser(nodes)

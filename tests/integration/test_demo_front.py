@@ -1,0 +1,149 @@
+"""The demo's front against web nodes that misbehave: what is asked again, what never, and how it ends."""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from functools import partial
+
+import pytest
+
+from sharedsession.demo import front
+from sharedsession.demo.front import Front
+from sharedsession.demo.servers import free_port
+from sharedsession.demo.webnode import WebNode
+from sharedsession.demo.wire import MAX_BODY
+
+GET = b"GET / HTTP/1.1\r\nHost: farm\r\nConnection: close\r\n\r\n"
+POST = b"POST /cart HTTP/1.1\r\nHost: farm\r\nContent-Length: 8\r\nConnection: close\r\n\r\nitem=tea"
+
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
+CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfi"
+DIES = b""
+HANGS = None
+REFUSES = "nobody listens"
+
+
+class Stub(WebNode):
+    """A web node that is up, as far as the front knows."""
+
+    def __init__(self, port):
+        super().__init__("web-1", {})
+        self.port = port
+
+    @property
+    def is_up(self):
+        return True
+
+
+async def behave(answer, seen, reader, writer):
+    """Reads a request, and answers with some bytes or not at all."""
+    seen.append(await reader.readuntil(b"\r\n\r\n"))
+    if answer is HANGS:
+        await reader.read()
+    else:
+        writer.write(answer)
+    writer.close()
+
+
+async def talk(sent, answers):
+    """Sends bytes through a front to nodes, reads to the end. Returns the answer, and what each node saw."""
+    seen = [[] for _ in answers]
+    nodes = []
+    async with AsyncExitStack() as stack:
+        for answer, requests in zip(answers, seen, strict=True):
+            port = free_port()
+            if answer is not REFUSES:
+                server = await asyncio.start_server(partial(behave, answer, requests), "127.0.0.1", port)
+                stack.callback(server.close)
+            nodes.append(Stub(port))
+        running = Front(nodes)
+        stack.push_async_callback(running.close)
+        port = await running.open(socket.create_server(("127.0.0.1", 0)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        stack.callback(writer.close)
+        writer.write(sent)
+        writer.write_eof()
+        return await reader.read(), seen
+
+
+def ask(sent, *answers):
+    """Same as `talk`, from outside a loop, with the number of requests each node saw."""
+    answer, seen = asyncio.run(talk(sent, answers))
+    return answer.decode(), [len(requests) for requests in seen]
+
+
+def test_a_get_is_asked_again_elsewhere():
+    """Whether a node refuses or dies before it answered, the next one answers."""
+    for misbehaviour in (REFUSES, DIES):
+        answer, seen = ask(GET, misbehaviour, GOOD)
+        assert answer.endswith("fine")
+        assert seen[1] == 1
+
+
+def test_a_get_does_not_wait_for_a_node_that_hangs(monkeypatch):
+    """After a while the next one is asked."""
+    monkeypatch.setattr(front, "ANSWER_LIMIT", 0.05)
+    answer, seen = ask(GET, HANGS, GOOD)
+    assert answer.endswith("fine")
+    assert seen == [1, 1]
+
+
+def test_a_post_goes_on_if_nobody_saw_it():
+    """A refused connection carried nothing."""
+    answer, seen = ask(POST, REFUSES, GOOD)
+    assert answer.endswith("fine")
+    assert seen == [0, 1]
+
+
+def test_a_post_is_never_carried_out_twice():
+    """A node that died may have done it, so the visitor is told."""
+    answer, seen = ask(POST, DIES, GOOD)
+    assert answer.startswith("HTTP/1.1 502 ")
+    assert seen == [1, 0]
+
+
+def test_with_no_node_left_the_visitor_is_told():
+    """The page offers to start one."""
+    answer, _ = ask(GET, REFUSES, DIES)
+    assert answer.startswith("HTTP/1.1 503 ")
+    assert "Retry-After" in answer
+
+
+def test_a_cut_answer_ends_the_connection():
+    """The client sees that bytes are missing: they are neither made up nor asked for again."""
+    answer, seen = ask(GET.replace(b"Connection: close\r\n", b""), CUT, GOOD)
+    assert answer.endswith("\r\n\r\nfi")
+    assert seen == [1, 0]
+
+
+def test_a_visitor_cannot_speak_for_the_front():
+    """Fields that the front writes are taken out of what came in."""
+    sent = GET.replace(b"Host", b"X-Farm: web-1=down\r\nX-Forwarded-For: 8.8.8.8\r\nHost")
+    _, ((request,),) = asyncio.run(talk(sent, [GOOD]))
+    assert request.count(b"X-Farm: ") == 1
+    assert b"X-Farm: web-1=up\r\n" in request
+    assert b"8.8.8.8" not in request
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nno field\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: a\nCookie: b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
+        (b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
+        (b"GET / HTTP/1.1\r\nX: %s\r\n\r\n" % (b"x" * 70_000), 431),
+    ],
+)
+def test_a_doubtful_request_reaches_no_node(sent, status):
+    """It is answered by the front, and the connection ends."""
+    answer, seen = ask(sent, GOOD)
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert seen == [0]
+
+
+def test_a_client_that_leaves_is_no_matter():
+    """Half a request is no request."""
+    assert ask(b"GET / HT", GOOD) == ("", [0])

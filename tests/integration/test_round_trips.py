@@ -1,0 +1,141 @@
+"""What a request costs, counted on the wire by a relay in front of the real server."""
+
+import re
+
+import pytest
+
+from tests.support.farm import Browser, WebNode, destroy, read, untouched, write
+from tests.support.relay import Relay
+
+NETWORK = ("memcached", "redis", "valkey")
+
+
+@pytest.fixture(params=NETWORK)
+def relay(request: pytest.FixtureRequest):
+    server = request.getfixturevalue(request.param)
+    with Relay(server.port) as between:
+        between.url = str(server.url).replace(str(server.port), str(between.port))
+        between.server = server
+        yield between
+
+
+@pytest.fixture
+def node(relay: Relay, web_node) -> WebNode:
+    """A node that is already connected."""
+    node = web_node(relay.url, timeout=5.0)
+    browser = Browser([node])
+    browser.go(write("warm", 1))
+    browser.go(destroy)
+    return node
+
+
+@pytest.fixture
+def browser(node: WebNode) -> Browser:
+    """A visitor with a session."""
+    browser = Browser([node])
+    browser.go(lambda session: session.update(user="alice", cart=[1]))
+    return browser
+
+
+def cost(relay: Relay, browser: Browser, handler) -> int:
+    relay.reset_counts()
+    assert browser.go(handler).status == 200
+    return relay.round_trips
+
+
+def login(session):
+    session.regenerate()
+    session["user"] = "alice"
+
+
+def test_no_session_costs_nothing(relay: Relay, node: WebNode) -> None:
+    """Without a cookie nothing is asked, whatever the handler looks at."""
+    browser = Browser([node])
+    assert cost(relay, browser, untouched) == 0
+    assert cost(relay, browser, read("user")) == 0
+
+
+def test_an_untouched_session(relay: Relay, browser: Browser, colour: str) -> None:
+    """Nothing where loading is lazy; ASGI loads before it knows."""
+    assert cost(relay, browser, untouched) == (0 if colour == "wsgi" else 1)
+
+
+def test_a_read_renews_in_the_same_round_trip(relay: Relay, browser: Browser) -> None:
+    """One, the renewal included; looking at nested values too."""
+    assert cost(relay, browser, lambda session: session["cart"][0]) == 1
+
+
+def test_a_change_costs_two(relay: Relay, browser: Browser) -> None:
+    """One to read and one to write, assigned or in place."""
+    assert cost(relay, browser, write("x", 1)) == 2
+    assert cost(relay, browser, lambda session: session["cart"].append(2)) == 2
+
+
+def test_a_first_write_costs_one(relay: Relay, node: WebNode) -> None:
+    """A new session is added blindly: its ID cannot be taken."""
+    assert cost(relay, Browser([node]), write("x", 1)) == 1
+
+
+def test_a_login_costs_three(relay: Relay, browser: Browser) -> None:
+    """Read the old, add the new, end the old."""
+    assert cost(relay, browser, login) <= 3
+
+
+def test_a_login_without_a_session_costs_one(relay: Relay, node: WebNode) -> None:
+    """A visitor without a session gets one."""
+    assert cost(relay, Browser([node]), login) == 1
+
+
+def test_a_logout(relay: Relay, browser: Browser, colour: str) -> None:
+    """One, blindly, where loading is lazy; ASGI has read it before."""
+    assert cost(relay, browser, destroy) == (1 if colour == "wsgi" else 2)
+
+
+def test_a_conflict_costs_two_more(relay: Relay, browser: Browser) -> None:
+    """A lost race is read again and written again: four in all."""
+
+    def slow(session):
+        session["mine"] = 1
+        other.request(write("theirs", 1), browser.cookie)
+        relay.reset_counts()
+
+    other = browser.nodes[0]
+    browser.go(slow)
+    assert relay.round_trips == 3  # refused, read again, written
+
+
+def test_a_forged_cookie_costs_nothing(relay: Relay, browser: Browser) -> None:
+    """Whatever is not signed is refused without asking anybody."""
+    name, _, token = browser.cookie.partition("=")
+    forged = [token[:-1] + ("A" if token[-1] != "A" else "B"), token[:-1], token + "A", "x" * 94, "a.b.c", ""]
+    for value in forged:
+        browser.cookie = f"{name}={value}"
+        assert cost(relay, browser, read("user")) == 0
+
+
+def test_anonymous_hits_leave_nothing(relay: Relay, node: WebNode) -> None:
+    """10,000 anonymous hits: no record, no cookie, no byte on the wire."""
+    browser = Browser([node])
+    relay.reset_counts()
+    before = len(relay.server.dump())
+    for _ in range(10_000 if node.colour == "wsgi" else 1_000):
+        assert browser.go(read("user")).set_cookies == []
+    assert relay.bytes_up == 0
+    assert len(relay.server.dump()) == before
+
+
+def test_a_busy_session_is_renewed_once_in_a_while(relay: Relay, browser: Browser) -> None:
+    """A hundred reads in one window renew once: a renewal is a write to a store's expiry table and its replicas."""
+    server = relay.server
+    before = renewals(server)
+    for _ in range(100):
+        browser.go(read("user"))
+    assert renewals(server) - before <= 1
+
+
+def renewals(server) -> int:
+    """The server's own count of renewals."""
+    if str(server.url).startswith("memcached"):
+        return int(server.stat("cmd_touch"))
+    found = re.search(rb"cmdstat_getex:calls=(\d+)", server.command("INFO", "commandstats"))
+    return int(found[1]) if found else 0

