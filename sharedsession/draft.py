@@ -4,10 +4,14 @@ Pure. The data come and go packed, value by value; a value is decoded when it is
 in place is found by packing it again and comparing bytes, and only where that can be: text and numbers cannot change.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sharedsession import codec
+
+Step = Callable[[Any], Any]
+"""From the old value, or ``None``, to the new one."""
 
 
 class Draft:
@@ -17,13 +21,14 @@ class Draft:
         packed: as they were read.
     """
 
-    __slots__ = ("_packed", "_removed", "_values", "assigned", "was_cleared")
+    __slots__ = ("_packed", "_removed", "_values", "assigned", "steps", "was_cleared")
 
     def __init__(self, packed: Mapping[str, bytes]) -> None:
         self._packed = packed
         self._values: dict[str, Any] = {}
         self._removed: set[str] = set()
         self.assigned: set[str] = set()
+        self.steps: dict[str, list[Step]] = {}
         self.was_cleared = False
 
     def get(self, key: str) -> Any:
@@ -44,6 +49,22 @@ class Draft:
         self._values[key] = value
         self.assigned.add(key)
         self._removed.discard(key)
+        self.steps.pop(key, None)
+
+    def take(self, key: str, step: Step) -> Any:
+        """Changes a value by a step that can be repeated on another request's version of it.
+
+        A step after an assignment is part of the assignment.
+        """
+        anew = key in self.assigned and key not in self.steps
+        steps = self.steps.pop(key, [])
+        self.put(key, step(self._values.get(key, self._unpacked(key))))
+        if not anew:
+            self.steps[key] = [*steps, step]
+        return self._values[key]
+
+    def _unpacked(self, key: str) -> Any:
+        return self.get(key) if key in self else None
 
     def remove(self, key: str) -> None:
         """Takes a key out.
@@ -55,6 +76,7 @@ class Draft:
             raise KeyError(key)
         self._values.pop(key, None)
         self.assigned.discard(key)
+        self.steps.pop(key, None)
         if key in self._packed:
             self._removed.add(key)
 
@@ -62,6 +84,7 @@ class Draft:
         """Takes everything out."""
         self._values.clear()
         self.assigned.clear()
+        self.steps.clear()
         self._removed = set(self._packed)
         self.was_cleared = True
 
@@ -98,8 +121,24 @@ class Draft:
         """All the data as they shall be stored."""
         return {key: packed for key, packed in self._packed.items() if key not in self._removed} | dict(changes)
 
+    def replays(self) -> dict[str, Callable[[bytes | None], bytes]]:
+        """For each key changed by steps alone: what makes the new value from another request's."""
+        replays = {key: partial(_replay, key, steps) for key, steps in self.steps.items()}
+        return {key: replay for key, replay in replays.items() if self._is_all_of(key, replay)}
+
+    def _is_all_of(self, key: str, replay: "partial[bytes]") -> bool:
+        """Whether the steps explain the value, and it was not changed in place as well."""
+        return replay(self._packed.get(key)) == codec.pack(key, self._values[key])
+
     def rebased(self, packed: Mapping[str, bytes]) -> "Draft":
         """A draft over what was just stored; values that the application holds stay the same objects."""
         draft = Draft(packed)
         draft._values = self._values
         return draft
+
+
+def _replay(key: str, steps: Sequence[Step], packed: bytes | None) -> bytes:
+    value = None if packed is None else codec.unpack(packed)
+    for step in steps:
+        value = step(value)
+    return codec.pack(key, value)

@@ -269,11 +269,13 @@ class SessionManager:
         if self.settings.conflict == "raise":
             self.observer.count("conflict")
             raise Conflict("another request changed the session while this one was running")
+        replays = session.draft.replays()
         if self.settings.conflict == "overwrite":
             self.observer.count("overwritten")
-            return ours.following(theirs, ours.items)
+            steps = {key: replay(theirs.items.get(key)) for key, replay in replays.items()}
+            return ours.following(theirs, {**ours.items, **steps})
         self.observer.count("merged")
-        items = merge(base.items if base else {}, ours.items, theirs.items, session.assigned)
+        items = merge(base.items if base else {}, ours.items, theirs.items, session.draft.assigned, replays)
         return ours.following(theirs, items)
 
     # -- facts

@@ -5,7 +5,8 @@ last wins, with one exception: a value that was only changed in place does not b
 request took out, since taking out is how applications log somebody out.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
+from types import MappingProxyType
 
 
 def merge(
@@ -13,6 +14,7 @@ def merge(
     ours: Mapping[str, bytes],
     theirs: Mapping[str, bytes],
     assigned: Set[str],
+    replays: Mapping[str, Callable[[bytes | None], bytes]] = MappingProxyType({}),
 ) -> dict[str, bytes]:
     """Applies what changed between ``base`` and ``ours`` to ``theirs``.
 
@@ -21,6 +23,7 @@ def merge(
         ours: the session as this request leaves it.
         theirs: the session as it stands in the store now.
         assigned: the keys that this request set anew, rather than changing their value in place.
+        replays: for the keys that this request changed by repeatable steps, what makes ours from theirs.
 
     Returns:
         The merged session, in the order of ``theirs``, new keys last.
@@ -29,6 +32,9 @@ def merge(
     for key in base.keys() - ours.keys():
         merged.pop(key, None)
     for key, value in ours.items():
+        if key in replays:
+            merged[key] = replays[key](theirs.get(key))
+            continue
         changed = base.get(key) != value
         taken_out = key in base and key not in theirs
         if changed and (not taken_out or key in assigned):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol, Self
 
-from sharedsession.draft import Draft
+from sharedsession.draft import Draft, Step
 from sharedsession.errors import SessionError, SessionNotLoaded
 from sharedsession.outcome import KEEP
 from sharedsession.record import Record
@@ -142,6 +142,20 @@ class Session(MutableMapping[str, Any]):
         """Takes everything out. A stored session that is left empty is ended, as by `destroy`."""
         self._look_to_write()
         self._draft.clear()
+
+    def increment(self, key: str, by: float = 1) -> Any:
+        """Adds to a number, which begins at 0: exact, however many requests do it at a time.
+
+        Done in memory now and, when another request won, again on the newest version at the commit.
+
+        Returns:
+            The new value as this request sees it.
+        """
+        return self._take(key, lambda value: (0 if value is None else value) + by)
+
+    def append(self, key: str, value: Any) -> None:
+        """Appends to a list, which begins empty: exact, however many requests do it at a time."""
+        self._take(key, lambda values: [*(values or ()), value])
 
     # -- facts
 
@@ -308,9 +322,9 @@ class Session(MutableMapping[str, Any]):
         return self._draft.was_cleared and not self._draft and self._principal == self.record.principal
 
     @property
-    def assigned(self) -> set[str]:
-        """The keys that were set anew."""
-        return self._draft.assigned
+    def draft(self) -> Draft:
+        """What this request did to the data."""
+        return self._draft
 
     def begin(self, record: Record | None, version: object = None, *, read_only: bool = False) -> None:
         """Takes over what the store said; without a record the ID it came with is never adopted."""
@@ -411,6 +425,12 @@ class Session(MutableMapping[str, Any]):
                 "the response has started, so a new session can no longer be handed to the browser: "
                 "write to the session before the first byte of the response"
             )
+
+    def _take(self, key: str, step: Step) -> Any:
+        if not isinstance(key, str):
+            raise TypeError(f"a session's keys are str, not {type(key).__name__}")
+        self._look_to_write()
+        return self._draft.take(key, step)
 
     def _must_be_stored(self) -> bool:
         """Whether there is a reason to store it beyond its data: a new ID, or an owner."""

@@ -119,6 +119,21 @@ def test_twenty_writers_at_a_time_all_survive(browser: Browser, pool: ThreadPool
     assert browser.go(lambda session: sum(key.startswith("k") for key in session)).body == "20"
 
 
+@pytest.mark.parametrize("conflict", ["merge", "overwrite"])
+def test_increment_and_append_are_exact(url, web_node, pool: ThreadPoolExecutor, conflict: str) -> None:
+    """Sixty parallel steps on one number and one list: none is lost, whatever the policy."""
+    nodes = [web_node(url, conflict=conflict, timeout=5.0) for _ in range(2)]
+    browser = Browser(nodes)
+    browser.go(lambda session: session.update(n=100, log=["begin"]))
+
+    def step(k: int) -> Answer:
+        return nodes[k % 2].request(lambda session: (session.increment("n"), session.append("log", k)), browser.cookie)
+
+    with ThreadPoolExecutor(12) as crowd:
+        assert {answer.status for answer in crowd.map(step, range(60))} == {200}
+    assert browser.go(lambda session: (session["n"], len(session["log"]))).body == repr((160, 61))
+
+
 @pytest.mark.parametrize(("conflict", "expected"), [("overwrite", {"base": 0, "slow": 1}), ("merge", None)])
 def test_overwrite(url, web_node, pool: ThreadPoolExecutor, conflict: str, expected: dict | None) -> None:
     """`overwrite` keeps the last writer's session as a whole, `merge` both writers' keys."""

@@ -158,7 +158,7 @@ def test_untouched_and_anonymous_requests_leave_nothing(browser: Browser) -> Non
 
 
 def test_an_own_idle_timeout_survives_reads_by_other_nodes(browser: Browser) -> None:
-    """ "Remember me": a read never shortens a longer life to the farm's own idle timeout."""
+    """A longer life is not shortened to the idle timeout of the farm by a read."""
 
     def remember(session):
         session["user"] = "alice"
