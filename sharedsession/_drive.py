@@ -1,13 +1,13 @@
 """Colour: the only file that knows that some applications block and others run on an event loop.
 
-What must wait is written once, as ``async def``. Over a blocking backend it never suspends, so one ``send(None)`` runs
-it to its end; over an asynchronous backend it is awaited; a blocking backend under an event loop gets one worker
+What must wait is written once, as ``async def``. Over a blocking backend it never suspends, so ``send(None)`` runs it
+to its end; over an asynchronous backend it is awaited; a blocking backend under an event loop gets one worker
 thread for the whole step.
 """
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar, cast
 
 from sharedsession.backends.base import AsyncBackend, Backend, Ended, Stored, Version
@@ -15,18 +15,59 @@ from sharedsession.backends.base import AsyncBackend, Backend, Ended, Stored, Ve
 T = TypeVar("T")
 
 
+class Turn(Awaitable[None]):
+    """What a blocking link awaits between sending and receiving: the moment for others to send as well."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self
+
+
+TURN = Turn()
+
+
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine that never suspends.
+    """Runs a coroutine that never suspends, but for taking turns.
 
     Raises:
         RuntimeError: it did suspend: an asynchronous backend was used where blocking is meant.
     """
     try:
-        coroutine.send(None)
+        while coroutine.send(None) is TURN:
+            pass
     except StopIteration as done:
         return cast("T", done.value)
     coroutine.close()
     raise RuntimeError("an asynchronous backend cannot serve a blocking application")
+
+
+async def gather_blocking(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Runs coroutines over blocking links side by side: all send, then each receives.
+
+    They must not raise; if one is interrupted all the same, the others are closed, and with them what they asked on.
+    """
+    results: dict[int, T] = {}
+    try:
+        for index, coroutine in enumerate(coroutines):
+            _advance(coroutine, index, results)
+        for index, coroutine in enumerate(coroutines):
+            while index not in results:
+                _advance(coroutine, index, results)
+    finally:
+        for coroutine in coroutines:
+            coroutine.close()
+    return [results[index] for index in range(len(coroutines))]
+
+
+def _advance(coroutine: Coroutine[Any, Any, T], index: int, results: dict[int, T]) -> None:
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        results[index] = done.value
+
+
+async def gather_on_loop(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Runs coroutines side by side on the event loop."""
+    return await asyncio.gather(*coroutines)
 
 
 class Done(Awaitable[None]):
@@ -45,6 +86,7 @@ class Lifted:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self.renews_when_due = getattr(backend, "renews_when_due", False)
 
     @property
     def max_value(self) -> int:

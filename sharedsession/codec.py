@@ -15,10 +15,9 @@ import ormsgpack
 
 from sharedsession.errors import SessionTooLarge
 
-MAX_DEPTH = 256
+_MAX_TAGS = 120  # of tuples and sets in one another
 _OPTIONS = (
-    ormsgpack.OPT_NON_STR_KEYS
-    | ormsgpack.OPT_PASSTHROUGH_BIG_INT
+    ormsgpack.OPT_PASSTHROUGH_BIG_INT
     | ormsgpack.OPT_PASSTHROUGH_DATACLASS
     | ormsgpack.OPT_PASSTHROUGH_DATETIME
     | ormsgpack.OPT_PASSTHROUGH_ENUM
@@ -37,20 +36,21 @@ def pack(key: str, value: object) -> bytes:
     Args:
         key: the value's key, for the error only.
         value: JSON-like, or `datetime`, `date`, `time`, `timedelta`, `UUID`, `Decimal`, `bytes`, `tuple`, `set`,
-            `frozenset`; subclasses are stored as the type they extend.
+            `frozenset`; subclasses are stored as the type they extend, `bytearray` and `memoryview` as `bytes`.
 
     Raises:
-        TypeError: anything else, text with lone surrogates, or more than 256 levels. The message names the key.
+        TypeError: anything else, text with lone surrogates, or too many levels. The message names the key.
     """
     try:
-        return ormsgpack.packb(value, default=_tag, option=_OPTIONS)
+        key.encode()
+        return _pack(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"session[{key!r}] cannot be stored: {_reason(error)}") from None
 
 
 def unpack(packed: bytes) -> Any:
     """Decodes what `pack` made."""
-    return ormsgpack.unpackb(packed, ext_hook=_untag, option=ormsgpack.OPT_NON_STR_KEYS)
+    return ormsgpack.unpackb(packed, ext_hook=_untag)
 
 
 def is_immutable(value: object) -> bool:
@@ -79,25 +79,56 @@ def _reason(error: Exception) -> str:
     return f"a session keeps no {unknown}" if unknown else str(error)
 
 
-def _pack(value: object) -> bytes:
-    return ormsgpack.packb(value, default=_tag, option=_OPTIONS)
+def _pack(value: object, depth: int = 0) -> bytes:
+    if depth > _MAX_TAGS:
+        raise TypeError("it is nested too deeply")
+    refused: list[TypeError] = []
+
+    def tag(item: Any) -> Any:
+        try:
+            return _tag(item, depth)
+        except TypeError as error:
+            refused.append(error)  # ormsgpack would only name the outermost type
+            raise
+
+    try:
+        return ormsgpack.packb(value, default=tag, option=_OPTIONS)
+    except TypeError as error:
+        if "Dict key must" not in str(error):
+            raise refused[0] if refused else error from None
+        return ormsgpack.packb(_with_pairs(value), default=tag, option=_OPTIONS)
 
 
-def _pack_all(values: Any) -> bytes:
-    return _pack(list(values))
+class _Pairs:
+    """A dict whose keys are not all text, on its way to a list of pairs."""
+
+    def __init__(self, items: list[tuple[Any, Any]]) -> None:
+        self.items = items
 
 
-def _pack_sorted(values: Any) -> bytes:
+def _with_pairs(value: Any) -> Any:
+    """The same value with `_Pairs` for each dict that MessagePack would not give back as it was."""
+    if isinstance(value, dict):
+        items = [(key, _with_pairs(item)) for key, item in value.items()]
+        return dict(items) if all(type(key) is str for key in value) else _Pairs(items)
+    return [_with_pairs(item) for item in value] if isinstance(value, list) else value
+
+
+def _pack_all(values: Any, depth: int) -> bytes:
+    return _pack(list(values), depth)
+
+
+def _pack_pairs(pairs: _Pairs, depth: int) -> bytes:
+    return _pack([[str.__str__(key) if isinstance(key, str) else key, value] for key, value in pairs.items], depth)
+
+
+def _pack_sorted(values: Any, depth: int) -> bytes:
     # In the order of their bytes: the same set is always the same bytes, else it would look changed.
-    return _pack(sorted(_pack(value) for value in values))
+    return ormsgpack.packb(sorted(_pack(value, depth) for value in values))
 
 
 def _unpack_sorted(packed: bytes) -> list[Any]:
     return [unpack(item) for item in unpack(packed)]
-
-
-def _untag_decimal(packed: bytes) -> Decimal:
-    return Decimal(packed.decode())
 
 
 def _pack_datetime(value: dt.datetime) -> bytes:
@@ -111,29 +142,26 @@ def _unpack_datetime(packed: bytes) -> dt.datetime:
 
 
 def _pack_delta(value: dt.timedelta) -> bytes:
-    return _pack([value.days, value.seconds, value.microseconds])
+    return ormsgpack.packb([value.days, value.seconds, value.microseconds])
 
 
-# tag: (type, value -> bytes, bytes -> value). Tags are for ever: a new type takes a new number.
-_TAGS: dict[int, tuple[type, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+def _flat(encode: Callable[[Any], bytes]) -> Callable[[Any, int], bytes]:
+    return lambda value, _depth: encode(value)
+
+
+# tag: (type, value and depth -> bytes, bytes -> value). Tags are for ever: a new type takes a new number.
+_TAGS: dict[int, tuple[type, Callable[[Any, int], bytes], Callable[[bytes], Any]]] = {
     1: (tuple, _pack_all, lambda packed: tuple(unpack(packed))),
     2: (set, _pack_sorted, lambda packed: set(_unpack_sorted(packed))),
     3: (frozenset, _pack_sorted, lambda packed: frozenset(_unpack_sorted(packed))),
-    4: (dt.datetime, _pack_datetime, _unpack_datetime),
-    5: (
-        dt.date,
-        lambda value: value.isoformat().encode(),
-        lambda packed: dt.date.fromisoformat(packed.decode()),
-    ),
-    6: (
-        dt.time,
-        lambda value: value.isoformat().encode(),
-        lambda packed: dt.time.fromisoformat(packed.decode()),
-    ),
-    7: (dt.timedelta, _pack_delta, lambda packed: dt.timedelta(*unpack(packed))),
-    8: (UUID, lambda value: value.bytes, lambda packed: UUID(bytes=packed)),
-    9: (Decimal, lambda value: str(value).encode(), _untag_decimal),
-    10: (int, lambda value: b"%x" % value, lambda packed: int(packed, 16)),
+    4: (dt.datetime, _flat(_pack_datetime), _unpack_datetime),
+    5: (dt.date, _flat(lambda day: day.isoformat().encode()), lambda packed: dt.date.fromisoformat(packed.decode())),
+    6: (dt.time, _flat(lambda time: time.isoformat().encode()), lambda packed: dt.time.fromisoformat(packed.decode())),
+    7: (dt.timedelta, _flat(_pack_delta), lambda packed: dt.timedelta(*unpack(packed))),
+    8: (UUID, _flat(lambda uuid: uuid.bytes), lambda packed: UUID(bytes=packed)),
+    9: (Decimal, _flat(lambda number: str(number).encode()), lambda packed: Decimal(packed.decode())),
+    10: (int, _flat(lambda number: b"%x" % number), lambda packed: int(packed, 16)),
+    11: (_Pairs, _pack_pairs, lambda packed: dict(unpack(packed))),
 }
 _TAG_OF = {kind: (tag, encode) for tag, (kind, encode, _) in _TAGS.items()}
 # Asked of the type itself: a subclass (an Enum, say) may print as something else.
@@ -146,18 +174,18 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 )
 
 
-def _tag(value: Any) -> Any:
+def _tag(value: Any, depth: int) -> Any:
     """What ormsgpack does not know: a tagged type, or a subclass, which becomes the type that it extends."""
     tagged = _TAG_OF.get(type(value))
     if tagged:
-        return ormsgpack.Ext(tagged[0], tagged[1](value))
+        return ormsgpack.Ext(tagged[0], tagged[1](value, depth + 1))
     for kind, plain in _PLAIN:
         if isinstance(value, kind):
             return plain(value)
     for kind, (tag, encode) in _TAG_OF.items():
         if isinstance(value, kind):
-            return ormsgpack.Ext(tag, encode(value))
-    raise TypeError
+            return ormsgpack.Ext(tag, encode(value, depth + 1))
+    raise TypeError(f"a session keeps no {type(value).__name__}")
 
 
 def _untag(tag: int, packed: bytes) -> Any:

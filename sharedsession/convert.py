@@ -19,8 +19,8 @@ def anything(value: Any) -> Any:
 
 def text(value: Any) -> str:
     """Takes text that says something."""
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be a text that is not empty")
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError("must be a text that is not empty and can be printed")
     return value
 
 
@@ -29,10 +29,18 @@ def text_or_none(value: Any) -> str | None:
     return None if value is None or value == "" else text(value)
 
 
+def path(value: Any) -> str | None:
+    """Takes the path of a file."""
+    named = value.__fspath__() if hasattr(value, "__fspath__") else value
+    if named is not None and (not isinstance(named, str) or not named or "\0" in named):
+        raise ValueError("must be the path of a file")
+    return named
+
+
 def seconds(value: Any) -> float:
     """Takes a duration: a number of seconds or a `timedelta`."""
     duration = value.total_seconds() if isinstance(value, timedelta) else _number(value)
-    if not 0 < duration < math.inf:
+    if duration is None or not 0 < duration < math.inf:
         raise ValueError("must be a positive number of seconds or a timedelta")
     return duration
 
@@ -59,15 +67,17 @@ def flag_or_none(value: Any) -> bool | None:
 def bytes_count(value: Any) -> int:
     """Takes a size in bytes."""
     size = _number(value)
-    if size < 1 or size != int(size):
+    if size is None or not 1 <= size < math.inf or size != int(size):
         raise ValueError("must be a positive whole number of bytes")
     return int(size)
 
 
 def patterns(value: Any) -> tuple[str, ...]:
     """Takes path patterns, as a list or separated by commas or white space."""
-    found = re.findall(r"[^,\s]+", value) if isinstance(value, str) else list(value)
-    if not all(isinstance(pattern, str) and pattern.startswith(("/", "*")) for pattern in found):
+    found = re.findall(r"[^,\s]+", value) if isinstance(value, str) else value
+    if not isinstance(found, list | tuple | set | frozenset) or not all(
+        isinstance(pattern, str) and pattern.startswith(("/", "*")) for pattern in found
+    ):
         raise ValueError("must be a list of path patterns like '/static/*'")
     return tuple(found)
 
@@ -90,10 +100,8 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
     return converter
 
 
-def _number(value: Any) -> float:
+def _number(value: Any) -> float | None:
     try:
-        if not isinstance(value, bool):
-            return float(value)
-    except (TypeError, ValueError):
-        pass
-    raise ValueError("must be a positive number")
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -57,7 +57,7 @@ class CookiePolicy:
             token: the signed session ID.
             max_age: seconds the cookie outlives the browser; ``None``: it ends with the browser.
         """
-        age = "" if max_age is None else f"; Max-Age={min(MAX_AGE, max(1, int(max_age)))}"
+        age = "" if max_age is None else f"; Max-Age={int(min(MAX_AGE, max(1, max_age)))}"
         return f"{self.name}={token}{age}{self._attributes}"
 
     def clear(self) -> str:

@@ -46,6 +46,7 @@ class Draft:
 
     def put(self, key: str, value: Any) -> None:
         """Sets a value anew."""
+        key = str.__str__(key)  # of a subclass, the text
         self._values[key] = value
         self.assigned.add(key)
         self._removed.discard(key)

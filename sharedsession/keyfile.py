@@ -3,6 +3,7 @@
 A file that cannot be read or holds a bad secret never takes a running farm down: the secrets read before stay.
 """
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -48,7 +49,7 @@ class KeyFile:
             stamp = self._look()
             if stamp != self._stamp:
                 self._key, self._stamp = self._read(), stamp
-                self._observer.event("keys_reloaded", "key_file changed: its secrets are in force now")
+                self._observer.event("keys_reloaded", "key_file changed: its secrets are in force now", logging.INFO)
         except ConfigurationError as error:
             self._observer.event("keys_not_reloaded", f"{error}; the secrets read before stay in force")
 
@@ -66,7 +67,10 @@ class KeyFile:
             raise self._unreadable(error) from None
         stripped = [line.strip() for line in lines]
         found = [line for line in stripped if line and not line.startswith(b"#")]
-        return MachineKey(found, app_name=self._app_name, development=self._development)
+        try:
+            return MachineKey(found, app_name=self._app_name, development=self._development)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"key_file {str(self._path)!r}: {error}") from None
 
     def _unreadable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(

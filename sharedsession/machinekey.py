@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from itsdangerous import Signer
 
-from sharedsession.errors import ConfigurationError
+from sharedsession.errors import ConfigurationError, SessionEnded
 from sharedsession.secretcheck import problem_with
 
 SecretKey: TypeAlias = Union[str, bytes, "MachineKey", Sequence[Union[str, bytes, "MachineKey"]]]
@@ -56,7 +56,7 @@ class MachineKey:
     def __init__(self, secret_key: SecretKey, *, app_name: str = "default", development: bool = False) -> None:
         self._secrets = tuple(dict.fromkeys(_flatten(secret_key)))
         _check(self._secrets, development=development)
-        self._app_name = app_name.encode()
+        self._app_name = app_name.encode("utf-8", "surrogatepass")
         keys = [_Keys(secret, self._app_name) for secret in self._secrets]
         self._first = keys[0]
         self._by_id = {key.key_id: key for key in keys}
@@ -95,10 +95,6 @@ class MachineKey:
         key = self._by_id.get(fields[1].decode("latin-1"))
         genuine = hmac.compare_digest((key or self._first).signer.sign(signed), token)
         return signed.decode("ascii") if key and genuine else None
-
-    def signs_with(self, session_id: str) -> bool:
-        """Whether this ID was made under the key that is the first now."""
-        return self._key_of(session_id) is self._first
 
     def store_key(self, session_id: str) -> str:
         """The name under which a store keeps the record: a keyed hash, useless as a cookie."""
@@ -149,7 +145,10 @@ class MachineKey:
         return list(self._by_id)
 
     def _key_of(self, session_id: str) -> "_Keys":
-        return self._by_id[session_id.split(".", 2)[1]]
+        try:
+            return self._by_id[session_id.split(".", 2)[1]]
+        except KeyError:
+            raise SessionEnded("the secret under which the session began was taken away") from None
 
     def _context(self, header: bytes, session_id: str) -> bytes:
         return b"\0".join((header, self._app_name, session_id.encode()))
@@ -219,7 +218,8 @@ def _flatten(secret_key: SecretKey) -> Iterable[bytes]:
     if isinstance(secret_key, MachineKey):
         yield from secret_key._secrets
     elif isinstance(secret_key, str | bytes):
-        yield secret_key.encode() if isinstance(secret_key, str) else secret_key
+        # Lone surrogates are what Python makes of environment variables that are no UTF-8.
+        yield secret_key.encode("utf-8", "surrogatepass") if isinstance(secret_key, str) else secret_key
     elif isinstance(secret_key, list | tuple):
         for item in secret_key:
             yield from _flatten(item)

@@ -56,7 +56,7 @@ class SessionManager:
         self.settings = settings
         self.observer = Observer()
         self.loads_on_demand = blocking
-        self._clock = clock
+        self.clock = clock
         self._store, self._in_thread = _in_colour(settings, blocking=blocking)
         self._vault = Vault(
             self._store,
@@ -83,7 +83,7 @@ class SessionManager:
         return Session(
             self,
             session_id,
-            now=self._clock(),
+            now=self.clock(),
             idle_timeout=idle_timeout_of(session_id) if session_id else None,
             had_token=bool(tokens),
             allowance=Allowance(self.settings.timeout),
@@ -122,6 +122,8 @@ class SessionManager:
             found = await self._vault.read(session_id, self._timeouts_of(session).idle, session.allowance)
         except BackendUnavailable:
             self._out_of_reach(session)
+        except SessionEnded:
+            session.begin(None)
         else:
             self._begin(session, found)
 
@@ -131,13 +133,13 @@ class SessionManager:
             session.begin(None)
         elif isinstance(found, Held):
             session.begin(found.record, found.version)
-        elif isinstance(found, Farewell) and found.until > self._clock():
+        elif isinstance(found, Farewell) and found.until > self.clock():
             session.begin(found.record, read_only=True)
         else:
             session.begin(None)
 
     def _is_over(self, session: Session, record: Record) -> bool:
-        return self._timeouts_of(session).is_over(record.created, record.refreshed, self._clock())
+        return self._timeouts_of(session).is_over(record.created, record.refreshed, self.clock())
 
     def _out_of_reach(self, session: Session) -> None:
         """An outage says nothing about the session: its cookie stays, and nothing is saved in its place."""
@@ -205,7 +207,7 @@ class SessionManager:
             return
         if session.is_destroyed:
             await self._destroy(session)
-        record = session.next_record(self._clock(), rewrite=self._wants_rewrite(session))
+        record = session.next_record(self.clock(), rewrite=self._wants_rewrite(session))
         if record is None:
             return
         if session.record is None or session.left_id:
@@ -221,7 +223,7 @@ class SessionManager:
 
     def _wants_rewrite(self, session: Session) -> bool:
         record = session.record
-        return record is not None and self._timeouts_of(session).wants_rewrite(record.refreshed, self._clock())
+        return record is not None and self._timeouts_of(session).wants_rewrite(record.refreshed, self.clock())
 
     async def _destroy(self, session: Session) -> None:
         session_id = session.give_up()
@@ -231,6 +233,8 @@ class SessionManager:
                 await self._vault.end(session_id, idle, session.allowance)
             except BackendUnavailable:
                 raise LogoutNotConfirmed("the session store did not confirm the end of the session") from None
+            except SessionEnded:  # with the secret that it began under
+                pass
             self.observer.count("destroyed")
         if session.had_token:
             session.outcome = CLEAR
@@ -248,7 +252,7 @@ class SessionManager:
     async def _take_leave(self, session: Session, left_id: str) -> None:
         """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing."""
         ttl = session.grace or GRACE
-        farewell = Farewell(until=self._clock() + ttl, record=session.record if session.grace else None)
+        farewell = Farewell(until=self.clock() + ttl, record=session.record if session.grace else None)
         idle = self.timeouts(idle_timeout_of(left_id)).idle
         await self._vault.end(left_id, idle, session.allowance, farewell, ttl)
 
@@ -323,14 +327,14 @@ class SessionManager:
         return self.timeouts(session.own_idle_timeout)
 
     def _time_to_live(self, session: Session, record: Record) -> float:
-        ttl = self._timeouts_of(session).time_to_live(record.created, self._clock())
+        ttl = self._timeouts_of(session).time_to_live(record.created, self.clock())
         if ttl <= 0:
             raise SessionEnded("the session reached its absolute end while the request was running")
         return ttl
 
     def _max_age(self, record: Record) -> float | None:
         persistent = self.settings.cookie_persistent if record.persistent is None else record.persistent
-        return self.settings.timeouts.ends_at(record.created) - self._clock() if persistent else None
+        return self.settings.timeouts.ends_at(record.created) - self.clock() if persistent else None
 
     def _driven(self, step: Callable[[], Coroutine[Any, Any, None]]) -> Awaitable[None]:
         if self.loads_on_demand:

@@ -11,7 +11,7 @@ import re
 
 MIN_BYTES = 32
 # 128 bits are asked for; a truly random 128-bit secret may contain a repeat by chance, which the estimate charges.
-MIN_BITS = 112
+MIN_BITS = 100
 
 # SHA-256 of secrets printed in the documentation or sample configuration of frameworks, so that the literals
 # themselves do not stand here. Matched without regard to case and surrounding white space.
@@ -94,6 +94,15 @@ _COMMON_PAIRS = frozenset(
         "om",
     ]
 )
+_ROWS = ("`1234567890-=", " qwertyuiop[]", " asdfghjkl;'", " zxcvbnm,./")
+_SHIFTED = ("~!@#$%^&*()_+", " QWERTYUIOP{}", ' ASDFGHJKL:"', " ZXCVBNM<>?")
+_KEYS = {
+    ord(character): (row, column)
+    for rows in (_ROWS, _SHIFTED)
+    for row, characters in enumerate(rows)
+    for column, character in enumerate(characters)
+    if character != " "
+}
 _TEXT_BITS_PER_LETTER = 1.5  # Shannon, "Prediction and Entropy of Printed English", 1951
 
 
@@ -155,6 +164,9 @@ def _unpredicted(secret: bytes, predictable_after: int) -> int:
     count = position = 0
     while position < len(secret):
         skip = max(_repeat(secret, position), _sequence(secret, position))
+        walk = _walk(secret, position)
+        if walk >= 4 > predictable_after:  # the keys of hexadecimal digits lie too close together to tell
+            skip = max(skip, walk)
         position += skip if skip >= predictable_after else 1
         count += 1
     return count
@@ -181,13 +193,28 @@ def _sequence(secret: bytes, position: int) -> int:
     return end - position
 
 
+def _walk(secret: bytes, position: int) -> int:
+    """How many bytes from ``position`` on are neighbours on a keyboard, one of the next."""
+    end = position + 1
+    while end < len(secret) and _are_neighbours(secret[end - 1], secret[end]):
+        end += 1
+    return end - position
+
+
+def _are_neighbours(one: int, other: int) -> bool:
+    here, there = _KEYS.get(one), _KEYS.get(other)
+    return bool(here and there) and max(abs(a - b) for a, b in zip(here or (), there or (), strict=True)) <= 1
+
+
 def _reads_like_text(secret: bytes) -> bool:
-    words = re.findall(rb"[A-Z]?[a-z]{2,}|[A-Z]{2,}", secret)  # random letters change case in the middle of a word
+    # Random letters change case in the middle of a word; where there is one case only, short words count as well.
+    mixed = re.search(rb"[a-z]", secret) and re.search(rb"[A-Z]", secret)
+    words = re.findall(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}" if mixed else rb"[a-z]{2,}|[A-Z]{2,}", secret)
     pairs = [word[i : i + 2].decode().lower() for word in words for i in range(len(word) - 1)]
     letters = sum(map(len, words))
     return (
-        letters > 0.65 * len(secret)
-        and len(pairs) >= 18
+        letters > 0.5 * len(secret)
+        and len(pairs) >= 15
         and sum(pair in _COMMON_PAIRS for pair in pairs) > 0.3 * len(pairs)
     )
 

@@ -35,6 +35,10 @@ class Keeper(Protocol):
         """Commits it: at once where `loads_on_demand`, else when awaited."""
         ...
 
+    def clock(self) -> float:
+        """Now, in seconds since the epoch."""
+        ...
+
     def new_id(self, idle_timeout: float | None) -> str:
         """Mints a session ID."""
         ...
@@ -65,6 +69,7 @@ class Session(MutableMapping[str, Any]):
         "_idle_timeout",
         "_keeper",
         "_loaded",
+        "_opened",
         "_persistent",
         "_principal",
         "_response_started",
@@ -92,7 +97,7 @@ class Session(MutableMapping[str, Any]):
         self._keeper = keeper
         self._id = session_id
         self._idle_timeout = idle_timeout
-        self._created = now
+        self._opened = self._created = now
         self._draft: Draft
         self._accessed = self._destroyed = self._response_started = self._abandoned = False
         # The rest is the keeper's: it reads these, and sets the first three.
@@ -191,8 +196,7 @@ class Session(MutableMapping[str, Any]):
     def expires_at(self) -> datetime:
         """When the session ends if nobody comes back (UTC): the earlier of the idle and the absolute end."""
         self._look()
-        now = datetime.now(UTC).timestamp()
-        end = self._keeper.timeouts(self._idle_timeout).expires_at(self._created, now)
+        end = self._keeper.timeouts(self._idle_timeout).expires_at(self._created, self._keeper.clock())
         return datetime.fromtimestamp(end, UTC)
 
     @property
@@ -331,8 +335,6 @@ class Session(MutableMapping[str, Any]):
         self.is_read_only = read_only
         if record is None:
             self._id = self._idle_timeout = None
-        else:
-            self._created = record.created
         self._adopt(record, version)
 
     def next_record(self, now: float, *, rewrite: bool = False) -> Record | None:
@@ -405,6 +407,7 @@ class Session(MutableMapping[str, Any]):
     def _adopt(self, record: Record | None, version: object) -> None:
         self.record: Record | None = record
         self.version = version
+        self._created = record.created if record else self._opened
         self._principal = record.principal if record else None
         self._persistent = record.persistent if record else None
         self._draft = Draft(record.items if record else {})

@@ -127,7 +127,7 @@ class Settings:
 
 _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "secret_key": (convert.anything, None),
-    "key_file": (convert.anything, None),
+    "key_file": (convert.path, None),
     "backend": (convert.anything, None),
     "app_name": (convert.text, "default"),
     "idle_timeout": (convert.seconds, 1200.0),
@@ -196,7 +196,7 @@ def _convert(name: str, given: Mapping[str, Any]) -> Any:
         return default
     try:
         return converter(given[name])
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{name} {error}, not {_shown(given[name])}") from None
 
 
@@ -229,7 +229,8 @@ def _backend(values: Mapping[str, Any]) -> Backend | AsyncBackend:
         backend = "sqlite:///"
     if isinstance(backend, str):
         return connect(backend, breaker_window=values["breaker_window"])
-    if not all(callable(getattr(backend, verb, None)) for verb in ("get", "add", "replace", "end", "touch")):
+    verbs = ("get", "add", "replace", "end", "touch")
+    if isinstance(backend, type) or not all(callable(getattr(backend, verb, None)) for verb in verbs):
         raise ConfigurationError(
             f"backend must be a URL or an object with the verbs of sharedsession.backends.base, "
             f"not {type(backend).__name__}"

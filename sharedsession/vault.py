@@ -6,9 +6,10 @@ in the store (a wrong key that was deployed by mistake can be taken back), and n
 
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from sharedsession.backends.base import AsyncBackend, Ended, Stored, Version
+from sharedsession.backends.base import AsyncBackend, Ended, ReplicatedBackend, Stored, Version
 from sharedsession.codec import check_size
 from sharedsession.errors import BackendError, BackendUnavailable
 from sharedsession.machinekey import MachineKey
@@ -75,11 +76,13 @@ class Vault:
         observer: Observer,
     ) -> None:
         self._store = store
+        self._replicated = store if isinstance(store, ReplicatedBackend) else None
         self._machine_key = machine_key
         self._encrypt = encrypt
-        self._max_size = min(max_size, store.max_value - _OVERHEAD)
+        self._max_size = max_size
         self._observer = observer
         self._throttle = TouchThrottle()
+        self._always_renew = getattr(store, "renews_when_due", False)
 
     async def read(self, session_id: str, idle: float, allowance: Allowance) -> Held | Farewell | None:
         """Reads a record and, where it is due, renews its life in the same round trip.
@@ -93,10 +96,10 @@ class Vault:
             The record, what its tombstone says, or ``None`` if there is no session.
         """
         key = self._key(session_id)
-        renew = self._throttle.due(key, idle, time.monotonic())
+        renew = idle if self._always_renew else self._throttle.due(key, idle, time.monotonic())
         found = None
         try:
-            found = await allowance.spend(lambda within: self._store.get(key, renew, within))
+            found = await allowance.spend(lambda within: self._get(session_id, key, renew, within))
         finally:
             if found is None:
                 self._throttle.forget(key)
@@ -113,7 +116,7 @@ class Vault:
         if version is not None:
             return version
         # A fresh random key is never taken: it was our own write, whose answer got lost on the way.
-        found = await allowance.spend(lambda within: self._store.get(key, None, within))
+        found = await allowance.spend(lambda within: self._get(session_id, key, None, within))
         if isinstance(found, Stored) and found.value == sealed:
             return found.version
         raise BackendError("the store refused a new session under a fresh random key")
@@ -130,13 +133,16 @@ class Vault:
             SessionTooLarge: nothing was sent, the version saved before is untouched.
         """
         key, sealed = self._key(session_id), self._seal(session_id, record)
-        version = await allowance.spend(lambda within: self._store.replace(key, sealed, ttl, expected, within))
+        version = await allowance.spend(lambda within: self._replace(session_id, key, sealed, ttl, expected, within))
         if version is not None:
             return version
-        found = await allowance.spend(lambda within: self._store.get(key, None, within))
-        if isinstance(found, Stored) and found.value == sealed:  # our own write, whose answer got lost on the way
+        found = await allowance.spend(lambda within: self._get(session_id, key, None, within))
+        if not isinstance(found, Stored):
+            return None
+        others = [value for value in (found.value, *found.siblings) if value != sealed]
+        if not others:  # our own write, whose answer got lost on the way
             return found.version
-        held = self._opened(session_id, found)
+        held = self._opened(session_id, Stored(others[0], found.version))
         return held if isinstance(held, Held) else None
 
     async def end(
@@ -153,12 +159,30 @@ class Vault:
         await allowance.spend(lambda within: self._store.end(key, idle, within, note, farewell_ttl))
         self._throttle.forget(key)
 
+    async def _get(self, session_id: str, key: str, renew: float | None, within: float) -> Stored | Ended | None:
+        if self._replicated:
+            return await self._replicated.get_newest(key, renew, within, partial(self._revision, session_id))
+        return await self._store.get(key, renew, within)
+
+    async def _replace(
+        self, session_id: str, key: str, sealed: bytes, ttl: float, expected: Version, within: float
+    ) -> Version | None:
+        if self._replicated:
+            revision = partial(self._revision, session_id)
+            return await self._replicated.replace_older(key, sealed, ttl, expected, within, revision)
+        return await self._store.replace(key, sealed, ttl, expected, within)
+
+    def _revision(self, session_id: str, sealed: bytes) -> int | None:
+        """The number of a genuine copy; only a holder of the ID and a secret can tell."""
+        record = self._unsealed(session_id, sealed, Record.decode)
+        return record.version if record else None
+
     def _key(self, session_id: str) -> str:
         return self._machine_key().store_key(session_id)
 
     def _seal(self, session_id: str, record: Record) -> bytes:
         encoded = record.encode()
-        check_size(record.items, len(encoded), self._max_size)
+        check_size(record.items, len(encoded), min(self._max_size, self._store.max_value - _OVERHEAD))
         return self._sealed(session_id, encoded)
 
     def _sealed(self, session_id: str, plain: bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.binaries import MissingServerError
+from tests.support.ring import Ring
 from tests.support.servers import KINDS, Memcached, Redis, Valkey
 
 
@@ -55,6 +56,21 @@ def redis(_shared: Callable[[str], Any]) -> Redis:
 def valkey(_shared: Callable[[str], Any]) -> Valkey:
     """An empty Valkey."""
     return _shared("valkey")
+
+
+@pytest.fixture(scope="session")
+def _ring() -> Iterator[Ring]:
+    servers = [_start("memcached") for _ in range(3)]
+    yield Ring(servers)
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def ring(_ring: Ring) -> Ring:
+    """A ring of three empty memcached nodes."""
+    _ring.heal()
+    return _ring
 
 
 @pytest.fixture

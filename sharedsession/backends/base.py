@@ -11,6 +11,7 @@ A backend moves sealed bytes. It knows keys, bytes, versions and seconds; never 
 - Blocking verbs may be called from any thread, asynchronous ones from any event loop, both after a fork.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Version = object
@@ -23,10 +24,14 @@ class Stored(NamedTuple):
     Attributes:
         value: the bytes as they were given to ``add`` or ``replace``.
         version: stands for exactly these bytes; any later change of the record gives another version.
+        ttl: the remaining time to live in seconds, where the store tells.
+        siblings: other records that writers made at the same time on nodes that could not see each other.
     """
 
     value: bytes
     version: Version
+    ttl: float | None = None
+    siblings: tuple[bytes, ...] = ()
 
 
 class Ended(NamedTuple):
@@ -34,9 +39,11 @@ class Ended(NamedTuple):
 
     Attributes:
         note: the bytes given to ``end``.
+        ttl: the remaining time to live in seconds, where the store tells.
     """
 
     note: bytes
+    ttl: float | None = None
 
 
 class Facts(Protocol):
@@ -65,8 +72,9 @@ class Backend(Facts, Protocol):
 
         Args:
             key: the store key.
-            touch: the new time to live in seconds; ``None`` leaves it. A touch changes no version. It may be
-                left out where it would lengthen the life by less than a tenth of ``touch``.
+            touch: the new time to live in seconds; ``None`` leaves it. A touch changes no version. A backend
+                with an attribute ``renews_when_due`` leaves it out where it would gain less than a tenth; for
+                others the library sees to that.
             within: seconds to wait at most.
 
         Returns:
@@ -78,7 +86,7 @@ class Backend(Facts, Protocol):
         """Stores a record under a key that holds nothing: no record, no tombstone.
 
         Returns:
-            Its version, or ``None`` if the key was taken.
+            Its version, or ``None`` if the key was taken. Of several that add one key at a time at most one succeeds.
         """
         ...
 
@@ -144,4 +152,37 @@ class AsyncBackend(Facts, Protocol):
 
     async def close(self) -> None:
         """Same as `Backend.close`, for the connections of the running event loop."""
+        ...
+
+
+@runtime_checkable
+class ReplicatedBackend(AsyncBackend, Protocol):
+    """One that keeps copies on several nodes, and needs to be told which are genuine and which is the newest.
+
+    A step may take ``within`` twice: once for the owners of a record, once for the other nodes.
+    """
+
+    async def get_newest(
+        self, key: str, touch: float | None, within: float, revision: Callable[[bytes], int | None]
+    ) -> Stored | Ended | None:
+        """Same as `Backend.get`.
+
+        Args:
+            key: the store key.
+            touch: the new time to live in seconds, or ``None``.
+            within: seconds to wait for one step.
+            revision: opens a copy and tells its number; ``None``: it is not genuine.
+        """
+        ...
+
+    async def replace_older(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float,
+        version: Version,
+        within: float,
+        revision: Callable[[bytes], int | None],
+    ) -> Version | None:
+        """Same as `Backend.replace`, with ``revision`` as for `get_newest`."""
         ...

@@ -18,7 +18,7 @@ ENTRY_POINTS = "sharedsession.backends"
 _SCHEMES: dict[str, tuple[str, str, str]] = {
     "memory": ("sharedsession.backends.memory", "from_url", ""),
     "sqlite": ("sharedsession.backends.sqlite", "from_url", ""),
-    "memcached": ("sharedsession.backends.memcached.node", "from_url", ""),
+    "memcached": ("sharedsession.backends.memcached.nodes", "from_url", ""),
     "redis": ("sharedsession.backends.redis", "from_url", "redis"),
     "rediss": ("sharedsession.backends.redis", "from_url", "redis"),
     "unix": ("sharedsession.backends.redis", "from_url", "redis"),

@@ -32,6 +32,15 @@ _SWAP = b"""
 if redis.call('GETRANGE', KEYS[1], 0, 8) ~= ARGV[1] then return false end
 return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 """
+_TLS_OPTIONS = {
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_cert_reqs",
+    "ssl_certfile",
+    "ssl_check_hostname",
+    "ssl_keyfile",
+}
+_KNOWN_OPTIONS = {"host", "port", "path", "db", "username", "password", "connection_class"} | _TLS_OPTIONS
 _IFEQ_SINCE = {"valkey": (8, 1), "redis": (8, 4)}
 
 
@@ -190,6 +199,11 @@ def from_url(url: str, breaker_window: float = 2.0) -> RedisBackend:
         port = urlsplit(url).port or 6379
     except ValueError as error:
         raise ConfigurationError(f"backend {redacted(url)!r} cannot be read: {error}") from None
+    unknown = read.keys() - _KNOWN_OPTIONS
+    if unknown:
+        raise ConfigurationError(
+            f"backend {redacted(url)!r} has no option {min(unknown)!r}; it has {', '.join(sorted(_TLS_OPTIONS))}"
+        )
     secure = url.startswith(("rediss://", "valkeys://"))
     address = Address(
         host=read.get("host", "localhost"),

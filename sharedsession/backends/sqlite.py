@@ -73,6 +73,7 @@ class SqliteBackend:
     """
 
     max_value = 100_000_000
+    renews_when_due = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,6 +82,7 @@ class SqliteBackend:
         self._process = os.getpid()
         self._opening = threading.Lock()
         self._observer = Observer()
+        self._looked_at_mounts = False
         self._sweep_next = 0.0
         self._swept_to = 0
 
@@ -231,6 +233,7 @@ class SqliteBackend:
     def _open(self) -> sqlite3.Connection:
         with self._opening:
             self._make_private_file()
+            self._warn_of_network()
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -249,9 +252,11 @@ class SqliteBackend:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             raise self._unavailable(error) from None
-        self._warn_of_network()
 
     def _warn_of_network(self) -> None:
+        if self._looked_at_mounts:
+            return
+        self._looked_at_mounts = True
         kind = _network_file_system(self.path)
         if kind:
             self._observer.event(

@@ -54,6 +54,7 @@ class SqliteThread:
     def __init__(self, backend: SqliteBackend) -> None:
         self._backend = backend
         self.max_value = backend.max_value
+        self.renews_when_due = backend.renews_when_due
         self._starting = threading.Lock()
         self._process = 0
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()

@@ -10,7 +10,7 @@ import pytest
 from sharedsession._drive import for_event_loop
 from sharedsession.backends import connect
 
-BACKENDS = ("memory", "sqlite", "memcached", "redis", "valkey")
+BACKENDS = ("memory", "sqlite", "memcached", "redis", "valkey", "ring")
 COLOURS = ("blocking", "asynchronous")
 WITHIN = 5.0
 

@@ -9,7 +9,7 @@ import pytest
 from sharedsession.backends import connect
 from tests.support.farm import COLOURS, Browser, WebNode
 
-SHARED = ("sqlite", "memcached", "redis", "valkey")
+SHARED = ("sqlite", "memcached", "redis", "valkey", "ring")
 
 
 @pytest.fixture

@@ -64,8 +64,8 @@ class Demo:
     def _read_address(self):
         for line in self.process.stdout:
             self.said += line
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                return found[0]
+            if "Ctrl-C" in line:
+                return re.search(r"http://127\.0\.0\.1:\d+", self.said)[0]
         self.process.communicate()
         raise AssertionError(f"the demo ended: {self.stderr.read_text()}")
 

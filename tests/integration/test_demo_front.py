@@ -1,7 +1,7 @@
 """The demo's front against web nodes that misbehave: what is asked again, what never, and how it ends."""
 
 import asyncio
-import socket
+import re
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -9,7 +9,7 @@ import pytest
 
 from sharedsession.demo import front
 from sharedsession.demo.front import Front
-from sharedsession.demo.servers import free_port
+from sharedsession.demo.loopback import free_port, listen
 from sharedsession.demo.webnode import WebNode
 from sharedsession.demo.wire import MAX_BODY
 
@@ -18,6 +18,7 @@ POST = b"POST /cart HTTP/1.1\r\nHost: farm\r\nContent-Length: 8\r\nConnection: c
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
 CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfi"
+LONG_CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + 100_000 * b"x"
 DIES = b""
 HANGS = None
 REFUSES = "nobody listens"
@@ -58,7 +59,7 @@ async def talk(sent, answers):
             nodes.append(Stub(port))
         running = Front(nodes)
         stack.push_async_callback(running.close)
-        port = await running.open(socket.create_server(("127.0.0.1", 0)))
+        port = await running.open(listen())
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         stack.callback(writer.close)
         writer.write(sent)
@@ -73,11 +74,20 @@ def ask(sent, *answers):
 
 
 def test_a_get_is_asked_again_elsewhere():
-    """Whether a node refuses or dies before it answered, the next one answers."""
-    for misbehaviour in (REFUSES, DIES):
+    """Whether a node refuses, dies before it answered or in the middle of a page, the next one answers."""
+    for misbehaviour in (REFUSES, DIES, CUT):
         answer, seen = ask(GET, misbehaviour, GOOD)
         assert answer.endswith("fine")
         assert seen[1] == 1
+
+
+def test_a_request_asked_again_has_the_same_number():
+    """So a node can tell that it was counted before; the next request has another."""
+    twice = GET.replace(b"Connection: close\r\n", b"") + GET
+    _, seen = asyncio.run(talk(twice, [DIES, GOOD]))
+    numbers = [re.search(rb"X-Farm-Request: (\d+)", request)[1] for requests in seen for request in requests]
+    assert len(numbers) == 3
+    assert len(set(numbers)) == 2
 
 
 def test_a_get_does_not_wait_for_a_node_that_hangs(monkeypatch):
@@ -109,19 +119,20 @@ def test_with_no_node_left_the_visitor_is_told():
     assert "Retry-After" in answer
 
 
-def test_a_cut_answer_ends_the_connection():
+def test_a_long_answer_that_is_cut_ends_the_connection():
     """The client sees that bytes are missing: they are neither made up nor asked for again."""
-    answer, seen = ask(GET.replace(b"Connection: close\r\n", b""), CUT, GOOD)
-    assert answer.endswith("\r\n\r\nfi")
+    answer, seen = ask(GET.replace(b"Connection: close\r\n", b""), LONG_CUT, GOOD)
+    assert answer.endswith("\r\n\r\n" + 100_000 * "x")
     assert seen == [1, 0]
 
 
 def test_a_visitor_cannot_speak_for_the_front():
     """Fields that the front writes are taken out of what came in."""
-    sent = GET.replace(b"Host", b"X-Farm: web-1=down\r\nX-Forwarded-For: 8.8.8.8\r\nHost")
+    sent = GET.replace(b"Host", b"X-Farm-Request: 7\r\nX-Farm: web-1=down\r\nX-Forwarded-For: 8.8.8.8\r\nHost")
     _, ((request,),) = asyncio.run(talk(sent, [GOOD]))
     assert request.count(b"X-Farm: ") == 1
     assert b"X-Farm: web-1=up\r\n" in request
+    assert request.count(b"X-Farm-Request: ") == 1
     assert b"8.8.8.8" not in request
 
 

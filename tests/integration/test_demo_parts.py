@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from sharedsession.demo import processes, servers, webnode
 from sharedsession.demo.processes import FarmError
 from sharedsession.demo.webnode import WebNode
 from sharedsession.machinekey import MachineKey
-from tests.integration.demofarm import PATIENCE, ROOT
+from tests.integration.demofarm import PATIENCE, ROOT, Page
 
 PROJECT = "[project]"
 WAITS = "#!/bin/sh\nexec sleep 60\n"
@@ -29,6 +30,13 @@ def bare(monkeypatch, tmp_path):
     programs = tmp_path / ".servers/usr/bin"
     programs.mkdir(parents=True)
     return programs
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """The environment of a web node that starts."""
+    secret = {"SHAREDSESSION_SECRET_KEY": MachineKey.generate()}
+    return {**os.environ, **secret, "SHAREDSESSION_BACKEND": f"sqlite:///{tmp_path}/sessions.db"}
 
 
 def put(programs, name, text):
@@ -110,15 +118,11 @@ def test_a_web_node_that_stays_silent_is_killed(monkeypatch, tmp_path):
         asyncio.run(WebNode("web-1", {}).start())
 
 
-def test_starting_a_node_that_is_up_changes_nothing(tmp_path):
+def test_starting_a_node_that_is_up_changes_nothing(settings):
     """Two visitors who press the button get one process, and the node tells no secret."""
-    settings = {
-        "SHAREDSESSION_SECRET_KEY": MachineKey.generate(),
-        "SHAREDSESSION_BACKEND": f"sqlite:///{tmp_path}/sessions.db",
-    }
 
     async def start_twice():
-        node = WebNode("web-1", {**os.environ, **settings})
+        node = WebNode("web-1", settings)
         try:
             await asyncio.gather(node.start(), node.start())
             pid, shown = node.pid, repr(node)
@@ -132,6 +136,22 @@ def test_starting_a_node_that_is_up_changes_nothing(tmp_path):
     assert same
     assert shown.startswith("<WebNode web-1 up ")
     assert settings["SHAREDSESSION_SECRET_KEY"] not in shown
+
+
+def test_a_visit_that_is_asked_again_counts_once(settings):
+    """A node that died may have counted it; another node sees by the request's number that it did."""
+
+    async def visits(*numbers):
+        node = WebNode("web-1", settings)
+        await node.start()
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}") as browser:
+                answers = [await browser.get("/", headers={"X-Farm-Request": number}) for number in numbers]
+        finally:
+            await node.end()
+        return [Page.of(answer).visits for answer in answers]
+
+    assert asyncio.run(visits("1", "2", "2", "3")) == [1, 2, 2, 3]
 
 
 def test_a_farm_that_cannot_start_says_so_and_is_gone(tmp_path):

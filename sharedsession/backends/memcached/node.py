@@ -5,10 +5,11 @@ nothing on a connection that was opened after it was read.
 """
 
 import itertools
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
 from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version
@@ -18,9 +19,7 @@ from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import Address, Dialect, StaleMark
 from sharedsession.backends.wire.guard import Guard
 from sharedsession.backends.wire.link import Link
-from sharedsession.errors import BackendError, BackendUnavailable, ConfigurationError
-
-_DIALECT = Dialect(parser=MetaParser)
+from sharedsession.errors import BackendError, BackendUnavailable
 
 
 class _Token(NamedTuple):
@@ -33,15 +32,18 @@ class MemcachedVerbs:
 
     Args:
         link: to the node.
-        guard: of the node.
+        server: what is known of the node.
     """
 
-    max_value = protocol.MAX_VALUE
-
-    def __init__(self, link: Link, guard: Guard) -> None:
+    def __init__(self, link: Link, server: "MemcachedServer") -> None:
         self._link = link
-        self._guard = guard
+        self._server = server
         self._opaques = itertools.count(1)
+
+    @property
+    def max_value(self) -> int:
+        """Same as `Facts.max_value`: what the server was started with (``-I``), once it was asked."""
+        return self._server.max_value
 
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
@@ -49,9 +51,11 @@ class MemcachedVerbs:
         if reply.status == b"EN":
             return None
         _expect(reply, b"VA")
+        left = int(reply.flag(b"t") or -1)
+        ttl = float(left) if left >= 0 else None
         if int(reply.flag(b"f") or 0) & protocol.TOMBSTONE:
-            return Ended(reply.value)
-        return Stored(reply.value, _Token(int(reply.flag(b"c") or 0), mark))
+            return Ended(reply.value, ttl)
+        return Stored(reply.value, _Token(int(reply.flag(b"c") or 0), mark), ttl)
 
     async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
@@ -91,7 +95,7 @@ class MemcachedVerbs:
 
     def health(self) -> dict[str, Any]:
         """Same as `Backend.health`."""
-        return {"kind": "memcached", "nodes": [self._guard.facts()]}
+        return {"kind": "memcached", "nodes": [self._server.facts()]}
 
     async def _ask(self, request: Callable[[int], bytes], within: float, mark: int | None = None) -> tuple[Reply, int]:
         opaque = next(self._opaques)
@@ -112,6 +116,64 @@ class MemcachedVerbs:
         return _Token(int(reply.flag(b"c") or 0), mark)
 
 
+class MemcachedServer:
+    """What there is to know of one node, whatever the colour of those who ask it.
+
+    Args:
+        address: of the node.
+        breaker_window: seconds for which a failed node is left alone.
+        name: of the node; ``None``: its address.
+        in_ring: whether others hold the same data: then it is left alone while it is slow.
+    """
+
+    def __init__(
+        self, address: Address, breaker_window: float, *, name: str | None = None, in_ring: bool = False
+    ) -> None:
+        self.guard = Guard(address, breaker_window, name=name, demotes_slow=in_ring)
+        self._up_since = math.inf
+        self.evictions = 0
+        self.max_value = protocol.MAX_VALUE
+        greeting = (protocol.STATISTICS, protocol.SETTINGS)
+        self._dialect = Dialect(parser=MetaParser, greeting=greeting, greeted=self._greeted)
+
+    def verbs(self, link: Link) -> MemcachedVerbs:
+        """The verbs over a link."""
+        return MemcachedVerbs(link, self)
+
+    def blocking_link(self) -> BlockingLink:
+        """A link for applications that block."""
+        return BlockingLink(self._dialect, self.guard)
+
+    def multiplexed_link(self) -> Link:
+        """A link for event loops."""
+        from sharedsession.backends.wire.multiplexed import MultiplexedLink  # noqa: PLC0415
+
+        return MultiplexedLink(self._dialect, self.guard)
+
+    def knows(self, seconds: float) -> bool:
+        """Whether the node has been up for so long, so that it would know of a record as young as that."""
+        return time.monotonic() - self._up_since > seconds
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able facts about the node."""
+        return {**self.guard.facts(), "evictions": self.evictions}
+
+    def _greeted(self, replies: Sequence[Any]) -> None:
+        """Learns what matters to sessions from a new connection; a proxy may tell nothing of it."""
+        statistics, settings = (reply if isinstance(reply, dict) else {} for reply in replies)
+        if statistics.get(b"uptime", b"").isdigit():
+            self._up_since = time.monotonic() - int(statistics[b"uptime"])
+            self.evictions = int(statistics.get(b"evictions", b"0"))
+        if settings.get(b"item_size_max", b"").isdigit():
+            self.max_value = int(settings[b"item_size_max"]) - protocol.ITEM_OVERHEAD
+        if settings.get(b"evictions") == b"off":
+            self.guard.observer.event(
+                "never_evicts",
+                f"{self.guard.name} runs with -M: when it is full, a change that finds no memory loses its session; "
+                "start memcached without -M",
+            )
+
+
 class MemcachedBackend(Lowered):
     """One memcached, in both colours.
 
@@ -121,36 +183,13 @@ class MemcachedBackend(Lowered):
     """
 
     def __init__(self, address: Address, breaker_window: float = 2.0) -> None:
-        self._guard = Guard(address, breaker_window)
-        super().__init__(MemcachedVerbs(BlockingLink(_DIALECT, self._guard), self._guard))
+        self._server = MemcachedServer(address, breaker_window)
+        super().__init__(self._server.verbs(self._server.blocking_link()))
 
     @cached_property
     def asynchronous(self) -> MemcachedVerbs:
         """The same node for event loops."""
-        from sharedsession.backends.wire.multiplexed import MultiplexedLink  # noqa: PLC0415
-
-        return MemcachedVerbs(MultiplexedLink(_DIALECT, self._guard), self._guard)
-
-
-def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend:
-    """Makes the backend of ``memcached://host:11211``."""
-    parts = urlsplit(url)
-    if "," in parts.netloc or "=" in parts.netloc:
-        raise ConfigurationError("backend memcached:// with several nodes (a ring) is not part of this release yet")
-    if parts.username or parts.password:
-        raise ConfigurationError("backend memcached:// with a user name is not part of this release yet")
-    if parse_qs(parts.query).get("protocol") == ["text"]:
-        raise ConfigurationError("backend memcached:// with protocol=text is not part of this release yet")
-    if parts.query or parts.fragment or parts.path not in {"", "/"} or not parts.hostname:
-        raise ConfigurationError("backend memcached:// takes a host and a port, like 'memcached://10.0.0.1:11211'")
-    return MemcachedBackend(Address(host=parts.hostname, port=_port(url)), breaker_window)
-
-
-def _port(url: str) -> int:
-    try:
-        return urlsplit(url).port or 11211
-    except ValueError:
-        raise ConfigurationError("backend memcached:// has a port that is not a number from 1 to 65535") from None
+        return self._server.verbs(self._server.multiplexed_link())
 
 
 def _expect(reply: Reply, status: bytes) -> None:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised
 
 MAX_RELATIVE_TTL = 2_592_000  # 30 days: anything longer is read as seconds since the epoch
-MAX_VALUE = 1_048_000  # of an item of 1 MiB, the server's default, less its header and key
+ITEM_OVERHEAD = 576  # of an item: header and key, generously
+MAX_VALUE = 1_048_576 - ITEM_OVERHEAD  # until the server tells its own limit
 TOMBSTONE = 1  # in the client flags
 _LONGEST_LINE = 2048
 
@@ -48,6 +49,7 @@ class MetaParser:
     def __init__(self) -> None:
         self._buffer = b""
         self._at = 0
+        self._statistics: dict[bytes, bytes] = {}
 
     def feed(self, data: bytes) -> None:
         """Takes bytes as they come."""
@@ -55,7 +57,7 @@ class MetaParser:
         self._at = 0
 
     def pop(self) -> object:
-        """The next `Reply`, or `INCOMPLETE`.
+        """The next `Reply`, statistics as a dictionary, or `INCOMPLETE`.
 
         Raises:
             Desynchronised: the bytes are not memcached's.
@@ -66,6 +68,14 @@ class MetaParser:
                 raise Desynchronised("a line without an end")
             return INCOMPLETE
         words = self._buffer[self._at : end].split(b" ")
+        if words[0] == b"STAT":
+            self._at = end + 2
+            self._statistics[words[1]] = words[-1]
+            return self.pop()
+        if words[0] == b"END":
+            self._at = end + 2
+            statistics, self._statistics = self._statistics, {}
+            return statistics
         if words[0] == b"VA":
             return self._value(words, end + 2)
         if not words[0].isupper() and not words[0].replace(b"_", b"").isupper():
@@ -86,9 +96,9 @@ class MetaParser:
 
 
 def get(key: str, touch: float | None, opaque: int) -> bytes:
-    """Read, CAS token, client flags and renewal in one round trip; a renewal keeps the token."""
+    """Read, CAS token, client flags, remaining life and renewal in one round trip; a renewal keeps the token."""
     renewal = f" T{expiry(touch)}" if touch is not None else ""
-    return f"mg {key} v c f{renewal} O{opaque}\r\n".encode()
+    return f"mg {key} v c f t{renewal} O{opaque}\r\n".encode()
 
 
 def add(key: str, value: bytes, ttl: float, opaque: int) -> bytes:
@@ -110,6 +120,10 @@ def bury(key: str, note: bytes, ttl: float, opaque: int) -> bytes:
 def delete(key: str, opaque: int) -> bytes:
     """Delete, whatever is there."""
     return f"md {key} O{opaque}\r\n".encode()
+
+
+STATISTICS = b"stats\r\n"
+SETTINGS = b"stats settings\r\n"
 
 
 def expiry(ttl: float) -> int:

@@ -1,8 +1,8 @@
 """The blocking link: a stack of sockets, one per thread that asks at a time.
 
-Its `ask` is a coroutine that never suspends, so that whoever speaks through a link is written once. A connection is
-dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a `BaseException`, closes
-it. One that the server closed while it lay idle is replaced, once, inside the request's time.
+Its `ask` is a coroutine that suspends only to take turns, so that whoever speaks through a link is written once. A
+connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
+`BaseException`, closes it. One that the server closed while it lay idle is replaced, once, inside the request's time.
 """
 
 import os
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from sharedsession._drive import TURN
 from sharedsession.backends.wire.dialect import (
     INCOMPLETE,
     Address,
@@ -45,18 +46,19 @@ class BlockingLink:
     ) -> Answer:
         """Same as `Link.ask`."""
         deadline = time.monotonic() + within
-        with self._guard.asking():
+        with self._guard.asking(within) as attempt:
             newest = self._guard.newest
             connection, fresh = self._take(deadline, mark)
             try:
-                reply = connection.exchange(request, deadline, check)
+                reply = await connection.exchange(request, deadline, check)
             except (ConnectionError, EOFError):
                 connection.close()
                 if fresh:
                     raise
                 self.close()  # the server has gone since: the others that lay idle are as dead
                 connection, _ = self._take(deadline, mark)
-                reply = connection.exchange(request, deadline, check)
+                reply = await connection.exchange(request, deadline, check)
+            attempt.took = connection.waited
             self._idle.append(connection)
             return Answer(reply, max(newest, connection.serial))
 
@@ -82,8 +84,12 @@ class BlockingLink:
 
     def _open(self, deadline: float) -> "_Connection":
         connection = _Connection(_connect(self._guard.address, deadline), self._dialect)
-        if self._dialect.greeting:
-            self._dialect.greeted(connection.exchange_all(self._dialect.greeting, deadline))
+        try:
+            if self._dialect.greeting:
+                self._dialect.greeted(connection.exchange_all(self._dialect.greeting, deadline))
+        except BaseException:
+            connection.close()
+            raise
         connection.serial = self._guard.next_serial()
         return connection
 
@@ -91,16 +97,18 @@ class BlockingLink:
 class _Connection:
     """One socket and what of the last reply is still unread, which between two requests is nothing."""
 
-    __slots__ = ("_parser", "_socket", "serial")
+    __slots__ = ("_parser", "_socket", "serial", "waited")
 
     def __init__(self, connected: socket.socket, dialect: Dialect) -> None:
         self._socket = connected
         self._parser = dialect.parser()
         self.serial = 0
+        self.waited = 0.0
 
-    def exchange(self, request: bytes, deadline: float, check: Check | None) -> Any:
+    async def exchange(self, request: bytes, deadline: float, check: Check | None) -> Any:
         try:
             self._send(request, deadline)
+            await TURN
             return self._checked(self._reply(deadline), check)
         except BaseException:
             self.close()
@@ -128,12 +136,15 @@ class _Connection:
         self._socket.sendall(data)
 
     def _reply(self, deadline: float) -> Any:
+        started = time.monotonic()
         while (reply := self._parser.pop()) is INCOMPLETE:
-            self._socket.settimeout(_left(deadline))
+            # After the deadline what has arrived still counts: we may only have been late to look.
+            self._socket.settimeout(max(0.0, deadline - time.monotonic()))
             data = self._socket.recv(_READ)
             if not data:
                 raise EOFError("connection closed")
             self._parser.feed(data)
+        self.waited = time.monotonic() - started
         return reply
 
 

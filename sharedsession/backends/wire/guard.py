@@ -8,9 +8,22 @@ from contextlib import contextmanager
 from typing import Any
 
 from sharedsession.backends.ring.health import NodeHealth
-from sharedsession.backends.wire.dialect import Address, Desynchronised, StaleMark
-from sharedsession.errors import BackendUnavailable
+from sharedsession.backends.wire.dialect import Address
+from sharedsession.errors import BackendError, BackendUnavailable
 from sharedsession.observe import Observer
+
+
+class Attempt:
+    """One request to a node.
+
+    Attributes:
+        took: seconds the node itself took to answer, as far as the link can tell.
+    """
+
+    __slots__ = ("took",)
+
+    def __init__(self) -> None:
+        self.took = 0.0
 
 
 class Guard:
@@ -19,12 +32,17 @@ class Guard:
     Args:
         address: of the node.
         breaker_window: seconds for which a failed node is left alone.
+        name: of the node, where it has one beside its address.
+        demotes_slow: whether a slow node is left alone as well.
     """
 
-    def __init__(self, address: Address, breaker_window: float) -> None:
+    def __init__(
+        self, address: Address, breaker_window: float, *, name: str | None = None, demotes_slow: bool = False
+    ) -> None:
         self.address = address
+        self.name = name or str(address)
         self.observer = Observer()
-        self._health = NodeHealth(breaker_window)
+        self._health = NodeHealth(breaker_window, demotes_slow=demotes_slow)
         self._serials = itertools.count(1)
         self.newest = 0
 
@@ -33,35 +51,48 @@ class Guard:
         self.newest = next(self._serials)
         return self.newest
 
+    def is_askable(self) -> bool:
+        """Whether a request would be sent to the node now."""
+        return self._health.is_askable(time.monotonic())
+
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self, within: float) -> Iterator[Attempt]:
         """Around one request: refuses at once if the node is down, and learns from how the request ends.
+
+        Args:
+            within: seconds the request may take.
 
         Raises:
             BackendUnavailable: the node is down, or did not answer in time.
         """
         if not self._health.may_ask(time.monotonic()):
-            raise BackendUnavailable(f"{self.address} is down")
+            raise BackendUnavailable(f"{self.name} is down")
+        attempt = Attempt()
         try:
-            yield
-        except (OSError, EOFError, Desynchronised) as error:
-            self._went_wrong(error)
-            raise BackendUnavailable(f"{self.address} did not answer") from None
-        except StaleMark:
-            raise
-        if self._health.worked():
-            self.observer.event("node_up", f"{self.address} answers again", logging.INFO)
+            yield attempt
+        except (OSError, EOFError, BackendError) as error:
+            self._failed(error)
+            raise BackendUnavailable(f"{self.name} did not answer") from None
+        if self._health.worked(time.monotonic(), attempt.took, within):
+            self._changed()
 
-    def _went_wrong(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
         if self._health.failed(time.monotonic()):
             reason = str(error) or type(error).__name__
-            self.observer.event("node_down", f"{self.address} does not answer ({reason})")
+            self.observer.event("node_down", f"{self.name} does not answer ({reason})")
+
+    def _changed(self) -> None:
+        if self._health.is_up:
+            self.observer.event("node_up", f"{self.name} answers again", logging.INFO)
+        else:
+            self.observer.event("node_slow", f"{self.name} answers, but slowly: it is left alone for a while")
 
     def facts(self) -> dict[str, Any]:
         """JSON-able facts about the node."""
         return {
+            "name": self.name,
             "address": str(self.address),
-            "state": self._health.state,
+            "state": "up" if self._health.is_up else "down",
             "failures": self._health.failures,
             "connections_opened": self.newest,
             "counters": dict(self.observer.counters),

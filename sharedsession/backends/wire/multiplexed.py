@@ -45,7 +45,7 @@ class MultiplexedLink:
     ) -> Answer:
         """Same as `Link.ask`."""
         deadline = time.monotonic() + within
-        with self._guard.asking():
+        with self._guard.asking(within) as attempt:
             connection, fresh = await self._connection(deadline, mark)
             try:
                 reply = await connection.send(request, deadline, check)
@@ -54,6 +54,7 @@ class MultiplexedLink:
                     raise
                 connection, _ = await self._connection(deadline, mark)
                 reply = await connection.send(request, deadline, check)
+            attempt.took = time.monotonic() - (deadline - within)
             return Answer(reply, connection.serial)
 
     def close(self) -> None:

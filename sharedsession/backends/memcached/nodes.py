@@ -1,0 +1,135 @@
+"""``memcached://`` URLs -> one node, or a ring of nodes, in both colours."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import parse_qsl, urlsplit
+
+from sharedsession._drive import Lowered, gather_blocking, gather_on_loop
+from sharedsession.backends.connect import redacted
+from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
+from sharedsession.backends.ring.backlog import Backlog
+from sharedsession.backends.ring.hashring import LAYOUTS, HashRing, Place
+from sharedsession.backends.ring.replicas import Gather, Member, RingVerbs
+from sharedsession.backends.wire.dialect import Address
+from sharedsession.backends.wire.link import Link
+from sharedsession.errors import ConfigurationError
+from sharedsession.observe import Observer
+
+_PORT = 11211
+_NODE = re.compile(
+    r"(?:(?P<name>[A-Za-z0-9._-]+)(?:\*(?P<weight>\d+))?=)?"
+    r"(?P<host>/[^,?]+|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d+))?"
+)
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of a URL.
+
+    Attributes:
+        place: its name and weight on the ring.
+        address: where it listens.
+    """
+
+    place: Place
+    address: Address
+
+
+class RingBackend(Lowered):
+    """A ring of memcached nodes, in both colours.
+
+    Args:
+        specs: the nodes.
+        replicas: on how many nodes a session is kept.
+        layout: of the ring.
+        breaker_window: seconds for which a failed node is left alone.
+    """
+
+    def __init__(
+        self, specs: Sequence[NodeSpec], *, replicas: int = 2, layout: str = "native", breaker_window: float = 2.0
+    ) -> None:
+        self.ring = HashRing([spec.place for spec in specs], layout)
+        self._replicas = replicas
+        self._observer = Observer()
+        self._servers = [
+            MemcachedServer(spec.address, breaker_window, name=spec.place.name, in_ring=True) for spec in specs
+        ]
+        self._backlogs = [Backlog() for _ in specs]
+        super().__init__(self._verbs([server.blocking_link() for server in self._servers], gather_blocking))
+
+    @cached_property
+    def asynchronous(self) -> RingVerbs:
+        """The same ring for event loops."""
+        return self._verbs([server.multiplexed_link() for server in self._servers], gather_on_loop)
+
+    def _verbs(self, links: Sequence[Link], gather: Gather) -> RingVerbs:
+        members = [
+            Member(server.verbs(link), server.guard.is_askable, server.knows, backlog)
+            for server, link, backlog in zip(self._servers, links, self._backlogs, strict=True)
+        ]
+        return RingVerbs(self.ring, members, self._replicas, gather, self._observer)
+
+
+def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBackend:
+    """Makes the backend of ``memcached://host:11211`` or ``memcached://a=host1,b=host2?replicas=2&layout=native``."""
+    specs = nodes_of(url)
+    options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    if options.pop("protocol", "meta") != "meta":
+        raise ConfigurationError("backend memcached:// with protocol=text is not part of this release yet")
+    if len(specs) == 1 and not options:
+        return MemcachedBackend(specs[0].address, breaker_window)
+    replicas = _replicas(options.pop("replicas", "2"), len(specs))
+    layout = _layout(options.pop("layout", "native"))
+    if options:
+        raise ConfigurationError(
+            f"backend memcached:// has no option {next(iter(options))!r}; it has replicas and layout"
+        )
+    return RingBackend(specs, replicas=replicas, layout=layout, breaker_window=breaker_window)
+
+
+def nodes_of(url: str) -> list[NodeSpec]:
+    """The nodes that a URL names, in its order."""
+    listed = url.partition("://")[2].partition("?")[0]
+    listed = listed if "=/" in listed else listed.removesuffix("/")
+    if "@" in listed:
+        raise ConfigurationError("backend memcached:// with a user name is not part of this release yet")
+    specs = [_node(part, url) for part in listed.split(",")]
+    names = [spec.place.name for spec in specs]
+    if len(set(names)) < len(names):
+        raise ConfigurationError("backend memcached:// names a node twice: each needs a name or an address of its own")
+    return specs
+
+
+def _node(part: str, url: str) -> NodeSpec:
+    found = _NODE.fullmatch(part.strip())
+    if not found or int(found["port"] or 1) not in range(1, 65536) or found["weight"] == "0":
+        raise ConfigurationError(
+            f"backend {redacted(url)!r}: {part!r} is no node; write 'memcached://10.0.0.1:11211', or for a ring "
+            "'memcached://a=10.0.0.1:11211,b*2=10.0.0.2:11211' (name*weight=host:port)"
+        )
+    host, port = found["host"].strip("[]"), int(found["port"] or _PORT)
+    address = Address(path=host) if host.startswith("/") else Address(host=host, port=port)
+    return NodeSpec(Place(found["name"] or label(address), int(found["weight"] or 1)), address)
+
+
+def label(address: Address) -> str:
+    """The name of a node that has none: its address as libmemcached writes it into the ring."""
+    if address.path:
+        return f"{address.path}:0"
+    return address.host if address.port == _PORT else f"{address.host}:{address.port}"
+
+
+def _replicas(text: str, nodes: int) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 8:
+        raise ConfigurationError("backend memcached:// takes replicas from 1 to 8")
+    if int(text) > nodes:
+        raise ConfigurationError(f"backend memcached:// wants {text} replicas and has {nodes} node(s): name more nodes")
+    return int(text)
+
+
+def _layout(layout: str) -> str:
+    if layout not in LAYOUTS:
+        raise ConfigurationError(f"backend memcached:// takes layout={' or '.join(LAYOUTS)}")
+    return layout

@@ -1,0 +1,49 @@
+"""The tombstones that a node did not hear of, kept until it does. Pure, the clock passed in; bounded.
+
+Other nodes hold the same tombstones, so a process that dies with its backlog loses nothing by itself.
+"""
+
+import math
+import threading
+
+_MOST = 10_000
+_BATCH = 64
+
+
+class Backlog:
+    """What one node missed."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, tuple[bytes, float]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, key: str, note: bytes, ttl: float, now: float) -> None:
+        """Keeps a tombstone for later; the oldest give way when there are too many.
+
+        Args:
+            key: the store key.
+            note: of the tombstone.
+            ttl: for how long it matters, in seconds.
+            now: a monotonic clock in seconds.
+        """
+        with self._lock:
+            self._waiting[key] = (note, now + ttl)
+            while len(self._waiting) > _MOST:
+                del self._waiting[next(iter(self._waiting))]
+
+    def due(self, now: float) -> list[tuple[str, bytes, float]]:
+        """What to send before anything else: keys, notes and remaining times to live; a batch at most."""
+        if not self._waiting:
+            return []
+        with self._lock:
+            self._waiting = {key: (note, end) for key, (note, end) in self._waiting.items() if end > now}
+            batch = list(self._waiting.items())[:_BATCH]
+        return [(key, note, math.ceil(end - now)) for key, (note, end) in batch]
+
+    def done(self, key: str) -> None:
+        """The node has heard of it."""
+        with self._lock:
+            self._waiting.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._waiting)

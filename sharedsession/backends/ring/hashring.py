@@ -1,0 +1,140 @@
+"""Where a key lives: a consistent-hash ring, key -> nodes in the order of preference. Pure.
+
+Three layouts. ``native``: a node's points depend on its own name and weight alone, so a change of one node moves no
+key between two others. ``ketama`` and ``ketama_weighted``: libmemcached's, to the bit, so that any of its clients
+with the same list finds the same node; there the points of one node depend on all weights. With equal weights
+``native`` is ``ketama_weighted``.
+"""
+
+import math
+import struct
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import md5
+from itertools import chain, islice
+from typing import cast
+
+LAYOUTS = ("native", "ketama", "ketama_weighted")
+
+MOST_NODES = 16
+"""How many nodes a key can ever be looked for on."""
+_STRINGS = 40  # of MD5, each gives four points: libmemcached's MEMCACHED_POINTS_PER_SERVER_KETAMA is 160
+_PLAIN_POINTS = 100  # of one-at-a-time, one point a string
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node as the ring sees it.
+
+    Attributes:
+        name: what the points are made of. Keys follow the name, not the address.
+        weight: how many times the share of a node of weight 1 it takes.
+    """
+
+    name: str
+    weight: int = 1
+
+
+class HashRing:
+    """A ring of nodes.
+
+    Args:
+        places: the nodes, in the order of the configuration.
+        layout: ``"native"``, ``"ketama"`` or ``"ketama_weighted"``.
+    """
+
+    def __init__(self, places: Sequence[Place], layout: str = "native") -> None:
+        self.places = tuple(places)
+        self.layout = layout
+        self._most = min(MOST_NODES, len(self.places))
+        points = sorted(_points(self.places, layout))
+        self._values = [value for value, _ in points]
+        self._owners = [index for _, index in points]
+        self._orders: dict[int, tuple[int, ...]] = {}
+        self._hash = _one_at_a_time if layout == "ketama" else _md5_word
+
+    def order(self, key: str) -> tuple[int, ...]:
+        """The nodes, as indices, in the order in which a key prefers them, its owners first: 16 at most."""
+        point = bisect_left(self._values, self._hash(key.encode())) if len(self.places) > 1 else 0
+        order = self._orders.get(point)
+        return order if order is not None else self._walk(point)
+
+    def fingerprint(self) -> str:
+        """Equal on two web nodes if and only if their rings are."""
+        text = repr((self.layout, sorted((place.name, place.weight) for place in self.places)))
+        return _md5(text.encode()).hex()[:12]
+
+    def shares(self) -> list[float]:
+        """The share of all keys that each node is the first to own; the shares add up to 1."""
+        shares = [0.0] * len(self.places)
+        previous = self._values[-1] - 2**32
+        for value, owner in zip(self._values, self._owners, strict=True):
+            shares[owner] += (value - previous) / 2**32
+            previous = value
+        return shares
+
+    def _walk(self, point: int) -> tuple[int, ...]:
+        """Goes round the ring from a point, once; each node counts where it is met first."""
+        met: dict[int, None] = {}
+        for owner in chain(islice(self._owners, point, None), islice(self._owners, point)):
+            met.setdefault(owner)
+            if len(met) == self._most:
+                break
+        order = self._orders[point] = tuple(met)
+        return order
+
+
+def _points(places: Sequence[Place], layout: str) -> list[tuple[int, int]]:
+    weighted = any(place.weight != 1 for place in places)
+    if layout == "native":
+        counts = [_STRINGS * place.weight for place in places]
+    elif layout == "ketama" and not weighted:
+        return [
+            (_one_at_a_time(f"{place.name}-{number}".encode()), index)
+            for index, place in enumerate(places)
+            for number in range(_PLAIN_POINTS)
+        ]
+    else:
+        counts = _libmemcached_counts([place.weight for place in places])
+    return [
+        (value, index)
+        for index, (place, count) in enumerate(zip(places, counts, strict=True))
+        for number in range(count)
+        for value in struct.unpack("<4I", _md5(f"{place.name}-{number}".encode()))
+    ]
+
+
+def _libmemcached_counts(weights: Sequence[int]) -> list[int]:
+    """How many strings each server gets, in the single-precision arithmetic of libmemcached's hosts.cc."""
+    return [_libmemcached_count(weight, sum(weights), len(weights)) for weight in weights]
+
+
+def _libmemcached_count(weight: int, total: int, servers: int) -> int:
+    share = _single(_single(weight) / _single(total))
+    strings = _single(_single(share * 4 * _STRINGS) / 4)
+    return math.floor(_single(_single(strings * servers) + 1e-10))
+
+
+def _single(number: float) -> float:
+    return cast("float", struct.unpack("<f", struct.pack("<f", number))[0])
+
+
+def _md5(data: bytes) -> bytes:
+    return md5(data, usedforsecurity=False).digest()
+
+
+def _md5_word(data: bytes) -> int:
+    return int.from_bytes(md5(data, usedforsecurity=False).digest()[:4], "little")
+
+
+def _one_at_a_time(data: bytes) -> int:
+    """Jenkins' one-at-a-time hash; libmemcached reads bytes as signed, so keys are ASCII."""
+    value = 0
+    for byte in data:
+        value = (value + byte) & 0xFFFFFFFF
+        value = (value + (value << 10)) & 0xFFFFFFFF
+        value ^= value >> 6
+    value = (value + (value << 3)) & 0xFFFFFFFF
+    value ^= value >> 11
+    return (value + (value << 15)) & 0xFFFFFFFF

@@ -1,0 +1,214 @@
+"""The documentation is run: its Python code, its links, and the names it must not forget.
+
+Each page is one test with one namespace, in an empty directory that holds a `farm.key`, and without a network. A block
+marked ``text`` right behind a ``python`` one is what that one prints.
+"""
+
+import ast
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import pytest
+
+from sharedsession import MachineKey
+from sharedsession.settings import _SETTINGS, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """One fenced block of a page."""
+
+    language: str
+    text: str
+    line: int  # of its first line
+    follows: bool  # nothing but white space stands between it and the block before
+
+
+def each(pages: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("page", pages, ids=[page.relative_to(ROOT).as_posix() for page in pages])
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    source, end = page.read_text(), 0
+    for match in FENCE.finditer(source):
+        line = source.count("\n", 0, match.start(3)) + 1
+        yield Block(match[2], match[3], line, not source[end : match.start()].strip())
+        end = match.end()
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text())
+
+
+def table_rows(page: Path) -> Iterator[list[str]]:
+    for line in prose(page).splitlines():
+        if line.startswith("|"):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def documented_names(page: Path) -> set[str]:
+    return {row[0].strip("`") for row in table_rows(page) if row[0].startswith("`")}
+
+
+# -- code
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands where a reader does who followed the console blocks, with the network unplugged."""
+
+    def refuse(*_args: Any) -> NoReturn:
+        raise AssertionError("documentation needs no network")
+
+    for variable in [name for name in os.environ if name.startswith("SHAREDSESSION_")]:
+        monkeypatch.delenv(variable)
+    (tmp_path / "farm.key").write_text(MachineKey.generate() + "\n")
+    monkeypatch.chdir(tmp_path)
+    for function in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, function, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", refuse)
+
+
+@each(PAGES)
+@pytest.mark.usefixtures("reader")
+def test_python_code_runs_and_prints_what_the_page_says(page: Path, capsys: pytest.CaptureFixture[str]):
+    """Every Python block works as it stands, after those before it on its page."""
+    namespace: dict[str, Any] = {"__name__": page.stem}
+    printed = ""
+    for block in blocks(page):
+        if block.language == "python":
+            code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+            exec(code, namespace)  # the page's own code
+            printed = capsys.readouterr().out
+        elif block.language == "text" and block.follows:
+            assert printed == block.text, f"{page.name}, line {block.line}"
+
+
+@each(PAGES)
+def test_every_block_says_what_it_is(page: Path):
+    """A block of a misspelt language would silently not be run."""
+    assert {block.language for block in blocks(page)} <= {"python", "console", "sh", "text", "toml"}
+
+
+def test_the_code_is_found():
+    """The other tests look at something."""
+    with_code = {page.name for page in PAGES for block in blocks(page) if block.language == "python"}
+    assert with_code >= {"README.md", "quickstart.md", "writing-a-backend.md", "behaviour.md", "security.md"}
+
+
+# -- links
+
+
+def slugs(page: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them from its headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[tuple[Path, str]]:
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    own = [target.partition("#") for target in targets if "://" not in target]
+    return [((page.parent / path).resolve() if path else page, anchor) for path, _, anchor in own]
+
+
+@each(LINKED)
+def test_links_lead_somewhere(page: Path):
+    """Every link to another page, or to a heading, resolves."""
+    for target, anchor in links(page):
+        assert target.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in slugs(target), f"{page.name} links to {target.name}#{anchor}"
+
+
+def test_every_page_is_in_the_index():
+    """The index leads to every page."""
+    reached = {target for target, _ in links(ROOT / "docs" / "index.md")}
+    assert reached >= {page for page in PAGES if page.parent.name == "docs"} - {ROOT / "docs" / "index.md"}
+
+
+# -- settings
+
+
+def settings_rows(page: Path) -> dict[str, str]:
+    """Setting -> default, from the rows that begin with the name of a setting."""
+    rows = (row for row in table_rows(page) if len(row) == 3)
+    return {row[0].strip("`"): row[1].strip("`") for row in rows if row[0].strip("`") in _SETTINGS}
+
+
+def shown_default(name: str) -> str | None:
+    """What stands as the default of a setting whose own is made from others; else ``None``."""
+    settings = Settings.load({"secret_key": MachineKey.generate()}, environ={})
+    cookie = settings.transport.cookie
+    assert cookie
+    assert settings.backend.health()["kind"] == "sqlite"
+    return {
+        "secret_key": "required",
+        "key_file": "none",
+        "backend": "sqlite:///",
+        "cookie_name": cookie.name,
+        "cookie_domain": "none",
+        "cookie_secure": str(cookie.secure),
+    }.get(name)
+
+
+def test_the_settings_page_has_every_setting_and_no_other():
+    """The table and the code name the same settings."""
+    assert documented_names(ROOT / "docs" / "settings.md") == set(_SETTINGS)
+
+
+@each([ROOT / "README.md", ROOT / "docs" / "settings.md"])
+def test_defaults_are_those_of_the_code(page: Path):
+    """What a table calls the default is the default."""
+    for name, said in settings_rows(page).items():
+        shown = shown_default(name)
+        assert said == shown if shown else ast.literal_eval(said) == _SETTINGS[name][1], name
+
+
+# -- events
+
+
+def names_in_code() -> set[str]:
+    """The first argument of every call of `Observer.event` and `Observer.count` in the package."""
+    trees = (ast.parse(path.read_text()) for path in (ROOT / "sharedsession").rglob("*.py"))
+    calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+    return {name for call in calls if is_observed(call.func) for name in strings_in(call.args[0])}
+
+
+def is_observed(function: ast.expr) -> bool:
+    if not isinstance(function, ast.Attribute) or function.attr not in {"event", "count"}:
+        return False
+    return ast.unparse(function.value).lower().removesuffix("()").endswith("observer")
+
+
+def strings_in(argument: ast.expr) -> set[str]:
+    """The names an argument can be; of ``"a" if x else "b"`` both."""
+    if isinstance(argument, ast.IfExp):
+        return strings_in(argument.body) | strings_in(argument.orelse)
+    return {argument.value} if isinstance(argument, ast.Constant) else set()
+
+
+def test_the_operations_page_has_every_event():
+    """Whoever sees an event or a counter finds it explained."""
+    assert {"created", "regenerated", "forged", "node_down"} <= names_in_code()
+    missing = names_in_code() - documented_names(ROOT / "docs" / "operations.md")
+    assert not missing, "docs/operations.md needs a row for each of them"
+
+
+# -- architecture
+
+
+def test_the_architecture_page_has_every_file():
+    """The tree on the page has every file of the package; command line and demo are named as a whole."""
+    tree = next(block.text for block in blocks(ROOT / "docs" / "architecture.md") if block.language == "text")
+    files = [path for path in (ROOT / "sharedsession").rglob("*.py") if path.parent.name not in {"cli", "demo"}]
+    missing = [path.name for path in files if path.name not in tree]
+    assert not missing, "docs/architecture.md, section 2, needs a line for each of them"

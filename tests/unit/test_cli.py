@@ -1,0 +1,148 @@
+"""The command line: what it prints, where, and with which exit code. The farm itself is in `integration`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from sharedsession.cli.__main__ import main
+from sharedsession.demo import farm
+from sharedsession.errors import BackendUnavailable
+from sharedsession.machinekey import MachineKey
+
+
+def run(*arguments: str) -> int:
+    """Runs a command line to its end, also one that argparse ends."""
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_genkey_prints_one_line_that_is_a_valid_key(capsys):
+    """What ``sharedsession genkey > file`` writes is a secret that the library takes without complaint."""
+    assert run("genkey") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    MachineKey(line)
+
+
+def test_genkey_never_prints_a_key_twice(capsys):
+    """Each key is new."""
+    run("genkey")
+    run("genkey")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first != second
+
+
+def test_genkey_speaks_json(capsys):
+    """With ``--json`` the key is the one member of an object."""
+    assert run("genkey", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer.keys() == {"key"}
+    MachineKey(answer["key"])
+
+
+def test_genkey_needs_no_server_and_no_client():
+    """``python -m sharedsession genkey`` loads neither uvicorn nor redis nor the demo."""
+    program = (
+        "import sys; from sharedsession.cli.__main__ import main; main(['genkey'])\n"
+        "print({'uvicorn', 'redis', 'sharedsession.demo'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "set()"
+
+
+def test_the_package_runs_as_a_module():
+    """``python -m sharedsession`` is the command."""
+    command = [sys.executable, "-m", "sharedsession", "genkey"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    MachineKey(done.stdout.strip())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "COMMAND"),
+        (("gnekey",), "gnekey"),
+        (("genkey", "--jason"), "--jason"),
+        (("demo", "--backend", "oracle"), "oracle"),
+        (("demo", "--port", "65536"), "65535"),
+        (("demo", "--port", "http"), "'http'"),
+        (("demo", "--nodes", "0"), "from 1 to 9"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_on_stderr(capsys, arguments, said):
+    """It names what is wrong, and the exit code is 2."""
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert said in err
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("genkey", "--help"), ("demo", "--help"), ("--version",)])
+def test_help_and_version_are_no_errors(capsys, arguments):
+    """They go to standard output, and the exit code is 0."""
+    assert run(*arguments) == 0
+    out, err = capsys.readouterr()
+    assert "sharedsession" in out
+    assert err == ""
+
+
+def test_the_demo_runs_as_it_was_told(monkeypatch):
+    """The arguments arrive at the farm."""
+    plans = []
+    monkeypatch.setattr(farm, "run_farm", plans.append)
+    assert run("demo", "--backend", "redis", "--port", "8000", "--nodes", "2", "--json") == 0
+    assert plans == [farm.Plan("redis", 8000, 2, True)]
+
+
+def test_by_default_the_demo_has_three_nodes_on_sqlite_and_a_free_port(monkeypatch):
+    """``sharedsession demo`` needs no argument."""
+    plans = []
+    monkeypatch.setattr(farm, "run_farm", plans.append)
+    run("demo")
+    assert plans == [farm.Plan("sqlite", 0, 3, False)]
+
+
+@pytest.mark.parametrize("fault", [BackendUnavailable("nobody answers"), OSError("nobody answers")])
+def test_an_expected_failure_is_one_line_on_stderr(monkeypatch, capsys, fault):
+    """No traceback, and the exit code is 1."""
+
+    def fail(plan):
+        raise fault
+
+    monkeypatch.setattr(farm, "run_farm", fail)
+    assert run("demo") == 1
+    assert capsys.readouterr().err == "sharedsession: nobody answers\n"
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    """What nobody expected is not dressed up as a user's mistake."""
+
+    def fail(plan):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(farm, "run_farm", fail)
+    with pytest.raises(ZeroDivisionError):
+        run("demo")
+
+
+def test_an_interrupt_before_the_farm_stands_is_no_traceback(monkeypatch):
+    """The exit code is that of a program ended by Ctrl-C."""
+
+    def interrupt(plan):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(farm, "run_farm", interrupt)
+    assert run("demo") == 130
+
+
+def test_a_missing_package_is_named_with_the_mend(monkeypatch, capsys):
+    """Without uvicorn the demo says how to install it."""
+    monkeypatch.setitem(farm.NEEDS, "sqlite", ("no_such_package",))
+    assert run("demo") == 1
+    assert capsys.readouterr().err == (
+        "sharedsession: the demo needs no_such_package: pip install 'sharedsession[demo]'\n"
+    )

@@ -1,0 +1,70 @@
+"""What is sealed: records and farewells, to bytes and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sharedsession.record import Farewell, Record
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+times = st.floats(0, 1e11)
+records = st.builds(
+    Record,
+    version=st.integers(1, 2**40),
+    created=times,
+    refreshed=times,
+    principal=st.none() | texts,
+    persistent=st.none() | st.booleans(),
+    items=st.dictionaries(texts, st.binary(max_size=20), max_size=5),
+)
+farewells = st.builds(Farewell, until=times, record=st.none() | records)
+
+
+@given(records)
+def test_a_record_comes_back_as_it_was(record):
+    """Every field survives, and the order of the keys."""
+    found = Record.decode(record.encode())
+    assert found == record
+    assert list(found.items) == list(record.items)
+
+
+@given(farewells)
+def test_a_farewell_comes_back_as_it_was(farewell):
+    """With and without the record that requests in flight may look at."""
+    assert Farewell.decode(farewell.encode()) == farewell
+
+
+@given(records, farewells)
+def test_the_two_forms_are_never_taken_for_each_other(record, farewell):
+    """Whoever reads one as the other gets an error, not a session."""
+    with pytest.raises((ValueError, TypeError)):
+        Record.decode(farewell.encode())
+    with pytest.raises((ValueError, TypeError)):
+        Farewell.decode(record.encode())
+
+
+@given(st.binary(max_size=60))
+def test_garbage_is_an_error_of_the_expected_kind(garbage):
+    """What is no record raises nothing that its reader does not expect."""
+    for form in (Record, Farewell):
+        try:
+            form.decode(garbage)
+        except (ValueError, TypeError):
+            continue
+        pytest.fail("garbage was read as a record")
+
+
+@given(records, records)
+def test_a_record_that_lost_a_race_follows_the_newest(ours, newest):
+    """Its version goes on from the newest, whose owner and persistence hold; when it began stays its own."""
+    merged = ours.following(newest, {"merged": b"x"})
+    assert (merged.version, merged.items) == (newest.version + 1, {"merged": b"x"})
+    assert (merged.principal, merged.persistent) == (newest.principal, newest.persistent)
+    assert (merged.created, merged.refreshed) == (ours.created, ours.refreshed)
+
+
+def test_a_record_prints_none_of_its_data():
+    """Data of a session never reach a log by way of a repr."""
+    record = Record(version=1, created=1.0, refreshed=1.0, items={"card": b"4111111111111111"})
+    assert "card" not in repr(record)
+    assert "4111" not in repr(Farewell(until=1.0, record=record))

@@ -1,0 +1,236 @@
+"""Settings: each mistake is found at the start and named with its mend; no secret is ever part of a message."""
+
+import math
+import secrets
+from datetime import timedelta
+
+import pytest
+
+from sharedsession import ConfigurationError, MachineKey, Settings
+from sharedsession.backends.memory import MemoryBackend
+from sharedsession.settings import _SETTINGS, Keywords
+
+SECRET = MachineKey.generate()
+
+
+def load(environ=None, **keywords):
+    """Settings from keywords over what every test needs."""
+    return Settings.load({"secret_key": SECRET, "backend": "memory://", **keywords}, environ or {})
+
+
+def test_the_defaults_are_the_published_ones():
+    """What the table of settings says."""
+    found = load()
+    assert (found.app_name, found.timeouts.idle, found.timeouts.absolute) == ("default", 1200, 43200)
+    assert (found.timeout, found.breaker_window, found.max_size) == (0.25, 2, 65536)
+    assert (found.conflict, found.on_outage) == ("merge", "error")
+    assert (found.encrypt, found.autoload, found.cookie_persistent, found.development) == (True, True, False, False)
+    assert found.transport.cookie.set("t") == "__Host-session=t; Path=/; HttpOnly; Secure; SameSite=Lax"
+    assert found.transport.header_name is None
+
+
+def test_every_setting_is_typed_and_known():
+    """The table, the keywords and the attributes name the same settings."""
+    assert Keywords.__annotations__.keys() == _SETTINGS.keys()
+    assert len(_SETTINGS) == 24
+
+
+WRONG = [
+    ("app_name", ["", "  ", 5, None, b"x", "\udcff"], "text"),
+    ("idle_timeout", [0, -1, "soon", None, True, math.nan, math.inf, timedelta(0), 10**400, []], "seconds"),
+    ("absolute_timeout", [0, -1, "soon", False, math.inf, timedelta(days=-1), {}], "seconds"),
+    ("timeout", [0, "x", None, math.inf], "seconds"),
+    ("breaker_window", [0, "x", None, math.nan], "seconds"),
+    ("max_size", [0, -1, 1.5, "big", None, True, math.inf, math.nan, "inf", "nan", 10**400], "whole number"),
+    ("cookie_name", [5, "a b", "a;b", " "], "cookie_name"),
+    ("cookie_path", ["", "app", 5, None, "/a;b"], "cookie_path"),
+    ("cookie_domain", [5, "a b", "exa mple", True], "cookie_domain"),
+    ("cookie_secure", ["maybe", 5, ()], "True or False"),
+    ("cookie_samesite", ["loose", "", 5, None], "cookie_samesite"),
+    ("cookie_partitioned", ["maybe", 5, None], "True or False"),
+    ("cookie_persistent", ["maybe", 1, None], "True or False"),
+    ("transport", ["url", "", None, [], "header+cookie"], "'cookie' or 'header' or 'cookie+header'"),
+    ("header_name", ["", "X Y", "X:Y", 5, None, "X-T\r\n", "é"], "letters, digits and '-'"),
+    ("conflict", ["lose", None, {}], "'merge' or 'overwrite' or 'raise'"),
+    ("on_outage", ["panic", None, 5], "'error' or 'anonymous'"),
+    ("encrypt", ["maybe", 5, None], "True or False"),
+    ("autoload", ["maybe", 5, None], "True or False"),
+    ("development", ["maybe", 5, None], "True or False"),
+    ("exclude", ["static", ["static"], [5], 5, None, b"/x", {"/a": 5}.values()], "/static/*"),
+    ("backend", [5, object(), "sqlite", "nosuch://x", "memory://x", MemoryBackend], "backend"),
+    ("key_file", [5, "/nonexistent/key", "/", "a\0b", ["a"]], "key_file"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "mend"),
+    [pytest.param(name, v, mend, id=f"{name}={v!a:.20}") for name, values, mend in WRONG for v in values],
+)
+def test_a_wrong_value_is_an_error_that_names_the_setting_and_the_mend(name, value, mend):
+    """Whatever somebody writes, it is this one error, at the start."""
+    given = {"secret_key": SECRET, "backend": "memory://", name: value}
+    if name == "key_file":
+        del given["secret_key"]
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load(given, {})
+    message = str(caught.value)
+    assert message.startswith(f"{name} ")
+    assert mend in message
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize(
+    "secret", ["short", "changeme" * 8, "", 5, [], {"a": SECRET}, [SECRET, "x"], [[]], "\ud800" * 32], ids=range(9)
+)
+def test_a_wrong_secret_is_named_and_never_shown(secret):
+    """The message says what is wrong with it."""
+    with pytest.raises(ConfigurationError, match=r"^secret_key ") as caught:
+        load(secret_key=secret)
+    assert "changeme" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_missing_secret_is_an_error_that_says_how_to_make_one():
+    """There is no default secret, on no machine."""
+    for keywords in ({}, {"secret_key": None}, {"development": True}):
+        with pytest.raises(ConfigurationError, match=r"secret_key is missing.*genkey.*SHAREDSESSION_SECRET_KEY"):
+            Settings.load({"backend": "memory://", **keywords}, {})
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("idle_timout", "idle_timeout"), ("secretkey", "secret_key"), ("cookie_same_site", "cookie_samesite")],
+)
+def test_a_misspelt_setting_is_an_error_with_a_suggestion(misspelt, meant):
+    """A setting that is ignored would be worse than none, as a keyword and in the environment."""
+    with pytest.raises(ConfigurationError, match=f"'{misspelt}'; did you mean '{meant}'"):
+        load(**{misspelt: 1})
+    variable = f"SHAREDSESSION_{misspelt.upper()}"
+    with pytest.raises(ConfigurationError, match=f"{variable}.*did you mean '{meant}'"):
+        load({variable: "1"})
+
+
+def test_a_setting_that_is_like_none_is_an_error_with_the_list():
+    """Whoever guessed sees what there is."""
+    with pytest.raises(ConfigurationError, match="'zzz'; there are: secret_key, key_file, backend"):
+        load(zzz=1)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://u:hunter2@h:99999/0", "nosuch://u:hunter2@h", "hunter2", "valkey://:hunter2@h:x"]
+)
+def test_a_password_in_a_url_is_never_shown(url):
+    """Messages end up in logs."""
+    if url.startswith(("redis", "valkey")):
+        pytest.importorskip("redis")
+        pytest.importorskip("hiredis")
+    with pytest.raises(ConfigurationError) as caught:
+        load(backend=url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_contradiction_is_an_error():
+    """A secret and a file of secrets: which one would it be?"""
+    with pytest.raises(ConfigurationError, match="secret_key and key_file are both set"):
+        load(key_file="/nonexistent")
+    with pytest.raises(ConfigurationError, match="cookie_domain"):
+        load(cookie_domain="example.com")
+    with pytest.raises(ConfigurationError, match=r"cookie_secure=False.*development=True"):
+        load(cookie_secure=False, cookie_name="session")
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(60, 60), (0.5, 0.5), ("90", 90), (timedelta(days=14), 1209600)])
+def test_a_duration_is_a_number_of_seconds_or_a_timedelta(given, seconds):
+    """Fourteen days are fourteen days."""
+    assert load(idle_timeout=given).timeouts.idle == seconds
+
+
+@pytest.mark.parametrize("none", [None, "none", "None"])
+def test_the_absolute_timeout_can_be_switched_off(none):
+    """As a keyword and as text in the environment."""
+    assert load(absolute_timeout=none).timeouts.absolute is None
+
+
+def test_development_allows_weak_secrets_and_plain_http_and_says_so(caplog):
+    """The cookie gets a name that browsers take without TLS, and the log says that this is not for production."""
+    found = load(secret_key="dev", development=True)
+    assert found.transport.cookie.set("t") == "session=t; Path=/; HttpOnly; SameSite=Lax"
+    (record,) = caplog.records
+    assert record.event == "development"
+    assert record.name == "sharedsession"
+
+
+def test_production_says_nothing(caplog):
+    """A start without a mistake is silent."""
+    load()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("patterns", "excluded", "served"),
+    [
+        (["/static/*"], ["/static/a", "/static/a/b.css", "/static/"], ["/", "/static", "/x/static/a"]),
+        ("/health, *.ico", ["/health", "/favicon.ico", "/a/b.ico"], ["/health/x", "/healthy", "/icon"]),
+        ("/a /b\n", ["/a", "/b"], ["/", "/ab"]),
+        ((), [], ["/", ""]),
+        ({"/a[bc]"}, ["/ab", "/ac"], ["/ad"]),
+    ],
+)
+def test_paths_can_be_left_out(patterns, excluded, served):
+    """Patterns of the shell, as a list or as text; they match the whole path."""
+    is_excluded = load(exclude=patterns).is_excluded
+    assert [path for path in excluded + served if is_excluded(path)] == excluded
+
+
+def test_a_backend_of_the_user_s_own_is_taken_as_it_is():
+    """Any object with the verbs will do."""
+    backend = MemoryBackend()
+    assert load(backend=backend).backend is backend
+
+
+def test_settings_show_no_secret_and_cannot_be_changed():
+    """Neither the secret nor the backend, whose URL may hold a password, is in the repr."""
+    found = load(app_name="shop")
+    assert "shop" in repr(found)
+    assert SECRET not in repr(found)
+    assert "memory" not in repr(found).lower()
+    with pytest.raises(AttributeError):
+        found.app_name = "x"
+
+
+def test_nothing_is_opened_by_checking(tmp_path):
+    """A web node starts while its store is away: no file is made, no connection opened."""
+    load(backend=f"sqlite:///{tmp_path}/sessions.db")
+    load(backend="memcached://192.0.2.1:1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_environment_fills_what_no_keyword_gives():
+    """A keyword beats a variable, which beats the default; others' variables are not ours."""
+    environ = {
+        "SHAREDSESSION_SECRET_KEY": f"{secrets.token_urlsafe(40)}xQ {SECRET}\n",
+        "SHAREDSESSION_APP_NAME": "env",
+        "SHAREDSESSION_IDLE_TIMEOUT": "60",
+        "SHAREDSESSION_ENCRYPT": "off",
+        "SHAREDSESSION_BACKEND": "memory://",
+        "SHAREDSESSION_EXCLUDE": "/a,/b",
+        "PATH": "/bin",
+        "SESSION_TYPE": "redis",
+    }
+    found = Settings.load({"idle_timeout": 30}, environ)
+    assert (found.app_name, found.timeouts.idle, found.timeouts.absolute, found.encrypt) == ("env", 30, 43200, False)
+    assert found.is_excluded("/b")
+    assert len(found.machine_key().fingerprints()) == 2
+    assert load(environ).machine_key().fingerprints() == MachineKey(SECRET, app_name="env").fingerprints()
+
+
+@pytest.mark.parametrize(("word", "flag"), [("true", True), ("YES", True), ("1", True), ("Off", False), ("0", False)])
+def test_a_flag_in_the_environment_is_a_usual_word(word, flag):
+    """Without regard to case."""
+    assert load({"SHAREDSESSION_AUTOLOAD": word}).autoload is flag
+
+
+def test_a_wrong_variable_is_named_like_a_wrong_keyword():
+    """With the setting's name and its mend."""
+    with pytest.raises(ConfigurationError, match="timeout must be a positive number of seconds"):
+        load({"SHAREDSESSION_TIMEOUT": "fast"})
