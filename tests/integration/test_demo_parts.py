@@ -64,6 +64,8 @@ def test_a_checkout_fetches_what_is_missing(bare, tmp_path):
     """Where the project has a helper for that, it is run, and the server is looked for again."""
     helper = tmp_path / "tests/support/fetch.py"
     helper.parent.mkdir(parents=True)
+    for package in (helper.parents[1], helper.parent):
+        (package / "__init__.py").touch()
     helper.write_text(f"open({str(bare / 'memcached')!r}, 'w').write('a program')")
     assert asyncio.run(servers._fetched(servers.SERVERS["memcached"])) == bare / "memcached"
 

@@ -37,17 +37,21 @@ class DraftIsADict(RuleBasedStateMachine):
         self.stored = packed(data)
         self.draft = Draft(self.stored)
         self.model = copy.deepcopy(data)
+        self.assigned = set()
 
     @rule(key=KEYS, value=VALUES)
     def put(self, key, value):
         self.draft.put(key, copy.deepcopy(value))
         self.model[key] = value
+        self.assigned.add(key)
+        assert key not in self.draft.replays()
 
     @rule(key=KEYS)
     def remove(self, key):
         if key in self.model:
             self.draft.remove(key)
             del self.model[key]
+            self.assigned.discard(key)
         else:
             with pytest.raises(KeyError):
                 self.draft.remove(key)
@@ -77,11 +81,14 @@ class DraftIsADict(RuleBasedStateMachine):
 
         assert self.draft.take(key, step) == step(self.model.get(key))
         self.model[key] = copy.deepcopy(step(self.model.get(key)))
+        self.assigned.add(key)
 
     @rule()
     def clear(self):
         self.draft.clear()
         self.model.clear()
+        self.assigned.clear()
+        assert self.draft.was_cleared
 
     @rule()
     def save(self):
@@ -89,12 +96,18 @@ class DraftIsADict(RuleBasedStateMachine):
         self.draft = self.draft.rebased(self.stored)
         assert not self.draft.changes()
         assert not self.draft.lost_keys
-        assert not self.draft.assigned
+        self.assigned.clear()
 
     @rule()
     def load_again(self):
         self.stored = self.draft.with_changes(self.draft.changes())
         self.draft = Draft(self.stored)
+        self.assigned.clear()
+        assert not self.draft.was_cleared
+
+    @invariant()
+    def it_knows_what_was_set_anew(self):
+        assert self.draft.assigned == self.assigned
 
     @invariant()
     def it_looks_like_the_dict(self):

@@ -101,6 +101,7 @@ def test_a_demoted_node_comes_back_only_when_it_is_quick():
     assert [answered(health, 12, took) for took in (0.6, 0.4, 0.25)] == [False, False, False]
     assert answered(health, 12, took=0.2)
     assert health.is_up
+    assert [answered(health, 13, took=0.6) for _ in range(3)] == [False, False, True]
 
 
 def test_of_many_threads_one_is_the_probe():
