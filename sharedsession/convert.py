@@ -86,6 +86,8 @@ def header_name(value: Any) -> str:
     """Takes the name of an HTTP header."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]+", value):
         raise ValueError("must be a header name of letters, digits and '-'")
+    if value.lower() in {"cookie", "set-cookie", "vary", "cache-control", "authorization"}:
+        raise ValueError("must be a header of its own, like 'X-Session-Token'")
     return value
 
 

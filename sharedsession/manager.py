@@ -261,10 +261,10 @@ class SessionManager:
         for _ in range(_ATTEMPTS):
             ttl = self._time_to_live(session, record)
             stored = await self._vault.swap(session_id, record, ttl, expected, session.allowance)
-            if stored is None or (isinstance(stored, Held) and self._is_over(session, stored.record)):
+            if stored is None or self._is_over(session, stored.record):
                 raise SessionEnded("the session was destroyed, or given a new ID, by another request")
-            if not isinstance(stored, Held):
-                session.settle(record, stored, merged=record is not ours)
+            if stored.record.includes(record):
+                session.settle(stored.record, stored.version, merged=stored.record is not ours)
                 return
             record, expected = self._reconciled(session, base, ours, stored.record), stored.version
         raise Conflict("the session is written by too many requests at once")

@@ -4,11 +4,15 @@ A record is one MessagePack array, so that it is opened without decoding what th
 each value still packed. A farewell is what a tombstone says after `regenerate`.
 """
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ormsgpack
+
+_MARK = 4  # bytes
+_MARKS = 8  # a writer whose answer got lost looks again at once: more than so many cannot have come in between
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,8 @@ class Record:
         principal: whose session it is.
         persistent: whether its cookie outlives the browser; ``None`` for the farm's setting.
         items: the application's data, each value packed by `codec`.
+        marks: the random marks of the last writes, newest last: who finds its own here knows that its write is part
+            of this record, even if the answer got lost and others have written since.
     """
 
     version: int
@@ -30,18 +36,12 @@ class Record:
     principal: str | None = None
     persistent: bool | None = None
     items: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    marks: bytes = b""
 
     def encode(self) -> bytes:
         """Turns the record into bytes."""
-        fields = (
-            self.version,
-            self.created,
-            self.refreshed,
-            self.principal,
-            self.persistent,
-            dict(self.items),
-        )
-        return ormsgpack.packb(fields)
+        clocks = (self.version, self.created, self.refreshed)
+        return ormsgpack.packb((*clocks, self.principal, self.persistent, dict(self.items), self.marks))
 
     def following(self, newest: "Record", items: Mapping[str, bytes]) -> "Record":
         """This record, brought to stand after the newest one in the store, with the items agreed on."""
@@ -51,12 +51,22 @@ class Record:
             principal=newest.principal,
             persistent=newest.persistent,
             items=items,
+            marks=marked(newest.marks, self._own_mark),
         )
+
+    def includes(self, other: "Record") -> bool:
+        """Whether the write that made the other record is part of this one."""
+        marks = self.marks
+        return any(marks[at : at + _MARK] == other._own_mark for at in range(0, len(marks), _MARK))
+
+    @property
+    def _own_mark(self) -> bytes:
+        return self.marks[-_MARK:]
 
     @classmethod
     def decode(cls, encoded: bytes) -> "Record":
         """Turns bytes that `encode` made, and that were authenticated, into a record."""
-        version, created, refreshed, principal, persistent, items = _unpack(encoded)
+        version, created, refreshed, principal, persistent, items, marks = _unpack(encoded)
         return cls(
             version=version,
             created=created,
@@ -64,7 +74,18 @@ class Record:
             principal=principal,
             persistent=persistent,
             items=items,
+            marks=marks,
         )
+
+
+def new_mark() -> bytes:
+    """A mark for one write."""
+    return secrets.token_bytes(_MARK)
+
+
+def marked(marks: bytes, mark: bytes) -> bytes:
+    """The marks of a record after one more write."""
+    return (marks + mark)[-_MARK * _MARKS :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

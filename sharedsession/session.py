@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol, Self
 
+from sharedsession import codec
 from sharedsession.draft import Draft, Step
 from sharedsession.errors import SessionError, SessionNotLoaded
 from sharedsession.outcome import KEEP
-from sharedsession.record import Record
+from sharedsession.record import Record, marked, new_mark
 from sharedsession.timeouts import Timeouts
 
 GRACE = 10.0
@@ -159,8 +160,12 @@ class Session(MutableMapping[str, Any]):
         return self._take(key, lambda value: (0 if value is None else value) + by)
 
     def append(self, key: str, value: Any) -> None:
-        """Appends to a list, which begins empty: exact, however many requests do it at a time."""
-        self._take(key, lambda values: [*(values or ()), value])
+        """Appends to a list, which begins empty: exact, however many requests do it at a time.
+
+        Raises:
+            TypeError: the key holds something else.
+        """
+        self._take(key, lambda values: _appended(values, value))
 
     # -- facts
 
@@ -209,6 +214,7 @@ class Session(MutableMapping[str, Any]):
     def principal(self, principal: str | None) -> None:
         if principal is not None and not isinstance(principal, str):
             raise TypeError(f"principal must be a str or None, not {type(principal).__name__}")
+        codec.pack("principal", principal)  # text that is no Unicode is found here, not at the commit
         if principal != self.principal:
             self.regenerate()
             self._principal = principal
@@ -360,6 +366,7 @@ class Session(MutableMapping[str, Any]):
             principal=self._principal,
             persistent=self._persistent,
             items=self._draft.with_changes(changes),
+            marks=marked(self.record.marks if self.record else b"", new_mark()),
         )
 
     def id_for_storing(self) -> str:
@@ -446,3 +453,12 @@ class Session(MutableMapping[str, Any]):
         self._id = None
         self.grace = 0.0
         self._adopt(None, None)
+
+
+def _appended(values: Any, value: Any) -> list[Any]:
+    if values is None:
+        return [value]
+    if not isinstance(values, list):
+        raise TypeError(f"append needs a list, and the key holds a {type(values).__name__}")
+    values.append(value)
+    return values

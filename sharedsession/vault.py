@@ -123,11 +123,12 @@ class Vault:
 
     async def swap(
         self, session_id: str, record: Record, ttl: float, expected: Version, allowance: Allowance
-    ) -> Version | Held | None:
+    ) -> Held | None:
         """Stores a record in the place of the one that ``expected`` stands for.
 
         Returns:
-            Its version; what another request stored meanwhile (`Held`); or ``None`` if the session has ended.
+            What is stored now: the record, one that `Record.includes` it, or another request's. ``None`` if the
+            session has ended.
 
         Raises:
             SessionTooLarge: nothing was sent, the version saved before is untouched.
@@ -135,15 +136,16 @@ class Vault:
         key, sealed = self._key(session_id), self._seal(session_id, record)
         version = await allowance.spend(lambda within: self._replace(session_id, key, sealed, ttl, expected, within))
         if version is not None:
-            return version
+            return Held(record, version)
         found = await allowance.spend(lambda within: self._get(session_id, key, None, within))
-        if not isinstance(found, Stored):
-            return None
-        others = [value for value in (found.value, *found.siblings) if value != sealed]
-        if not others:  # our own write, whose answer got lost on the way
-            return found.version
-        held = self._opened(session_id, Stored(others[0], found.version))
-        return held if isinstance(held, Held) else None
+        return self._newest(session_id, found, record) if isinstance(found, Stored) else None
+
+    def _newest(self, session_id: str, found: Stored, ours: Record) -> Held | None:
+        """What is stored; of siblings the one that does not know of our write, so that it is merged and not lost."""
+        values = (found.value, *found.siblings)
+        records = [record for value in values if (record := self._unsealed(session_id, value, Record.decode))]
+        strangers = [record for record in records if not record.includes(ours)]
+        return Held((strangers or records)[0], found.version) if records else None
 
     async def end(
         self,

@@ -11,7 +11,8 @@ from sharedsession.backends.connect import redacted
 from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
 from sharedsession.backends.ring.backlog import Backlog
 from sharedsession.backends.ring.hashring import LAYOUTS, HashRing, Place
-from sharedsession.backends.ring.replicas import Gather, Member, RingVerbs
+from sharedsession.backends.ring.member import Member
+from sharedsession.backends.ring.replicas import Gather, RingVerbs
 from sharedsession.backends.wire.dialect import Address
 from sharedsession.backends.wire.link import Link
 from sharedsession.errors import ConfigurationError

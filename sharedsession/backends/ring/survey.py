@@ -26,11 +26,9 @@ class Tokens(NamedTuple):
     """The ring's version of a record: what each node that was asked holds.
 
     Attributes:
-        revision: the number of the record.
         by_node: the node's own version, or ``None`` where the node has no copy.
     """
 
-    revision: int
     by_node: dict[int, Version | None]
 
 
@@ -76,11 +74,12 @@ class Survey:
         """A copy that does not open."""
         return next((said for said in self._live() if self.number(said) is None), None)
 
-    def agrees(self, owners: Sequence[int]) -> bool:
-        """Whether all owners gave the same record, so that nobody else needs to be asked."""
+    def agreed(self, owners: Sequence[int]) -> Stored | None:
+        """The record, if all owners gave the same one, so that nobody else needs to be asked; it is not opened."""
         answers = [self.said.get(node, SILENCE) for node in owners]
         values = {said.value if isinstance(said, Stored) else None for said in answers}
-        return len(values) == 1 and None not in values and self.damaged is None
+        first = answers[0]
+        return first if len(values) == 1 and isinstance(first, Stored) else None
 
     def has_silence(self) -> bool:
         """Whether a node gave no answer."""
@@ -105,10 +104,8 @@ class Survey:
         ]
 
     def tokens(self) -> Tokens:
-        """The version of the best copy: a write is conditional on what each node held."""
-        best = self.best
-        by_node = {node: said.version if isinstance(said, Stored) else None for node, said in self._known()}
-        return Tokens((self.number(best) or 0) if best else 0, by_node)
+        """The version: a write is conditional on what each node held."""
+        return Tokens({node: said.version if isinstance(said, Stored) else None for node, said in self._known()})
 
     def number(self, copy: Stored) -> int | None:
         """The authentic number of a copy."""

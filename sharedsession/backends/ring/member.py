@@ -1,0 +1,63 @@
+"""One node of a ring, in one colour: whom to ask, and what it must hear first."""
+
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sharedsession.backends.base import AsyncBackend
+from sharedsession.backends.ring.backlog import Backlog
+from sharedsession.backends.ring.survey import SILENCE, Silence
+from sharedsession.errors import BackendUnavailable
+
+T = TypeVar("T")
+
+MARK = b"."  # a tombstone is never empty: a node would take an empty note for leave to delete
+
+
+@dataclass(eq=False, slots=True)
+class Member:
+    """A node of the ring.
+
+    Attributes:
+        verbs: of the node.
+        is_askable: whether a request would be sent to it now.
+        knows: whether it has been up, and so has forgotten nothing, for so many seconds.
+        backlog: the tombstones that it did not hear of.
+    """
+
+    verbs: AsyncBackend
+    is_askable: Callable[[], bool]
+    knows: Callable[[float], bool]
+    backlog: Backlog
+
+    async def ask(self, verb: Callable[[AsyncBackend], Coroutine[Any, Any, T]], within: float) -> "T | Silence":
+        """Asks the node; no answer is an answer of its own kind. What it missed while it was away goes first.
+
+        Args:
+            verb: what to ask.
+            within: seconds to wait for each request.
+        """
+        try:
+            for key, note, ttl in self.backlog.due(time.monotonic()):
+                await self.verbs.end(key, ttl, within, note, ttl)
+                self.backlog.done(key)
+            return await verb(self.verbs)
+        except BackendUnavailable:
+            return SILENCE
+
+    async def bury(self, key: str, note: bytes, ttl: float, within: float) -> bool:
+        """Leaves a tombstone, now or as soon as the node can be asked again.
+
+        Returns:
+            Whether the node has confirmed it.
+        """
+
+        async def verb(verbs: AsyncBackend) -> bool:
+            await verbs.end(key, ttl, within, note, ttl)
+            return True
+
+        if self.is_askable() and await self.ask(verb, within) is True:
+            return True
+        self.backlog.add(key, note, ttl, time.monotonic())
+        return False
