@@ -26,6 +26,7 @@ from sharedsession.errors import (
     LogoutNotConfirmed,
     SessionEnded,
 )
+from sharedsession.kept import Kept
 from sharedsession.machinekey import idle_timeout_of
 from sharedsession.merge import merge
 from sharedsession.observe import Observer
@@ -103,7 +104,7 @@ class SessionManager:
 
     # -- load
 
-    def load(self, session: Session) -> Awaitable[None]:
+    def load(self, session: Kept) -> Awaitable[None]:
         """Asks the store for a session; done on return where the application blocks, else when awaited.
 
         Raises:
@@ -113,7 +114,7 @@ class SessionManager:
             session.allowance = Allowance(self.settings.timeout)
         return self._driven(lambda: self._load(session))
 
-    async def _load(self, session: Session) -> None:
+    async def _load(self, session: Kept) -> None:
         session_id = session.stored_id
         if session_id is None:
             session.begin(None)
@@ -127,7 +128,7 @@ class SessionManager:
         else:
             self._begin(session, found)
 
-    def _begin(self, session: Session, found: Held | Farewell | None) -> None:
+    def _begin(self, session: Kept, found: Held | Farewell | None) -> None:
         if isinstance(found, Held) and self._is_over(session, found.record):
             self.observer.count("expired")
             session.begin(None)
@@ -138,23 +139,23 @@ class SessionManager:
         else:
             session.begin(None)
 
-    def _is_over(self, session: Session, record: Record) -> bool:
+    def _is_over(self, session: Kept, record: Record) -> bool:
         return self._timeouts_of(session).is_over(record.created, record.refreshed, self.clock())
 
-    def _out_of_reach(self, session: Session) -> None:
+    def _out_of_reach(self, session: Kept) -> None:
         """An outage says nothing about the session: its cookie stays, and nothing is saved in its place."""
         self._note_outage(session)
         if self.settings.on_outage == "error":
             raise BackendUnavailable("the session store is not answering")
         session.begin(None, read_only=True)
 
-    def _note_outage(self, session: Session) -> None:
+    def _note_outage(self, session: Kept) -> None:
         session.unavailable = True
         self.observer.count("unavailable")
 
     # -- commit
 
-    def save(self, session: Session) -> Awaitable[None]:
+    def save(self, session: Kept) -> Awaitable[None]:
         """Commits in the middle of a request; unlike `commit` it reports a session that ended meanwhile.
 
         Raises:
@@ -163,7 +164,7 @@ class SessionManager:
         session.allowance = Allowance(self.settings.timeout)
         return self._driven(lambda: self._commit(session))
 
-    def commit(self, session: Session) -> Outcome:
+    def commit(self, session: Kept) -> Outcome:
         """Saves what a blocking application changed, and says what the client must be told.
 
         Raises:
@@ -177,7 +178,7 @@ class SessionManager:
             return session.outcome
         return _drive.run(self._finish(session))
 
-    async def acommit(self, session: Session) -> Outcome:
+    async def acommit(self, session: Kept) -> Outcome:
         """Same as `commit`, for an application on an event loop."""
         if session.needs_no_commit:
             return session.outcome
@@ -185,7 +186,7 @@ class SessionManager:
             return await _drive.in_thread(lambda: self._finish(session))
         return await self._finish(session)
 
-    async def _finish(self, session: Session) -> Outcome:
+    async def _finish(self, session: Kept) -> Outcome:
         try:
             await self._commit(session)
         except SessionEnded:
@@ -197,11 +198,11 @@ class SessionManager:
             self._dropped(session, "the session store is not answering")
         return session.outcome
 
-    def _dropped(self, session: Session, reason: str) -> None:
+    def _dropped(self, session: Kept, reason: str) -> None:
         session.give_up_saving()
         self.observer.event("write_dropped", f"a change was dropped: {reason}")
 
-    async def _commit(self, session: Session) -> None:
+    async def _commit(self, session: Kept) -> None:
         if session.is_read_only:
             self._refuse_changes(session)
             return
@@ -215,17 +216,17 @@ class SessionManager:
         else:
             await self._replace(session, record)
 
-    def _refuse_changes(self, session: Session) -> None:
+    def _refuse_changes(self, session: Kept) -> None:
         if session.unavailable and session.is_destroyed:
             raise LogoutNotConfirmed("the session store is not answering: the session may still be alive")
         if session.modified:
             self._dropped(session, "the session is read-only in this request")
 
-    def _wants_rewrite(self, session: Session) -> bool:
+    def _wants_rewrite(self, session: Kept) -> bool:
         record = session.record
         return record is not None and self._timeouts_of(session).wants_rewrite(record.refreshed, self.clock())
 
-    async def _destroy(self, session: Session) -> None:
+    async def _destroy(self, session: Kept) -> None:
         session_id = session.give_up()
         if session_id:
             idle = self.timeouts(idle_timeout_of(session_id)).idle
@@ -239,7 +240,7 @@ class SessionManager:
         if session.had_token:
             session.outcome = CLEAR
 
-    async def _add(self, session: Session, record: Record) -> None:
+    async def _add(self, session: Kept, record: Record) -> None:
         session_id = session.id_for_storing()
         ttl = self._time_to_live(session, record)
         version = await self._vault.add(session_id, record, ttl, session.allowance)
@@ -249,14 +250,14 @@ class SessionManager:
         session.settle(record, version)
         session.outcome = Outcome(self.settings.machine_key().sign(session_id), self._max_age(record))
 
-    async def _take_leave(self, session: Session, left_id: str) -> None:
+    async def _take_leave(self, session: Kept, left_id: str) -> None:
         """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing."""
         ttl = session.grace or GRACE
         farewell = Farewell(until=self.clock() + ttl, record=session.record if session.grace else None)
         idle = self.timeouts(idle_timeout_of(left_id)).idle
         await self._vault.end(left_id, idle, session.allowance, farewell, ttl)
 
-    async def _replace(self, session: Session, ours: Record) -> None:
+    async def _replace(self, session: Kept, ours: Record) -> None:
         session_id, base, record, expected = session.id_for_storing(), session.record, ours, session.version
         for _ in range(_ATTEMPTS):
             ttl = self._time_to_live(session, record)
@@ -269,7 +270,7 @@ class SessionManager:
             record, expected = self._reconciled(session, base, ours, stored.record), stored.version
         raise Conflict("the session is written by too many requests at once")
 
-    def _reconciled(self, session: Session, base: Record | None, ours: Record, theirs: Record) -> Record:
+    def _reconciled(self, session: Kept, base: Record | None, ours: Record, theirs: Record) -> Record:
         if self.settings.conflict == "raise":
             self.observer.count("conflict")
             raise Conflict("another request changed the session while this one was running")
@@ -323,10 +324,10 @@ class SessionManager:
 
     # -- inside
 
-    def _timeouts_of(self, session: Session) -> Timeouts:
+    def _timeouts_of(self, session: Kept) -> Timeouts:
         return self.timeouts(session.own_idle_timeout)
 
-    def _time_to_live(self, session: Session, record: Record) -> float:
+    def _time_to_live(self, session: Kept, record: Record) -> float:
         ttl = self._timeouts_of(session).time_to_live(record.created, self.clock())
         if ttl <= 0:
             raise SessionEnded("the session reached its absolute end while the request was running")

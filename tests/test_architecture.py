@@ -18,7 +18,7 @@ MOST_BODY_LINES = 30  # of code in one function
 # fmt: off
 PURE = {
     "convert", "errors", "machinekey", "secretcheck", "cookie", "codec", "record", "merge", "timeouts", "draft",
-    "outcome", "session", "backends.base", "backends.ring.health", "backends.memcached.protocol",
+    "outcome", "kept", "session", "backends.base", "backends.ring.health", "backends.memcached.protocol",
 }
 IO = {
     "asyncio", "concurrent", "fcntl", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib", "queue",

@@ -1,0 +1,234 @@
+"""What is kept of a session from request to request, and what this request did to it: the keeper's side of a Session.
+
+The `Keeper`, which is the manager, loads and saves; a session asks it for what it cannot do itself. No I/O here.
+"""
+
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from sharedsession.draft import Draft
+from sharedsession.outcome import KEEP
+from sharedsession.record import Record, marked, new_mark
+from sharedsession.timeouts import Timeouts
+
+
+class Keeper(Protocol):
+    """What a session asks of the manager, in the colour of the application."""
+
+    @property
+    def loads_on_demand(self) -> bool:
+        """Whether a look at the session may wait for the store (WSGI), or must not (an event loop)."""
+        ...
+
+    def load(self, session: "Kept") -> Awaitable[None]:
+        """Loads it: at once where `loads_on_demand`, else when awaited."""
+        ...
+
+    def save(self, session: "Kept") -> Awaitable[None]:
+        """Commits it: at once where `loads_on_demand`, else when awaited."""
+        ...
+
+    def clock(self) -> float:
+        """Now, in seconds since the epoch."""
+        ...
+
+    def new_id(self, idle_timeout: float | None) -> str:
+        """Mints a session ID."""
+        ...
+
+    def handle(self, session_id: str) -> str:
+        """The public name of a session ID."""
+        ...
+
+    def timeouts(self, idle_timeout: float | None) -> Timeouts:
+        """The farm's timeouts, with the session's own idle timeout if it has one."""
+        ...
+
+
+class Kept:
+    """The state of a session in one request."""
+
+    __slots__ = (
+        "_abandoned",
+        "_accessed",
+        "_created",
+        "_destroyed",
+        "_draft",
+        "_id",
+        "_idle_timeout",
+        "_keeper",
+        "_loaded",
+        "_opened",
+        "_persistent",
+        "_principal",
+        "_response_started",
+        "allowance",
+        "grace",
+        "had_token",
+        "is_read_only",
+        "left_id",
+        "outcome",
+        "record",
+        "unavailable",
+        "version",
+    )
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        session_id: str | None,
+        *,
+        now: float,
+        idle_timeout: float | None,
+        had_token: bool,
+        allowance: Any,
+    ) -> None:
+        self._keeper = keeper
+        self._id = session_id
+        self._idle_timeout = idle_timeout
+        self._opened = self._created = now
+        self._draft: Draft
+        self._accessed = self._destroyed = self._response_started = self._abandoned = False
+        # The rest is the keeper's: it reads these, and sets the first three.
+        self.allowance = allowance
+        self.outcome = KEEP
+        self.unavailable = False
+        self.had_token = had_token
+        self.is_read_only = False
+        self.left_id: str | None = None
+        self.grace = 0.0
+        self._adopt(None, None)
+        self._loaded = session_id is None
+
+    @property
+    def modified(self) -> bool:
+        """Whether there is something to save; changes inside nested values count."""
+        return self._destroyed or self._must_be_stored() or self._draft.lost_keys or bool(self._draft.changes())
+
+    @property
+    def stored_id(self) -> str | None:
+        """The ID that came with the request, or under which it was stored since; ``None`` once it was given up."""
+        return self._id
+
+    @property
+    def own_idle_timeout(self) -> float | None:
+        """The session's own idle timeout in seconds, if it has one."""
+        return self._idle_timeout
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the store was asked, or need not be."""
+        return self._loaded
+
+    @property
+    def needs_no_commit(self) -> bool:
+        """Whether nobody looked at it, and there is nothing to prove to the store either."""
+        return not self._loaded or self._abandoned or (not self._accessed and self.record is None)
+
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether it was destroyed, or emptied by `clear`, in this request."""
+        if self._destroyed or self.record is None:
+            return self._destroyed
+        return self._draft.was_cleared and not self._draft and self._principal == self.record.principal
+
+    @property
+    def draft(self) -> Draft:
+        """What this request did to the data."""
+        return self._draft
+
+    def begin(self, record: Record | None, version: object = None, *, read_only: bool = False) -> None:
+        """Takes over what the store said; without a record the ID it came with is never adopted."""
+        self.is_read_only = read_only
+        if record is None:
+            self._id = self._idle_timeout = None
+        self._adopt(record, version)
+
+    def next_record(self, now: float, *, rewrite: bool = False) -> Record | None:
+        """The session as it shall be stored.
+
+        Args:
+            now: seconds since the epoch.
+            rewrite: store it even if nothing changed.
+
+        Returns:
+            The record, or ``None`` if there is nothing to store: nothing changed, or a new session is empty.
+
+        Raises:
+            TypeError: a value cannot be stored; the message names the key.
+        """
+        changes = self._draft.changes()
+        if not (changes or self._draft.lost_keys or rewrite or self._must_be_stored()):
+            return None
+        return Record(
+            version=self.record.version + 1 if self.record else 1,
+            created=self._created,
+            refreshed=now,
+            principal=self._principal,
+            persistent=self._persistent,
+            items=self._draft.with_changes(changes),
+            marks=marked(self.record.marks if self.record else b"", new_mark()),
+        )
+
+    def id_for_storing(self) -> str:
+        """The ID under which it is stored; minted when there is none."""
+        if self._id is None:
+            self._id = self._keeper.new_id(self._idle_timeout)
+        return self._id
+
+    def settle(self, record: Record, version: object, *, merged: bool = False) -> None:
+        """Takes over what was just stored.
+
+        Args:
+            record: what was stored.
+            version: what the backend said stands for it.
+            merged: whether another request's changes are in it: then values are decoded anew.
+        """
+        draft = self._draft
+        self._adopt(record, version)
+        if not merged:
+            self._draft = draft.rebased(record.items)
+        self.left_id = None
+
+    def give_up(self) -> str | None:
+        """Turns a destroyed session into a new one, empty or with what was written after `destroy`.
+
+        Returns:
+            The ID to be ended, if the store may hold anything under it.
+        """
+        if not self._destroyed:  # emptied by clear()
+            self._leave_for_good()
+        self._destroyed = False
+        left, self.left_id = self.left_id, None
+        return left
+
+    def give_up_saving(self) -> None:
+        """From now on nothing of it is saved; the application still sees what it wrote."""
+        self._abandoned = True
+
+    def response_started(self) -> None:
+        """From now on no cookie can be set: what would need one is an error where it is asked for."""
+        self._response_started = True
+
+    # -- inside
+
+    def _adopt(self, record: Record | None, version: object) -> None:
+        self.record: Record | None = record
+        self.version = version
+        self._created = record.created if record else self._opened
+        self._principal = record.principal if record else None
+        self._persistent = record.persistent if record else None
+        self._draft = Draft(record.items if record else {})
+        self._loaded = True
+
+    def _must_be_stored(self) -> bool:
+        """Whether there is a reason to store it beyond its data: a new ID, or an owner."""
+        return self.left_id is not None or (self.record is None and self._principal is not None)
+
+    def _leave_for_good(self) -> None:
+        """Starts anew; an ID under which the store may hold something is left, without grace."""
+        if self.record is not None or not self._loaded:
+            self.left_id = self.left_id or self._id
+        self._id = None
+        self.grace = 0.0
+        self._adopt(None, None)
