@@ -300,7 +300,9 @@ class SessionManager:
     def fingerprint(self) -> dict[str, str]:
         """What all nodes of the farm must agree on, as short digests: compare them part by part."""
         secrets = " ".join(self.settings.machine_key().fingerprints())
-        parts = {"secret_key": secrets, **self.settings.agreed()}
+        backend = self._store.health()
+        layout = str(backend.get("fingerprint", backend.get("kind", "")))
+        parts = {"secret_key": secrets, "backend": layout, **self.settings.agreed()}
         return {name: hashlib.sha256(f"{name}={part}".encode()).hexdigest()[:12] for name, part in parts.items()}
 
     async def afingerprint(self) -> dict[str, str]:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from sharedsession.cli import demo, genkey
+from sharedsession.cli import demo, genkey, ring
 from sharedsession.errors import SessionError
 
-COMMANDS = (genkey, demo)
+COMMANDS = (genkey, demo, ring)
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -13,9 +13,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.support import peers
 from tests.support.binaries import HOW, SERVERS, MissingServerError, binary, environment
 
 PACKAGES = {"memcached": ["memcached"], "redis-server": ["redis-server", "redis-tools"]}
+# What the library is compared with. Fetched along and without a word: the tests that need one say what is missing.
+PEERS = {"libmemcached": ["libmemcached11"], "php": ["php-cli", "php-memcached"]}
 PATIENCE = 300
 
 # No hook of the system's configuration runs: some of them clean the system's own caches.
@@ -40,7 +43,8 @@ Acquire::Retries "2";
 def main() -> int:
     """Fetches what is missing and says in one line each what still is."""
     missing = [name for name in PACKAGES if not works(name)]
-    trouble = fetch(missing) if missing else ""
+    lacking = [name for name in PEERS if not peers.is_there(name)]
+    trouble = fetch([*missing, *lacking]) if missing or lacking else ""
     for name in (still := [name for name in missing if not works(name)]):
         reason = trouble or "the fetched one does not run"
         sys.stdout.write(f"{name} is missing: {HOW[name].split(', or run')[0]} ({reason})\n")
@@ -57,29 +61,35 @@ def works(name: str) -> bool:
 
 
 def fetch(names: Iterable[str]) -> str:
-    """Downloads and unpacks the packages of some servers. Returns what went wrong, empty if nothing did."""
+    """Downloads and unpacks some servers and peers, each by itself. Returns what went wrong last, if anything did."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         return "there is no apt here to fetch it with"
     try:
         SERVERS.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="apt-", dir=SERVERS) as private:
-            return _fetch([package for name in names for package in PACKAGES[name]], Path(private))
+            apt = _prepare(Path(private))
+            troubles = [_fetch(apt, (PACKAGES | PEERS)[name], Path(private)) for name in names]
+            return next((trouble for trouble in reversed(troubles) if trouble), "")
     except (OSError, subprocess.SubprocessError) as error:
         return f"fetching failed: {error}"
 
 
-def _fetch(packages: list[str], private: Path) -> str:
+def _prepare(private: Path) -> list[str]:
     for folder in ("state/lists/partial", "cache/archives/partial", "log"):
         (private / folder).mkdir(parents=True)
     conf = private / "apt.conf"
     conf.write_text(APT_CONF.format(private=private))
     apt = ["apt-get", "-c", str(conf)]
-    updated = _run([*apt, "update"])  # fails for one dead source too; what counts is what arrives in the end
+    _run([*apt, "update"])  # fails for one dead source too; what counts is what arrives in the end
+    return apt
+
+
+def _fetch(apt: list[str], packages: list[str], private: Path) -> str:
     wanted = ["install", "--download-only", "--reinstall", "--yes", "--no-install-recommends", *packages]
     done = _run([*apt, *wanted])
     arrived = sorted((private / "cache/archives").glob("*.deb"))
     if done.returncode != 0 or not arrived:
-        return "apt-get: " + (done.stderr or updated.stderr or "nothing to download").strip().splitlines()[-1]
+        return "apt-get: " + (done.stderr or "nothing to download").strip().splitlines()[-1]
     for package in arrived:
         if not package.name.startswith("libc6_"):  # must match the running system's loader
             _run(["dpkg", "-x", str(package), str(SERVERS)], check=True)

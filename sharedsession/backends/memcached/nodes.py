@@ -20,8 +20,8 @@ from sharedsession.observe import Observer
 
 _PORT = 11211
 _NODE = re.compile(
-    r"(?:(?P<name>[A-Za-z0-9._-]+)(?:\*(?P<weight>\d+))?=)?"
-    r"(?P<host>/[^,?]+|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d+))?"
+    r"(?:(?P<name>[A-Za-z0-9._-]+)(?:\*(?P<weight>\d{1,3}))?=)?"
+    r"(?P<host>/[^,?*=]*[^,?*=/]|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d+))?(?:\*(?P<heavy>\d{1,3}))?"
 )
 
 
@@ -78,10 +78,10 @@ def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBa
     specs = nodes_of(url)
     options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
     if options.pop("protocol", "meta") != "meta":
-        raise ConfigurationError("backend memcached:// with protocol=text is not part of this release yet")
+        raise ConfigurationError("backend memcached:// speaks protocol=meta in this release, not yet protocol=text")
     if len(specs) == 1 and not options:
         return MemcachedBackend(specs[0].address, breaker_window)
-    replicas = _replicas(options.pop("replicas", "2"), len(specs))
+    replicas = _replicas(options.pop("replicas", str(min(2, len(specs)))), len(specs))
     layout = _layout(options.pop("layout", "native"))
     if options:
         raise ConfigurationError(
@@ -97,22 +97,28 @@ def nodes_of(url: str) -> list[NodeSpec]:
     if "@" in listed:
         raise ConfigurationError("backend memcached:// with a user name is not part of this release yet")
     specs = [_node(part, url) for part in listed.split(",")]
-    names = [spec.place.name for spec in specs]
-    if len(set(names)) < len(names):
+    names = {spec.place.name for spec in specs}
+    if len(names) < len(specs) or len({str(spec.address) for spec in specs}) < len(specs):
         raise ConfigurationError("backend memcached:// names a node twice: each needs a name or an address of its own")
     return specs
 
 
 def _node(part: str, url: str) -> NodeSpec:
     found = _NODE.fullmatch(part.strip())
-    if not found or int(found["port"] or 1) not in range(1, 65536) or found["weight"] == "0":
+    if not found or int(found["port"] or 1) not in range(1, 65536) or not _weights(found):
         raise ConfigurationError(
             f"backend {redacted(url)!r}: {part!r} is no node; write 'memcached://10.0.0.1:11211', or for a ring "
             "'memcached://a=10.0.0.1:11211,b*2=10.0.0.2:11211' (name*weight=host:port)"
         )
     host, port = found["host"].strip("[]"), int(found["port"] or _PORT)
     address = Address(path=host) if host.startswith("/") else Address(host=host, port=port)
-    return NodeSpec(Place(found["name"] or label(address), int(found["weight"] or 1)), address)
+    return NodeSpec(Place(found["name"] or label(address), _weights(found)[0]), address)
+
+
+def _weights(found: re.Match[str]) -> list[int]:
+    """The weight that was given, or 1; nothing if it is wrong or was given twice."""
+    given = [int(weight) for weight in (found["weight"], found["heavy"]) if weight]
+    return (given or [1]) if len(given) < 2 and 0 not in given else []
 
 
 def label(address: Address) -> str:

@@ -5,6 +5,7 @@ Other nodes hold the same tombstones, so a process that dies with its backlog lo
 
 import math
 import threading
+from itertools import islice
 
 _MOST = 10_000
 _BATCH = 64
@@ -36,9 +37,11 @@ class Backlog:
         if not self._waiting:
             return []
         with self._lock:
-            self._waiting = {key: (note, end) for key, (note, end) in self._waiting.items() if end > now}
-            batch = list(self._waiting.items())[:_BATCH]
-        return [(key, note, math.ceil(end - now)) for key, (note, end) in batch]
+            batch = list(islice(self._waiting.items(), _BATCH))
+            for key, (_, end) in batch:
+                if end <= now:
+                    del self._waiting[key]
+        return [(key, note, math.ceil(end - now)) for key, (note, end) in batch if end > now]
 
     def done(self, key: str) -> None:
         """The node has heard of it."""

@@ -2,8 +2,8 @@
 
 Three layouts. ``native``: a node's points depend on its own name and weight alone, so a change of one node moves no
 key between two others. ``ketama`` and ``ketama_weighted``: libmemcached's, to the bit, so that any of its clients
-with the same list finds the same node; there the points of one node depend on all weights. With equal weights
-``native`` is ``ketama_weighted``.
+with the same list finds the same node; there the points of one node depend on all weights. Where all weights
+are 1, ``native`` is ``ketama_weighted``.
 """
 
 import math

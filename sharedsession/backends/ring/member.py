@@ -12,6 +12,7 @@ from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
 
+_CATCH_UP = 0.1  # of the time there is
 MARK = b"."  # a tombstone is never empty: a node would take an empty note for leave to delete
 
 
@@ -39,12 +40,19 @@ class Member:
             within: seconds to wait for each request.
         """
         try:
-            for key, note, ttl in self.backlog.due(time.monotonic()):
-                await self.verbs.end(key, ttl, within, note, ttl)
-                self.backlog.done(key)
+            await self._catch_up(within)
             return await verb(self.verbs)
         except BackendUnavailable:
             return SILENCE
+
+    async def _catch_up(self, within: float) -> None:
+        """Sends some of what the node missed; a visitor's request waits for it no longer than is hardly noticed."""
+        started = time.monotonic()
+        for key, note, ttl in self.backlog.due(started):
+            await self.verbs.end(key, ttl, within, note, ttl)
+            self.backlog.done(key)
+            if time.monotonic() - started > within * _CATCH_UP:
+                return
 
     async def bury(self, key: str, note: bytes, ttl: float, within: float) -> bool:
         """Leaves a tombstone, now or as soon as the node can be asked again.
@@ -57,7 +65,7 @@ class Member:
             await verbs.end(key, ttl, within, note, ttl)
             return True
 
-        if self.is_askable() and await self.ask(verb, within) is True:
+        if within and self.is_askable() and await self.ask(verb, within) is True:
             return True
         self.backlog.add(key, note, ttl, time.monotonic())
         return False

@@ -14,6 +14,7 @@ Why a late write does no harm: ``add`` fails on any item, a compare-and-swap aft
 whatever comes after it.
 """
 
+import time
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -84,13 +85,15 @@ class RingVerbs:
         """
         order = self._ring.order(key)
         self._longest_idle = max(self._longest_idle, touch or 0.0)
+        deadline = time.monotonic() + 2 * within
         survey = Survey(revision)
         await self._ask(survey, self._askable(order)[: self._replicas], key, touch, within)
         agreed = survey.agreed(order[: self._replicas])
         if agreed is not None:
             return Stored(agreed.value, survey.tokens(), agreed.ttl)
         await self._widen(survey, order, key, within)
-        return await self._conclude(survey, order, key, touch, within)
+        left = max(0.0, min(within, deadline - time.monotonic()))
+        return await self._conclude(survey, order, key, touch, left)
 
     async def _ask(self, survey: Survey, nodes: Sequence[int], key: str, touch: float | None, within: float) -> None:
         asks = [self._members[node].ask(lambda verbs: verbs.get(key, touch, within), within) for node in nodes]
@@ -144,7 +147,7 @@ class RingVerbs:
         assert best is not None  # noqa: S101
         # A copy of a copy must not outlive the first: else two nodes whose seconds differ keep a dead one alive.
         ttl = touch if touch is not None else _remaining(best.ttl) - 1
-        if ttl < 1:
+        if ttl < 1 or not within:
             return
         owners = self._askable(order)[: self._replicas]
         missing = [node for node in survey.missing() if node in owners]

@@ -100,7 +100,7 @@ class Survey:
         return [
             node
             for node, said in self.said.items()
-            if isinstance(said, Stored) and newest is not None and (self.number(said) or -1) < newest
+            if isinstance(said, Stored) and newest is not None and self._age_of(said) < newest
         ]
 
     def tokens(self) -> Tokens:
@@ -112,6 +112,10 @@ class Survey:
         if copy.value not in self._revisions:
             self._revisions[copy.value] = self._revision(copy.value)
         return self._revisions[copy.value]
+
+    def _age_of(self, copy: Stored) -> int:
+        number = self.number(copy)
+        return -1 if number is None else number
 
     def _known(self) -> list[tuple[int, Stored | Ended | None]]:
         return [(node, said) for node, said in self.said.items() if not isinstance(said, Silence)]

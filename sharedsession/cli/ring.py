@@ -1,0 +1,206 @@
+"""``sharedsession ring``: who holds a key, how keys and records are spread, and what a change of nodes would move.
+
+It only looks: nothing is written, renewed or repaired, and no value is shown. Exit codes: 0 all is well, 1 a node is
+down or a record has too few copies, 2 the command line is wrong.
+"""
+
+import argparse
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sharedsession.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sharedsession.cli.ringfacts import Facts, Layout
+
+_LONGEST_KEY = 250
+_CHANGES = ("added", "removed", "moved", "reweighted")
+_SHARES = {
+    "first_owner": "of the keys get another first owner",
+    "new_owner": "of the records get a new owner: they are copied when they are read next",
+    "no_common_owner": "of the records keep no owner: they are looked for on all nodes, and moved then",
+    "lost": "of the records have no copy on a node that stays: they are lost",
+}
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Describes the command's arguments."""
+    parser = commands.add_parser(
+        "ring",
+        help="show a ring of memcached nodes, and what a change of it would move",
+        description="Without options: the nodes, their share of the keys, and what they say of themselves. Exit code "
+        "1 if a node is down or records have too few copies.",
+    )
+    backend = os.environ.get("SHAREDSESSION_BACKEND")
+    parser.add_argument("--backend", metavar="URL", default=backend, help="the ring (default: SHAREDSESSION_BACKEND)")
+    parser.add_argument("--key", type=_key, help="who shall hold a key of the store, and who does")
+    parser.add_argument("--change", metavar="URL", help="what another list of nodes would move; asks no node")
+    parser.add_argument(
+        "--survey", action="store_true", help="count the records by copies; walks all keys of all nodes"
+    )
+    parser.add_argument("--timeout", type=_seconds, default=1.0, help="seconds for one answer of a node (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Looks, and prints what was asked for."""
+    from sharedsession.cli.ringfacts import Layout  # noqa: PLC0415 - a help text needs no driver
+
+    logging.getLogger("sharedsession").addHandler(logging.NullHandler())  # the tables say what is down
+    try:
+        layout = Layout.of(arguments.backend or "")
+        changed = Layout.of(arguments.change) if arguments.change else None
+    except ConfigurationError as fault:
+        print(f"sharedsession ring: {fault}", file=sys.stderr)
+        return 2
+    facts = _look(layout, changed, arguments)
+    print(json.dumps(facts) if arguments.json else "\n\n".join(_paragraphs(facts)))
+    return 1 if _is_wrong(facts) else 0
+
+
+def _look(layout: "Layout", changed: "Layout | None", arguments: argparse.Namespace) -> "Facts":
+    """Collects what was asked for; by default the nodes."""
+    from sharedsession.cli import ringfacts  # noqa: PLC0415 - as above
+
+    facts: Facts = {"ring": layout.facts()}
+    if arguments.key:
+        facts["key"] = ringfacts.holders(layout, arguments.key, arguments.timeout)
+    if changed:
+        moves = ringfacts.change(layout, changed)
+        facts["change"] = {**moves, "warnings": ringfacts.warnings(moves)}
+    if arguments.survey:
+        facts["survey"] = ringfacts.survey(layout, arguments.timeout)
+    if len(facts) == 1:
+        facts["nodes"] = ringfacts.nodes(layout, arguments.timeout)
+    return facts
+
+
+def _is_wrong(facts: "Facts") -> bool:
+    """Whether somebody must act: a node is down, or a copy is missing."""
+    asked = [*facts.get("nodes", ()), *facts.get("key", ())]
+    survey = facts.get("survey", {})
+    return (
+        any(node["state"] == "down" for node in asked)
+        or _lacks_copies(facts.get("key", ()))
+        or bool(survey.get("under_replicated") or survey.get("not_walked"))
+    )
+
+
+def _lacks_copies(holders: "Sequence[Facts]") -> bool:
+    held = {node["holds"] for node in holders}
+    if held.isdisjoint({"record", "tombstone"}):
+        return False
+    wanted = "tombstone" if "tombstone" in held else "record"
+    return any(node["owner"] and node["holds"] != wanted for node in holders)
+
+
+# -- words
+
+
+def _paragraphs(facts: "Facts") -> list[str]:
+    ring = facts["ring"]
+    copies = f"{ring['replicas']} {'copy' if ring['replicas'] == 1 else 'copies'} of each session"
+    said = [f"{copies}, layout {ring['layout']}, fingerprint {ring['fingerprint']}"]
+    words: dict[str, Callable[[Any], str]] = {"nodes": _nodes, "key": _holders, "change": _change, "survey": _survey}
+    return said + [words[part](facts[part]) for part in words if part in facts]
+
+
+def _nodes(nodes: "Sequence[Facts]") -> str:
+    rows = [
+        [
+            node["name"],
+            node["address"],
+            str(node["weight"]),
+            _percent(node["share"]),
+            node["state"],
+            _count(node["items"]),
+            _span(node["uptime"]),
+            _count(node["evictions"]),
+        ]
+        for node in nodes
+    ]
+    return _table("<<>><>>>", ["name", "address", "weight", "keys", "state", "items", "up for", "evictions"], rows)
+
+
+def _holders(holders: "Sequence[Facts]") -> str:
+    rows = [
+        [node["name"], "yes" if node["owner"] else "", node["state"], node["holds"] or "?", _span(node["seconds"])]
+        for node in holders
+    ]
+    return _table("<<<<>", ["node", "owner", "state", "holds", "for another"], rows)
+
+
+def _change(change: "Facts") -> str:
+    named = [f"{word}: {', '.join(change[word])}" for word in _CHANGES if change[word]]
+    rows = [[_percent(change[share]), meaning] for share, meaning in _SHARES.items()]
+    warnings = [f"WARNING: {warning}" for warning in change["warnings"]]
+    return "\n".join(["; ".join(named) or "no node changes", "", _table("><", [], rows), *warnings])
+
+
+def _survey(survey: "Facts") -> str:
+    most = max(map(int, survey["copies"]))
+    rows = [
+        [_count(number), f"on {copies} of {most} owners", "TOO FEW COPIES" if number and int(copies) < most else ""]
+        for copies, number in survey["copies"].items()
+    ]
+    notes = [f"{name} could not be walked: copies there are not counted" for name in survey["not_walked"]]
+    if not survey["checked_again"]:
+        notes.append("too many to look at again: sessions that came or went meanwhile may be among them")
+    return "\n".join([_table("><<", ["records", "copies", ""], rows), *notes])
+
+
+def _table(alignment: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they must be; ``<`` and ``>`` say where each is aligned."""
+    lines = [*([head] if head else []), *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    cells = [
+        [f"{cell:{side}{width}}" for cell, side, width in zip(line, alignment, widths, strict=True)] for line in lines
+    ]
+    return "\n".join("  ".join(line).rstrip() for line in cells)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _span(seconds: float | None) -> str:
+    """A time in its two largest units."""
+    if seconds is None:
+        return "-"
+    left = math.floor(seconds)
+    parts: list[str] = []
+    for unit, size in _UNITS:
+        number, left = divmod(left, size)
+        if number or parts or unit == "s":
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2])
+
+
+# -- arguments
+
+
+def _key(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text or not 0 < len(text) <= _LONGEST_KEY:
+        raise argparse.ArgumentTypeError("a key is 1 to 250 printable ASCII characters without spaces")
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds up to 60")
+    return seconds
