@@ -7,7 +7,9 @@ thread for the whole step.
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+import selectors
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 from sharedsession.backends.base import AsyncBackend, Backend, Ended, Stored, Version
@@ -15,24 +17,32 @@ from sharedsession.backends.base import AsyncBackend, Backend, Ended, Stored, Ve
 T = TypeVar("T")
 
 
-class Turn(Awaitable[None]):
-    """What a blocking link awaits between sending and receiving: the moment for others to send as well."""
+class Readable(Awaitable[None]):
+    """What a blocking link awaits between sending and receiving: meanwhile others may send, and receive first.
+
+    Args:
+        fileno: of the socket that the reply will come on.
+        deadline: when waiting ends, on the monotonic clock.
+    """
+
+    __slots__ = ("deadline", "fileno")
+
+    def __init__(self, fileno: int, deadline: float) -> None:
+        self.fileno = fileno
+        self.deadline = deadline
 
     def __await__(self) -> Generator[Any, None, None]:
         yield self
 
 
-TURN = Turn()
-
-
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine that never suspends, but for taking turns.
+    """Runs a coroutine that never suspends, but before it receives.
 
     Raises:
         RuntimeError: it did suspend: an asynchronous backend was used where blocking is meant.
     """
     try:
-        while coroutine.send(None) is TURN:
+        while type(coroutine.send(None)) is Readable:
             pass
     except StopIteration as done:
         return cast("T", done.value)
@@ -41,28 +51,50 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 async def gather_blocking(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Runs coroutines over blocking links side by side: all send, then each receives.
+    """Runs coroutines over blocking links side by side: all send, then each receives as its reply comes.
 
     They must not raise; if one is interrupted all the same, the others are closed, and with them what they asked on.
     """
     results: dict[int, T] = {}
+    waiting: dict[int, Readable] = {}
     try:
-        for index, coroutine in enumerate(coroutines):
-            _advance(coroutine, index, results)
-        for index, coroutine in enumerate(coroutines):
-            while index not in results:
-                _advance(coroutine, index, results)
+        for index in range(len(coroutines)):
+            _advance(coroutines, index, waiting, results)
+        while waiting:
+            for index in _ready(waiting):
+                _advance(coroutines, index, waiting, results)
     finally:
         for coroutine in coroutines:
             coroutine.close()
     return [results[index] for index in range(len(coroutines))]
 
 
-def _advance(coroutine: Coroutine[Any, Any, T], index: int, results: dict[int, T]) -> None:
+def _advance(
+    coroutines: Sequence[Coroutine[Any, Any, T]], index: int, waiting: dict[int, Readable], results: dict[int, T]
+) -> None:
     try:
-        coroutine.send(None)
+        waiting[index] = coroutines[index].send(None)
     except StopIteration as done:
         results[index] = done.value
+        waiting.pop(index, None)
+
+
+def _ready(waiting: dict[int, Readable]) -> list[int]:
+    """Those whose reply has begun to come; when time is up for somebody, those whose time is up."""
+    if len(waiting) == 1:
+        return list(waiting)
+    left = min(readable.deadline for readable in waiting.values()) - time.monotonic()
+    filenos = {readable.fileno for readable in _poll(waiting.values(), max(0.0, left))}
+    ready = [index for index, readable in waiting.items() if readable.fileno in filenos]
+    now = time.monotonic()
+    return ready or [index for index, readable in waiting.items() if readable.deadline <= now]
+
+
+def _poll(readables: Iterable[Readable], timeout: float) -> list[Readable]:
+    with selectors.DefaultSelector() as selector:
+        for readable in readables:
+            selector.register(readable.fileno, selectors.EVENT_READ, readable)
+        return [key.data for key, _ in selector.select(timeout)]
 
 
 async def gather_on_loop(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

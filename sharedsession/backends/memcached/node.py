@@ -51,11 +51,11 @@ class MemcachedVerbs:
         if reply.status == b"EN":
             return None
         _expect(reply, b"VA")
-        left = int(reply.flag(b"t") or -1)
+        left = _number(reply, b"t")
         ttl = float(left) if left >= 0 else None
-        if int(reply.flag(b"f") or 0) & protocol.TOMBSTONE:
+        if _number(reply, b"f") & protocol.TOMBSTONE:
             return Ended(reply.value, ttl)
-        return Stored(reply.value, _Token(int(reply.flag(b"c") or 0), mark), ttl)
+        return Stored(reply.value, _Token(_number(reply, b"c"), mark), ttl)
 
     async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
@@ -85,6 +85,11 @@ class MemcachedVerbs:
         if reply.status != b"NF":
             _expect(reply, b"HD")
 
+    async def knock(self, within: float) -> None:
+        """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
+        answer = await self._link.ask(protocol.NOTHING, within, check=lambda reply: reply.status == b"MN", anyway=True)
+        _expect(answer.reply, b"MN")
+
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
         return isinstance(await self.get(key, ttl, within), Stored)
@@ -113,7 +118,7 @@ class MemcachedVerbs:
         if reply.status in refusals:
             return None
         _expect(reply, b"HD")
-        return _Token(int(reply.flag(b"c") or 0), mark)
+        return _Token(_number(reply, b"c"), mark)
 
 
 class MemcachedServer:
@@ -163,7 +168,7 @@ class MemcachedServer:
         statistics, settings = (reply if isinstance(reply, dict) else {} for reply in replies)
         if statistics.get(b"uptime", b"").isdigit():
             self._up_since = time.monotonic() - int(statistics[b"uptime"])
-            self.evictions = int(statistics.get(b"evictions", b"0"))
+            self.evictions = _count(statistics.get(b"evictions", b""))
         if settings.get(b"item_size_max", b"").isdigit():
             self.max_value = int(settings[b"item_size_max"]) - protocol.ITEM_OVERHEAD
         if settings.get(b"evictions") == b"off":
@@ -190,6 +195,18 @@ class MemcachedBackend(Lowered):
     def asynchronous(self) -> MemcachedVerbs:
         """The same node for event loops."""
         return self._server.verbs(self._server.multiplexed_link())
+
+
+def _number(reply: Reply, letter: bytes) -> int:
+    """The number of a flag; without it the reply was garbled on the way, and says nothing."""
+    digits = reply.flag(letter) or b""
+    if not digits.removeprefix(b"-").isdigit():
+        raise BackendUnavailable("memcached's reply is garbled")
+    return int(digits)
+
+
+def _count(digits: bytes) -> int:
+    return int(digits) if digits.isdigit() else 0
 
 
 def _expect(reply: Reply, status: bytes) -> None:

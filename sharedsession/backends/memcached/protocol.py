@@ -70,7 +70,7 @@ class MetaParser:
         words = self._buffer[self._at : end].split(b" ")
         if words[0] == b"STAT":
             self._at = end + 2
-            self._statistics[words[1]] = words[-1]
+            self._statistics[words[1] if len(words) > 1 else b""] = words[-1]
             return self.pop()
         if words[0] == b"END":
             self._at = end + 2
@@ -122,6 +122,7 @@ def delete(key: str, opaque: int) -> bytes:
     return f"md {key} O{opaque}\r\n".encode()
 
 
+NOTHING = b"mn\r\n"
 STATISTICS = b"stats\r\n"
 SETTINGS = b"stats settings\r\n"
 

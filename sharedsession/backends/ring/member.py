@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sharedsession.backends.base import AsyncBackend
 from sharedsession.backends.ring.backlog import Backlog
@@ -13,7 +13,16 @@ from sharedsession.errors import BackendUnavailable
 T = TypeVar("T")
 
 _CATCH_UP = 0.1  # of the time there is
+_BRIEFLY = 0.1
 MARK = b"."  # a tombstone is never empty: a node would take an empty note for leave to delete
+
+
+class RingNode(AsyncBackend, Protocol):
+    """What a ring needs of a node beyond the verbs."""
+
+    async def knock(self, within: float) -> None:
+        """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
+        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -27,7 +36,7 @@ class Member:
         backlog: the tombstones that it did not hear of.
     """
 
-    verbs: AsyncBackend
+    verbs: RingNode
     is_askable: Callable[[], bool]
     knows: Callable[[float], bool]
     backlog: Backlog
@@ -54,6 +63,19 @@ class Member:
             if time.monotonic() - started > within * _CATCH_UP:
                 return
 
+    async def knock(self, within: float) -> bool:
+        """Whether the node can be asked; one that is left alone is asked for a sign of life, briefly.
+
+        It may be back, and other web nodes may have noticed before this one.
+        """
+        if self.is_askable() or not within:
+            return self.is_askable()
+        try:
+            await self.verbs.knock(within * _BRIEFLY)
+        except BackendUnavailable:
+            return False
+        return True
+
     async def bury(self, key: str, note: bytes, ttl: float, within: float) -> bool:
         """Leaves a tombstone, now or as soon as the node can be asked again.
 
@@ -61,11 +83,11 @@ class Member:
             Whether the node has confirmed it.
         """
 
-        async def verb(verbs: AsyncBackend) -> bool:
+        async def end(verbs: AsyncBackend) -> bool:
             await verbs.end(key, ttl, within, note, ttl)
             return True
 
-        if within and self.is_askable() and await self.ask(verb, within) is True:
+        if within and await self.knock(within) and await self.ask(end, within) is True:
             return True
         self.backlog.add(key, note, ttl, time.monotonic())
         return False

@@ -91,9 +91,10 @@ class RingVerbs:
         agreed = survey.agreed(order[: self._replicas])
         if agreed is not None:
             return Stored(agreed.value, survey.tokens(), agreed.ttl)
-        await self._widen(survey, order, key, within)
-        left = max(0.0, min(within, deadline - time.monotonic()))
-        return await self._conclude(survey, order, key, touch, left)
+        await self._widen(survey, order, key, _left(within, deadline))
+        if len(order) > survey.silent() >= self._replicas:  # a newer copy could be on none but the silent ones
+            await self._ask(survey, await self._knock(order, within), key, None, _left(within, deadline))
+        return await self._conclude(survey, order, key, touch, _left(within, deadline))
 
     async def _ask(self, survey: Survey, nodes: Sequence[int], key: str, touch: float | None, within: float) -> None:
         asks = [self._members[node].ask(lambda verbs: verbs.get(key, touch, within), within) for node in nodes]
@@ -102,9 +103,15 @@ class RingVerbs:
     async def _widen(self, survey: Survey, order: Sequence[int], key: str, within: float) -> None:
         self._observer.count("reads_widened")
         others = [node for node in order if node not in survey.said]
-        askable = [node for node in others if self._members[node].is_askable()]
+        askable = [node for node in others if within and self._members[node].is_askable()]
         survey.add(others, [SILENCE] * len(others))
         await self._ask(survey, askable, key, None, within)
+
+    async def _knock(self, order: Sequence[int], within: float) -> list[int]:
+        """The nodes that were left alone and turn out to be back."""
+        left_alone = [node for node in order if not self._members[node].is_askable()]
+        answers = await self._gather([self._members[node].knock(within) for node in left_alone])
+        return [node for node, is_back in zip(left_alone, answers, strict=True) if is_back]
 
     async def _conclude(
         self, survey: Survey, order: Sequence[int], key: str, touch: float | None, within: float
@@ -170,7 +177,8 @@ class RingVerbs:
         stored: dict[int, Version | None] = {}
         refused = False
         left = self._askable(order)
-        while left and len(stored) < self._replicas:
+        deadline = time.monotonic() + 2 * within
+        while left and len(stored) < self._replicas and (within := _left(within, deadline)):
             asked, left = left[: self._replicas - len(stored)], left[self._replicas - len(stored) :]
             answers = await self._gather(
                 [self._members[node].ask(partial(add_copy, key, value, ttl, within), within) for node in asked]
@@ -179,6 +187,8 @@ class RingVerbs:
             stored |= {
                 n: v for n, v in zip(asked, answers, strict=True) if v is not None and not isinstance(v, Silence)
             }
+            if not left and 0 < len(stored) < self._replicas:
+                left = [node for node in await self._knock(order, within) if node not in stored]
         self._count_copies(len(stored), refused=refused)
         return Tokens(stored) if stored and not refused else None
 
@@ -192,17 +202,26 @@ class RingVerbs:
         """Same as `Backend.replace`, by one who can tell genuine copies and their age."""
         assert isinstance(version, Tokens)  # noqa: S101
         write = Change(self._members, key, value, ttl, version, within, revision)
-        left = list(self._askable(self._ring.order(key)))
+        order = self._ring.order(key)
+        if not await self._carry(write, self._askable(order)):
+            return None  # the caller looks again, and finds whether its change is part of what is stored
+        if 0 < len(write.stored) < self._replicas and not await self._carry(write, await self._knock(order, within)):
+            return None
+        self._count_copies(len(write.stored))
+        return Tokens(write.stored)
+
+    async def _carry(self, write: Change, nodes: Sequence[int]) -> bool:
+        """Brings a change to as many nodes as it needs; ``False`` if another request was there before."""
+        left = list(nodes)
         while left and not write.stored:  # the first node that answers is where two writers meet
             if await write.on(left.pop(0)) is False:
-                return None
+                return False
         while left and len(write.stored) < self._replicas:
             wanted = self._replicas - len(write.stored)
             asked, left = left[:wanted], left[wanted:]
             if False in await self._gather([write.on(node) for node in asked]):
-                return None  # the caller looks again, and finds whether its change is part of what is stored
-        self._count_copies(len(write.stored))
-        return Tokens(write.stored)
+                return False
+        return True
 
     def _count_copies(self, copies: int, *, refused: bool = False) -> None:
         if not copies and not refused:
@@ -216,11 +235,18 @@ class RingVerbs:
         """Same as `Backend.end`: a tombstone on every node that the key could be looked for on."""
         del note_ttl
         order = self._ring.order(key)
-        heard = await self._gather([self._members[node].bury(key, MARK + note, ttl, within) for node in order])
+        askable = self._askable(order)
+        heard = await self._bury(askable, key, note, ttl, within)
+        # Where nobody hears, an answer at once is of more use than another try at nodes that are left alone.
+        left_alone = [node for node in order if node not in askable]
+        late = await self._bury(left_alone, key, note, ttl, within if any(heard) else 0.0)
         if not any(heard):
             raise BackendUnavailable("no node of the ring confirmed the end of the session")
-        if not all(heard):
+        if not all(heard + late):
             self._observer.count("tombstones_waiting")
+
+    async def _bury(self, nodes: Sequence[int], key: str, note: bytes, ttl: float, within: float) -> list[bool]:
+        return await self._gather([self._members[node].bury(key, MARK + note, ttl, within) for node in nodes])
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
@@ -249,6 +275,11 @@ class RingVerbs:
 
     def _askable(self, order: Sequence[int]) -> list[int]:
         return [node for node in order if self._members[node].is_askable()]
+
+
+def _left(within: float, deadline: float) -> float:
+    """The time for one more step; 0 when there is none."""
+    return max(0.0, min(within, deadline - time.monotonic()))
 
 
 def _remaining(*lives: float | None) -> float:

@@ -85,6 +85,10 @@ class Survey:
         """Whether a node gave no answer."""
         return any(isinstance(said, Silence) for said in self.said.values())
 
+    def silent(self) -> int:
+        """How many nodes gave no answer."""
+        return sum(isinstance(said, Silence) for said in self.said.values())
+
     def missing(self) -> list[int]:
         """The nodes that hold nothing."""
         return [node for node, said in self.said.items() if said is None]

@@ -1,6 +1,6 @@
 """The blocking link: a stack of sockets, one per thread that asks at a time.
 
-Its `ask` is a coroutine that suspends only to take turns, so that whoever speaks through a link is written once. A
+Its `ask` is a coroutine that suspends only before it receives, so that whoever speaks through a link is written once. A
 connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
 `BaseException`, closes it. One that the server closed while it lay idle is replaced, once, inside the request's time.
 """
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from sharedsession._drive import TURN
+from sharedsession._drive import Readable
 from sharedsession.backends.wire.dialect import (
     INCOMPLETE,
     Address,
@@ -42,13 +42,19 @@ class BlockingLink:
         self._process = os.getpid()
 
     async def ask(
-        self, request: bytes, within: float, *, check: Check | None = None, mark: int | None = None
+        self,
+        request: bytes,
+        within: float,
+        *,
+        check: Check | None = None,
+        mark: int | None = None,
+        anyway: bool = False,
     ) -> Answer:
         """Same as `Link.ask`."""
         deadline = time.monotonic() + within
-        with self._guard.asking(within) as attempt:
+        with self._guard.asking(within, anyway=anyway) as attempt:
             newest = self._guard.newest
-            connection, fresh = self._take(deadline, mark)
+            connection, fresh = await self._take(deadline, mark)
             try:
                 reply = await connection.exchange(request, deadline, check)
             except (ConnectionError, EOFError):
@@ -56,7 +62,7 @@ class BlockingLink:
                 if fresh:
                     raise
                 self.close()  # the server has gone since: the others that lay idle are as dead
-                connection, _ = self._take(deadline, mark)
+                connection, _ = await self._take(deadline, mark)
                 reply = await connection.exchange(request, deadline, check)
             attempt.took = connection.waited
             self._idle.append(connection)
@@ -67,7 +73,7 @@ class BlockingLink:
         while self._idle:
             self._idle.pop().close()
 
-    def _take(self, deadline: float, mark: int | None) -> "tuple[_Connection, bool]":
+    async def _take(self, deadline: float, mark: int | None) -> "tuple[_Connection, bool]":
         if self._process != os.getpid():
             self.close()  # a child closes its copies; the parent's connections live on
             self._process = os.getpid()
@@ -76,17 +82,17 @@ class BlockingLink:
         except IndexError:
             if mark is not None:
                 raise StaleMark from None
-            return self._open(deadline), True
+            return await self._open(deadline), True
         if mark is not None and connection.serial > mark:
             self._idle.append(connection)
             raise StaleMark
         return connection, False
 
-    def _open(self, deadline: float) -> "_Connection":
+    async def _open(self, deadline: float) -> "_Connection":
         connection = _Connection(_connect(self._guard.address, deadline), self._dialect)
         try:
             if self._dialect.greeting:
-                self._dialect.greeted(connection.exchange_all(self._dialect.greeting, deadline))
+                self._dialect.greeted(await connection.exchange_all(self._dialect.greeting, deadline))
         except BaseException:
             connection.close()
             raise
@@ -108,15 +114,16 @@ class _Connection:
     async def exchange(self, request: bytes, deadline: float, check: Check | None) -> Any:
         try:
             self._send(request, deadline)
-            await TURN
+            await Readable(self._socket.fileno(), deadline)
             return self._checked(self._reply(deadline), check)
         except BaseException:
             self.close()
             raise
 
-    def exchange_all(self, requests: Sequence[bytes], deadline: float) -> list[Any]:
+    async def exchange_all(self, requests: Sequence[bytes], deadline: float) -> list[Any]:
         try:
             self._send(b"".join(requests), deadline)
+            await Readable(self._socket.fileno(), deadline)
             return [self._reply(deadline) for _ in requests]
         except BaseException:
             self.close()

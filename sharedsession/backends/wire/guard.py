@@ -56,16 +56,17 @@ class Guard:
         return self._health.is_askable(time.monotonic())
 
     @contextmanager
-    def asking(self, within: float) -> Iterator[Attempt]:
+    def asking(self, within: float, *, anyway: bool = False) -> Iterator[Attempt]:
         """Around one request: refuses at once if the node is down, and learns from how the request ends.
 
         Args:
             within: seconds the request may take.
+            anyway: ask even a node that is left alone; an answer brings it back.
 
         Raises:
             BackendUnavailable: the node is down, or did not answer in time.
         """
-        if not self._health.may_ask(time.monotonic()):
+        if not anyway and not self._health.may_ask(time.monotonic()):
             raise BackendUnavailable(f"{self.name} is down")
         attempt = Attempt()
         try:
@@ -73,7 +74,8 @@ class Guard:
         except (OSError, EOFError, BackendError) as error:
             self._failed(error)
             raise BackendUnavailable(f"{self.name} did not answer") from None
-        if self._health.worked(time.monotonic(), attempt.took, within):
+        took = 0.0 if anyway else attempt.took
+        if self._health.worked(time.monotonic(), took, within):
             self._changed()
 
     def _failed(self, error: Exception) -> None:

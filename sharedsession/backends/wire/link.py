@@ -9,7 +9,13 @@ class Link(Protocol):
     """Asks one server; `BlockingLink` or `MultiplexedLink`."""
 
     async def ask(
-        self, request: bytes, within: float, *, check: Check | None = None, mark: int | None = None
+        self,
+        request: bytes,
+        within: float,
+        *,
+        check: Check | None = None,
+        mark: int | None = None,
+        anyway: bool = False,
     ) -> Answer:
         """Sends one request and returns its reply.
 
@@ -18,6 +24,7 @@ class Link(Protocol):
             within: seconds to wait at most, connecting included.
             check: whether a reply can be the answer; if not, the connection is closed.
             mark: of the answer whose token the request carries.
+            anyway: ask even a server that is left alone because it failed.
 
         Raises:
             BackendUnavailable: no answer in time.

@@ -41,11 +41,17 @@ class MultiplexedLink:
         self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[_Connection]] = WeakKeyDictionary()
 
     async def ask(
-        self, request: bytes, within: float, *, check: Check | None = None, mark: int | None = None
+        self,
+        request: bytes,
+        within: float,
+        *,
+        check: Check | None = None,
+        mark: int | None = None,
+        anyway: bool = False,
     ) -> Answer:
         """Same as `Link.ask`."""
         deadline = time.monotonic() + within
-        with self._guard.asking(within) as attempt:
+        with self._guard.asking(within, anyway=anyway) as attempt:
             connection, fresh = await self._connection(deadline, mark)
             try:
                 reply = await connection.send(request, deadline, check)
