@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test check coverage clean
+.PHONY: demo test farm check coverage clean
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
@@ -22,6 +22,12 @@ test: .venv/.dev
 	@$(BIN)/python -m pytest -n $(JOBS) || status=$$?; \
 	$(BIN)/coverage combine -q && echo "coverage: $$($(BIN)/coverage report --format=total) %"; \
 	exit $${status:-0}
+
+# The fault laboratory for the better part of an hour: 5,000 answered logins in each case, where `make test` has 75.
+farm: export FARM_LOGINS ?= 5000
+farm: .venv/.dev
+	@$(BIN)/python -m tests.support.fetch
+	@$(BIN)/python -m pytest -n $(JOBS) --timeout 3600 tests/farm
 
 check: .venv/.dev
 	@$(BIN)/ruff check

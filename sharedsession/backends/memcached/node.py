@@ -87,7 +87,7 @@ class MemcachedVerbs:
 
     async def knock(self, within: float) -> None:
         """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
-        answer = await self._link.ask(protocol.NOTHING, within, check=lambda reply: reply.status == b"MN", anyway=True)
+        answer = await self._link.ask(protocol.NOTHING, within, check=_is_sign_of_life, anyway=True)
         _expect(answer.reply, b"MN")
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
@@ -108,7 +108,7 @@ class MemcachedVerbs:
         answer = await self._link.ask(
             request(opaque),
             within,
-            check=lambda reply: reply.is_error or reply.flag(b"O") == echoed,
+            check=lambda reply: isinstance(reply, Reply) and (reply.is_error or reply.flag(b"O") == echoed),
             mark=mark,
         )
         return answer.reply, answer.mark
@@ -195,6 +195,10 @@ class MemcachedBackend(Lowered):
     def asynchronous(self) -> MemcachedVerbs:
         """The same node for event loops."""
         return self._server.verbs(self._server.multiplexed_link())
+
+
+def _is_sign_of_life(reply: Any) -> bool:
+    return isinstance(reply, Reply) and reply.status == b"MN"
 
 
 def _number(reply: Reply, letter: bytes) -> int:

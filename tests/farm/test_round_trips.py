@@ -1,0 +1,135 @@
+"""What a request costs on a ring, counted on the wire of each node; what goes to several nodes goes side by side."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sharedsession.backends.memcached.nodes import RingBackend
+from tests.farm.laboratory import VICTIMS, Laboratory
+from tests.support.farm import COLOURS, Browser, Handler, WebNode, destroy, read, write
+
+DELAY = 0.06
+SIDE_BY_SIDE = (DELAY, 2 * DELAY)  # seconds; one after the other it would be twice the delay at least
+
+
+class Wire:
+    """A visitor with a session on a ring of three nodes, a relay in front of each."""
+
+    def __init__(self, lab: Laboratory, node: WebNode) -> None:
+        self.lab = lab
+        self.node = node
+        self.browser = Browser([node])
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Another session, whose key is of other nodes, perhaps."""
+        self.browser.cookie = ""
+        self.browser.go(write("n", 0))
+        ring: RingBackend = self.node.manager.settings.backend
+        session_id = self.node.manager.settings.machine_key().verify(self.browser.cookie.partition("=")[2].encode())
+        assert session_id is not None
+        order = ring.ring.order(self.node.manager.settings.machine_key().store_key(session_id))
+        self.owners = [self.lab.nodes[index] for index in order[:2]]
+        self.third = self.lab.nodes[order[2]]
+
+    def cost(self, handler: Handler) -> tuple[int, int, int]:
+        """The requests that each owner and the third node get."""
+        for node in self.lab.nodes:
+            node.wire.reset_counts()
+        assert self.browser.go(handler).status == 200
+        first, second = (node.wire.requests for node in self.owners)
+        return first, second, self.third.wire.requests
+
+    def took(self, handler: Handler) -> float:
+        begin = time.monotonic()
+        assert self.browser.go(handler).status == 200
+        return time.monotonic() - begin
+
+
+@pytest.fixture(params=COLOURS)
+def wire(request: pytest.FixtureRequest, laboratory: Callable[..., Laboratory]) -> Iterator[Wire]:
+    """All connections are open."""
+    lab = laboratory(relayed=VICTIMS)
+    with WebNode(request.param, lab.url(), timeout=5.0) as node:
+        wire = Wire(lab, node)
+        while not all(lab_node.wire.connections for lab_node in lab.nodes):
+            wire.begin_anew()
+        yield wire
+
+
+def test_a_read_asks_each_owner_once_and_nobody_else(wire: Wire) -> None:
+    """The renewal is in it."""
+    for _ in range(5):
+        assert wire.cost(read("n")) == (1, 1, 0)
+        wire.begin_anew()
+
+
+def test_a_write_asks_each_owner_once_more(wire: Wire) -> None:
+    """Read and compare-and-swap."""
+    assert wire.cost(write("n", 1)) == (2, 2, 0)
+
+
+def test_a_login_is_one_request_to_each_owner(wire: Wire) -> None:
+    """A new ID cannot be taken, so nothing is read; whose it is nobody knows before."""
+    wire.browser.cookie = ""
+    assert sorted(wire.cost(write("n", 1))) == [0, 1, 1]
+
+
+def test_a_logout_reaches_all_nodes(wire: Wire) -> None:
+    """Under ASGI it was read before."""
+    assert wire.cost(destroy) == ((1, 1, 1) if wire.node.colour == "wsgi" else (2, 2, 1))
+    for node in wire.lab.nodes:
+        assert b"." in node.server.dump().values()
+
+
+def test_both_owners_are_read_side_by_side(wire: Wire) -> None:
+    """Both are 60 ms away: one wait, not two."""
+    for node in wire.lab.nodes:
+        node.wire.delay(DELAY)
+    fastest = min(wire.took(read("n")) for _ in range(3))
+    assert SIDE_BY_SIDE[0] <= fastest < SIDE_BY_SIDE[1]
+
+
+def test_a_new_session_is_written_side_by_side(wire: Wire) -> None:
+    """One wait."""
+    for node in wire.lab.nodes:
+        node.wire.delay(DELAY)
+
+    def login() -> float:
+        wire.browser.cookie = ""
+        return wire.took(write("n", 1))
+
+    fastest = min(login() for _ in range(3))
+    assert SIDE_BY_SIDE[0] <= fastest < SIDE_BY_SIDE[1]
+
+
+def test_a_write_is_two_steps_more(wire: Wire) -> None:
+    """Writers meet at the first owner, the second follows: three waits with the read."""
+    for node in wire.lab.nodes:
+        node.wire.delay(DELAY)
+    fastest = min(wire.took(write("n", number)) for number in (1, 2, 3))
+    assert 3 * DELAY <= fastest < 4 * DELAY
+
+
+def test_all_tombstones_are_left_side_by_side(wire: Wire) -> None:
+    """Three nodes, one wait; under ASGI one more for the read."""
+
+    def log_out() -> float:
+        for node in wire.lab.nodes:
+            node.wire.delay(0)
+        wire.begin_anew()
+        for node in wire.lab.nodes:
+            node.wire.delay(DELAY)
+        return wire.took(destroy)
+
+    waits = 1 if wire.node.colour == "wsgi" else 2
+    fastest = min(log_out() for _ in range(3))
+    assert waits * DELAY <= fastest < (waits + 1) * DELAY
+
+
+def test_a_read_that_an_owner_missed(wire: Wire) -> None:
+    """The third node is asked too, and the owner gets its copy back: once; after that it costs what it did."""
+    wire.owners[0].server.flush()
+    assert wire.cost(read("n")) == (2, 1, 1)
+    assert wire.cost(read("n")) == (1, 1, 0)
