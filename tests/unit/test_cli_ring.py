@@ -82,7 +82,7 @@ def test_a_node_that_is_down_is_said_to_be(ring, look):
     code, said = look("--backend", ring.url, "--timeout", "0.1", "--json")
     assert code == 1
     assert [node["state"] for node in said["nodes"]] == ["up", "down", "down"]
-    assert [node["items"] for node in said["nodes"]] == [0, None, None]
+    assert [node["items"] is None for node in said["nodes"]] == [False, True, True]
     code, lines = look("--backend", ring.url, "--timeout", "0.1")
     assert code == 1
     assert sum("down" in line for line in lines) == 2
