@@ -30,7 +30,7 @@ def test_a_damaged_head_is_no_answer(laboratory: Callable[..., Laboratory], dama
     pattern, instead = DAMAGE[damage]
     with WebNode(colour, lab.url(), timeout=5.0, breaker_window=0.05) as node:
         for victim in VICTIMS:
-            browsers = [Browser([node]) for _ in range(6)]
+            browsers = [Browser([node]) for _ in range(12)]
             for number, browser in enumerate(browsers):
                 assert browser.go(write("n", number)).status == 200
             wire = lab.nodes[victim].wire

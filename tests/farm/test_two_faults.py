@@ -50,7 +50,7 @@ class Farm:
 
     def until_up(self, *names: str) -> None:
         """Lets both web nodes find out that nodes are back."""
-        probes = self.log_in(6)
+        probes = self.log_in(12)
         for web in (self.first, self.second):
 
             def up(web: WebProcess = web) -> bool:
