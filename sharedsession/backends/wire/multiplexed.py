@@ -190,8 +190,8 @@ class _Connection(asyncio.Protocol):
             self._parser.feed(data)
             while (reply := self._parser.pop()) is not INCOMPLETE:
                 self._answer(reply)
-        except Desynchronised as error:
-            self.fail(error)
+        except Exception as error:  # noqa: BLE001  (whatever stumbles over a reply must leave nobody waiting)
+            self.fail(error if isinstance(error, Desynchronised) else Desynchronised("a reply out of all rules"))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.fail(ConnectionResetError(str(error or "connection closed")))
@@ -206,10 +206,10 @@ class _Connection(asyncio.Protocol):
     def _answer(self, reply: Any) -> None:
         if not self._waiting:
             raise Desynchronised("an answer that nobody asked for")
-        waiter = self._waiting.popleft()
+        waiter = self._waiting[0]
         if waiter.check and not waiter.check(reply):
-            self._waiting.appendleft(waiter)
             raise Desynchronised("an answer to another request")
+        self._waiting.popleft()
         if not waiter.reply.done():
             waiter.reply.set_result(reply)
 
