@@ -12,7 +12,7 @@ from typing import Any
 import ormsgpack
 
 _MARK = 4  # bytes
-_MARKS = 8  # a writer whose answer got lost looks again at once: more than so many cannot have come in between
+_MARKS = 32  # more writes than that do not come between a lost answer and the look that follows it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
