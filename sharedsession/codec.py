@@ -6,6 +6,7 @@ key by key. What that gives up: two keys that hold the same list hold two lists 
 """
 
 import datetime as dt
+import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -164,6 +165,7 @@ _TAGS: dict[int, tuple[type, Callable[[Any, int], bytes], Callable[[bytes], Any]
     11: (_Pairs, _pack_pairs, lambda packed: dict(unpack(packed))),
 }
 _TAG_OF = {kind: (tag, encode) for tag, (kind, encode, _) in _TAGS.items()}
+_MARKUP = 12  # HTML that is marked as safe: markupsafe's, where a process has it, else text
 # Asked of the type itself: a subclass (an Enum, say) may print as something else.
 _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__),
@@ -179,6 +181,8 @@ def _tag(value: Any, depth: int) -> Any:
     tagged = _TAG_OF.get(type(value))
     if tagged:
         return ormsgpack.Ext(tagged[0], tagged[1](value, depth + 1))
+    if hasattr(value, "__html__") and isinstance(value, str):
+        return ormsgpack.Ext(_MARKUP, str.__str__(value).encode())
     for kind, plain in _PLAIN:
         if isinstance(value, kind):
             return plain(value)
@@ -189,7 +193,14 @@ def _tag(value: Any, depth: int) -> Any:
 
 
 def _untag(tag: int, packed: bytes) -> Any:
+    if tag == _MARKUP:
+        return _marked_as_safe(packed.decode())
     try:
         return _TAGS[tag][2](packed)
     except KeyError:
         raise ValueError(f"unknown tag {tag}") from None
+
+
+def _marked_as_safe(html: str) -> str:
+    markupsafe = sys.modules.get("markupsafe")
+    return markupsafe.Markup(html) if markupsafe else html

@@ -66,6 +66,7 @@ class Kept:
         "grace",
         "had_token",
         "is_read_only",
+        "keep_anyway",
         "left_id",
         "outcome",
         "record",
@@ -95,6 +96,7 @@ class Kept:
         self.unavailable = False
         self.had_token = had_token
         self.is_read_only = False
+        self.keep_anyway = False  # set by frameworks that store a session though it is empty, or did not change
         self.left_id: str | None = None
         self.grace = 0.0
         self._adopt(None, None)
@@ -128,7 +130,7 @@ class Kept:
     @property
     def is_destroyed(self) -> bool:
         """Whether it was destroyed, or emptied by `clear`, in this request."""
-        if self._destroyed or self.record is None:
+        if self._destroyed or self.record is None or self.keep_anyway:
             return self._destroyed
         return self._draft.was_cleared and not self._draft and self._principal == self.record.principal
 
@@ -186,6 +188,7 @@ class Kept:
         """
         draft = self._draft
         self._adopt(record, version)
+        self.keep_anyway = False
         if not merged:
             self._draft = draft.rebased(record.items)
         self.left_id = None
@@ -222,8 +225,8 @@ class Kept:
         self._loaded = True
 
     def _must_be_stored(self) -> bool:
-        """Whether there is a reason to store it beyond its data: a new ID, or an owner."""
-        return self.left_id is not None or (self.record is None and self._principal is not None)
+        """Whether there is a reason to store it beyond its data: a new ID, an owner, or a framework's habit."""
+        return self.keep_anyway or self.left_id is not None or (self.record is None and self._principal is not None)
 
     def _leave_for_good(self) -> None:
         """Starts anew; an ID under which the store may hold something is left, without grace."""

@@ -1,44 +1,28 @@
 """SessionManager: where sessions meet the store. It knows nothing of HTTP, of clients and of how records are sealed.
 
-What must wait is written once, as ``async def``; `_drive` makes it blocking. Data is written by ``add`` and ``swap``
-only, so a request that was running during a logout cannot bring the session back:
-
-    status      in the store   new ID   asked of the store     outcome
-    clean       any            -        nothing                KEEP
-    modified    no             -        add                    SET
-    modified    yes            no       swap                   KEEP
-    modified    yes            yes      add new, end old       SET
-    destroyed   yes            -        end                    CLEAR
-    destroyed   no             -        nothing                CLEAR if a token came in
+What must wait is written once, as ``async def``; `_drive` makes it blocking. What a commit does is in `commit`.
 """
 
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sharedsession import _drive
 from sharedsession.backends.base import AsyncBackend
-from sharedsession.errors import (
-    BackendUnavailable,
-    ConfigurationError,
-    Conflict,
-    LogoutNotConfirmed,
-    SessionEnded,
-)
+from sharedsession.commit import Committer
+from sharedsession.errors import BackendUnavailable, ConfigurationError, SessionEnded
 from sharedsession.kept import Kept
 from sharedsession.machinekey import idle_timeout_of
-from sharedsession.merge import merge
 from sharedsession.observe import Observer
-from sharedsession.outcome import CLEAR, Outcome
+from sharedsession.outcome import KEEP, Outcome
 from sharedsession.record import Farewell, Record
-from sharedsession.session import GRACE, Session
+from sharedsession.session import Session
 from sharedsession.settings import Settings
 from sharedsession.timeouts import Timeouts
 from sharedsession.vault import Allowance, Held, Vault
 
-# At each round of a conflict at least one writer wins, so so many writers to one session all get through.
-_ATTEMPTS = 64
+S = TypeVar("S", bound=Session)
 
 
 class SessionManager:
@@ -66,6 +50,7 @@ class SessionManager:
             max_size=settings.max_size,
             observer=self.observer,
         )
+        self._committer = Committer(settings, self._vault, self.observer, self)
 
     @classmethod
     def from_settings(cls, *, blocking: bool = True, **keywords: Any) -> "SessionManager":
@@ -80,8 +65,12 @@ class SessionManager:
         Args:
             tokens: whatever could be a token, in the order of the request.
         """
+        return self.open_as(Session, tokens)
+
+    def open_as(self, kind: type[S], tokens: Sequence[bytes]) -> S:
+        """Same as `open`, for a framework whose sessions can do more."""
         session_id = self._verified(tokens) if tokens else None
-        return Session(
+        return kind(
             self,
             session_id,
             now=self.clock(),
@@ -144,14 +133,11 @@ class SessionManager:
 
     def _out_of_reach(self, session: Kept) -> None:
         """An outage says nothing about the session: its cookie stays, and nothing is saved in its place."""
-        self._note_outage(session)
+        session.unavailable = True
+        self.observer.count("unavailable")
         if self.settings.on_outage == "error":
             raise BackendUnavailable("the session store is not answering")
         session.begin(None, read_only=True)
-
-    def _note_outage(self, session: Kept) -> None:
-        session.unavailable = True
-        self.observer.count("unavailable")
 
     # -- commit
 
@@ -162,7 +148,7 @@ class SessionManager:
             SessionEnded: the session was destroyed, or given a new ID, by another request.
         """
         session.allowance = Allowance(self.settings.timeout)
-        return self._driven(lambda: self._commit(session))
+        return self._driven(lambda: self._committer.commit(session))
 
     def commit(self, session: Kept) -> Outcome:
         """Saves what a blocking application changed, and says what the client must be told.
@@ -176,112 +162,20 @@ class SessionManager:
         """
         if session.needs_no_commit:
             return session.outcome
-        return _drive.run(self._finish(session))
+        return _drive.run(self._committer.finish(session))
 
     async def acommit(self, session: Kept) -> Outcome:
         """Same as `commit`, for an application on an event loop."""
         if session.needs_no_commit:
             return session.outcome
         if self._in_thread:
-            return await _drive.in_thread(lambda: self._finish(session))
-        return await self._finish(session)
+            return await _drive.in_thread(lambda: self._committer.finish(session))
+        return await self._committer.finish(session)
 
-    async def _finish(self, session: Kept) -> Outcome:
-        try:
-            await self._commit(session)
-        except SessionEnded:
-            self._dropped(session, "its session ended while the request was running")
-        except BackendUnavailable:
-            self._note_outage(session)
-            if self.settings.on_outage == "error":
-                raise
-            self._dropped(session, "the session store is not answering")
-        return session.outcome
-
-    def _dropped(self, session: Kept, reason: str) -> None:
-        session.give_up_saving()
-        self.observer.event("write_dropped", f"a change was dropped: {reason}")
-
-    async def _commit(self, session: Kept) -> None:
-        if session.is_read_only:
-            self._refuse_changes(session)
-            return
-        if session.is_destroyed:
-            await self._destroy(session)
-        record = session.next_record(self.clock(), rewrite=self._wants_rewrite(session))
-        if record is None:
-            return
-        if session.record is None or session.left_id:
-            await self._add(session, record)
-        else:
-            await self._replace(session, record)
-
-    def _refuse_changes(self, session: Kept) -> None:
-        if session.unavailable and session.is_destroyed:
-            raise LogoutNotConfirmed("the session store is not answering: the session may still be alive")
-        if session.modified:
-            self._dropped(session, "the session is read-only in this request")
-
-    def _wants_rewrite(self, session: Kept) -> bool:
-        record = session.record
-        return record is not None and self._timeouts_of(session).wants_rewrite(record.refreshed, self.clock())
-
-    async def _destroy(self, session: Kept) -> None:
-        session_id = session.give_up()
-        if session_id:
-            idle = self.timeouts(idle_timeout_of(session_id)).idle
-            try:
-                await self._vault.end(session_id, idle, session.allowance)
-            except BackendUnavailable:
-                raise LogoutNotConfirmed("the session store did not confirm the end of the session") from None
-            except SessionEnded:  # with the secret that it began under
-                pass
-            self.observer.count("destroyed")
-        if session.had_token:
-            session.outcome = CLEAR
-
-    async def _add(self, session: Kept, record: Record) -> None:
-        session_id = session.id_for_storing()
-        ttl = self._time_to_live(session, record)
-        version = await self._vault.add(session_id, record, ttl, session.allowance)
-        if session.left_id:
-            await self._take_leave(session, session.left_id)
-        self.observer.count("regenerated" if session.left_id else "created")
-        session.settle(record, version)
-        session.outcome = Outcome(self.settings.machine_key().sign(session_id), self._max_age(record))
-
-    async def _take_leave(self, session: Kept, left_id: str) -> None:
-        """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing."""
-        ttl = session.grace or GRACE
-        farewell = Farewell(until=self.clock() + ttl, record=session.record if session.grace else None)
-        idle = self.timeouts(idle_timeout_of(left_id)).idle
-        await self._vault.end(left_id, idle, session.allowance, farewell, ttl)
-
-    async def _replace(self, session: Kept, ours: Record) -> None:
-        session_id, base, record, expected = session.id_for_storing(), session.record, ours, session.version
-        for _ in range(_ATTEMPTS):
-            ttl = self._time_to_live(session, record)
-            stored = await self._vault.swap(session_id, record, ttl, expected, session.allowance)
-            if stored is None or self._is_over(session, stored.record):
-                raise SessionEnded("the session was destroyed, or given a new ID, by another request")
-            if stored.record.includes(record):
-                session.settle(stored.record, stored.version, merged=stored.record is not ours)
-                return
-            record, expected = self._reconciled(session, base, ours, stored.record), stored.version
-        raise Conflict("the session is written by too many requests at once")
-
-    def _reconciled(self, session: Kept, base: Record | None, ours: Record, theirs: Record) -> Record:
-        if self.settings.conflict == "raise":
-            self.observer.count("conflict")
-            raise Conflict("another request changed the session while this one was running")
-        replays = session.draft.replays()
-        if self.settings.conflict == "overwrite":
-            self.observer.count("overwritten")
-            steps = {key: replay(theirs.items.get(key)) for key, replay in replays.items()}
-            return ours.following(theirs, {**ours.items, **steps})
-        self.observer.count("merged")
-        items = merge(base.items if base else {}, ours.items, theirs.items, session.draft.assigned, replays)
-        return ours.following(theirs, items)
+    def renewed(self, session: Kept) -> Outcome:
+        """The outcome that hands a stored session's token out once more, so that a cookie with an age lives on."""
+        stored = session.record is not None and not session.is_read_only and session.stored_id
+        return self._committer.handed_over(session, stored) if stored else KEEP
 
     # -- facts
 
@@ -321,23 +215,12 @@ class SessionManager:
 
     def timeouts(self, idle_timeout: float | None) -> Timeouts:
         """The farm's timeouts, with the session's own idle timeout if it has one."""
-        farm = self.settings.timeouts
-        return farm if idle_timeout is None else Timeouts(idle_timeout, farm.absolute)
+        return self.settings.timeouts.with_idle(idle_timeout)
 
     # -- inside
 
     def _timeouts_of(self, session: Kept) -> Timeouts:
         return self.timeouts(session.own_idle_timeout)
-
-    def _time_to_live(self, session: Kept, record: Record) -> float:
-        ttl = self._timeouts_of(session).time_to_live(record.created, self.clock())
-        if ttl <= 0:
-            raise SessionEnded("the session reached its absolute end while the request was running")
-        return ttl
-
-    def _max_age(self, record: Record) -> float | None:
-        persistent = self.settings.cookie_persistent if record.persistent is None else record.persistent
-        return self.settings.timeouts.ends_at(record.created) - self.clock() if persistent else None
 
     def _driven(self, step: Callable[[], Coroutine[Any, Any, None]]) -> Awaitable[None]:
         if self.loads_on_demand:

@@ -1,6 +1,7 @@
 """Keywords and environment -> one frozen Settings. Every mistake is found here, at start-up, and named with its mend.
 
-A keyword beats ``SHAREDSESSION_<NAME>`` in the environment, which beats the default. No value of a secret, and no
+A keyword beats ``SHAREDSESSION_<NAME>`` in the environment, which beats a framework's own setting, which beats the
+default. No value of a secret, and no
 password in a URL, is ever part of a message.
 """
 
@@ -19,6 +20,7 @@ from sharedsession.backends.connect import connect
 from sharedsession.cookie import CookiePolicy
 from sharedsession.errors import ConfigurationError
 from sharedsession.keyfile import KeyFile
+from sharedsession.livekey import LiveKey
 from sharedsession.machinekey import MachineKey, SecretKey
 from sharedsession.observe import Observer
 from sharedsession.timeouts import Timeouts
@@ -97,17 +99,25 @@ class Settings:
     development: bool
 
     @classmethod
-    def load(cls, keywords: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> "Settings":
+    def load(
+        cls,
+        keywords: Mapping[str, Any],
+        environ: Mapping[str, str] | None = None,
+        native: Mapping[str, Any] | None = None,
+    ) -> "Settings":
         """Brings keywords and environment together and checks them.
 
         Args:
             keywords: as the middlewares take them.
             environ: the environment; ``None``: of this process.
+            native: what a framework's own settings say, in place of the defaults. Its ``secret_key`` may be a
+                function that returns the secrets of now.
 
         Raises:
             ConfigurationError: a setting is wrong, contradictory or misspelt.
         """
         given = _environment(os.environ if environ is None else environ) | _known(keywords)
+        given = _unset(native or {}, given) | given
         values = {name: _convert(name, given) for name in _SETTINGS}
         _say_if_development(values)
         return cls(
@@ -173,6 +183,12 @@ def _known(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in keywords.items() if value is not None or name not in unset}
 
 
+def _unset(native: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What nobody set but the framework; its secret is none of ours where a key file is given."""
+    secrets = {"secret_key", "key_file"} & given.keys()
+    return {name: value for name, value in native.items() if not (name == "secret_key" and secrets)}
+
+
 def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
     given = {}
     for variable, value in environ.items():
@@ -219,6 +235,8 @@ def _machine_key(given: Mapping[str, Any], values: Mapping[str, Any]) -> Callabl
             "secret_key is missing: put the output of `sharedsession genkey` in secret_key, or in the environment "
             "variable SHAREDSESSION_SECRET_KEY, the same on every web node"
         )
+    if callable(values["secret_key"]):
+        return LiveKey(values["secret_key"], **options)
     machine_key = MachineKey(values["secret_key"], **options)
     return lambda: machine_key
 

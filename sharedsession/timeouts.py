@@ -24,6 +24,10 @@ class Timeouts:
     idle: float
     absolute: float | None
 
+    def with_idle(self, idle: float | None) -> "Timeouts":
+        """The same with a session's own idle timeout, if it has one."""
+        return self if idle is None else Timeouts(idle, self.absolute)
+
     def time_to_live(self, created: float, now: float) -> float:
         """How long the store shall keep a record written now, in seconds: never past the absolute end."""
         return min(self.idle, self.expires_at(created, now) - now)

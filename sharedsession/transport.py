@@ -44,8 +44,15 @@ class Transport:
             accessed: whether the application looked at the session: then caches must know what the page depends on.
             observer: told when the application's own cache headers had to give way.
         """
+        headers = self.protected(headers, outcome, accessed=accessed, observer=observer)
+        cookie = self._set_cookie(outcome)
+        return [*headers, ("Set-Cookie", cookie)] if cookie else headers
+
+    def protected(self, headers: Headers, outcome: Outcome, *, accessed: bool, observer: Observer) -> Headers:
+        """Same as `apply`, for a framework that sets its cookie by itself."""
         if outcome.token or outcome.clear:
-            return self._vary(self._no_store(headers, observer)) + self._hand_over(outcome)
+            headers = self._vary(self._no_store(headers, observer))
+            return [*headers, (self.header_name, outcome.token or "")] if self.header_name else headers
         return self._vary(headers) if accessed else headers
 
     def unavailable(self, retry_after: float) -> Headers:
@@ -59,14 +66,10 @@ class Transport:
             ]
         )
 
-    def _hand_over(self, outcome: Outcome) -> Headers:
-        headers: Headers = []
-        if self.cookie:
-            value = self.cookie.set(outcome.token, outcome.max_age) if outcome.token else self.cookie.clear()
-            headers.append(("Set-Cookie", value))
-        if self.header_name:
-            headers.append((self.header_name, outcome.token or ""))
-        return headers
+    def _set_cookie(self, outcome: Outcome) -> str | None:
+        if not self.cookie or not (outcome.token or outcome.clear):
+            return None
+        return self.cookie.set(outcome.token, outcome.max_age) if outcome.token else self.cookie.clear()
 
     def _vary(self, headers: Headers) -> Headers:
         """Merges our names into ``Vary``, once each (RFC 9110, 12.5.5)."""

@@ -33,6 +33,7 @@ ABOVE_BACKENDS = (
 # What a pure file may have all the same, and why.
 PURE_BUT = {
     ("backends.memcached.protocol", "time"): "memcached reads a time to live over 30 days as a date",
+    ("codec", "sys"): "Markup is of the type that this process has, if any",
     ("backends.ring.health", "threading"): "a lock around a few fields, which several threads ask",
 }
 
@@ -46,6 +47,7 @@ OUTSIDERS = {
     "hiredis": {"backends.redis"},
     "pymemcache": {"backends.memcached.text"},
     "sqlalchemy": {"backends.sql"},
+    "asgiref": {"frameworks.django"},
     "flask": {"frameworks.flask"},
     "werkzeug": {"frameworks.flask"},
     "django": {"frameworks.django"},

@@ -4,6 +4,7 @@ import collections
 import datetime as dt
 import enum
 import math
+import sys
 from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -154,3 +155,13 @@ def test_only_what_cannot_change_in_place_counts_as_immutable():
         map(codec.is_immutable, ["", 1, 1.5, None, True, b"", Decimal(1), UUID(int=1), dt.date.max, dt.timedelta()])
     )
     assert not any(map(codec.is_immutable, [[], {}, set(), (), ([],), bytearray(), object(), Point([], 1)]))
+
+
+def test_html_that_is_marked_as_safe_stays_so(monkeypatch):
+    """It is markupsafe's type where the process has it, and plain text where it has not."""
+    markupsafe = pytest.importorskip("markupsafe")
+    packed = codec.pack("k", {"html": markupsafe.Markup("<b>ö</b>")})
+    assert type(codec.unpack(packed)["html"]) is markupsafe.Markup
+    monkeypatch.delitem(sys.modules, "markupsafe")
+    assert type(codec.unpack(packed)["html"]) is str
+    assert codec.unpack(packed) == {"html": "<b>ö</b>"}

@@ -234,3 +234,35 @@ def test_a_wrong_variable_is_named_like_a_wrong_keyword():
     """With the setting's name and its mend."""
     with pytest.raises(ConfigurationError, match="timeout must be a positive number of seconds"):
         load({"SHAREDSESSION_TIMEOUT": "fast"})
+
+
+# -- a framework's own settings
+
+
+def test_a_frameworks_own_settings_stand_in_for_the_defaults_only():
+    """Keyword beats environment beats framework beats default."""
+    native = {"secret_key": SECRET, "idle_timeout": 1, "app_name": "native", "cookie_path": "/native"}
+    environ = {"SHAREDSESSION_APP_NAME": "environ", "SHAREDSESSION_IDLE_TIMEOUT": "2"}
+    found = Settings.load({"backend": "memory://", "idle_timeout": 3, "cookie_name": "c"}, environ, native)
+    assert (found.timeouts.idle, found.app_name, found.transport.cookie.path) == (3, "environ", "/native")
+
+
+def test_a_frameworks_secrets_may_change_and_are_derived_anew_only_then():
+    """The function is asked each time; the same secrets give the same machine key."""
+    secrets_of_now = [SECRET]
+    found = Settings.load({"backend": "memory://"}, {}, {"secret_key": lambda: tuple(secrets_of_now)})
+    token = found.machine_key().sign(found.machine_key().new_id())
+    assert found.machine_key() is found.machine_key()
+    secrets_of_now.insert(0, MachineKey.generate())
+    assert found.machine_key().verify(token.encode())
+    secrets_of_now.remove(SECRET)
+    assert found.machine_key().verify(token.encode()) is None
+
+
+def test_a_frameworks_secret_is_not_used_beside_a_key_file(tmp_path):
+    """Two sources of secrets are a contradiction only where both are ours."""
+    file = tmp_path / "keys"
+    file.write_text(f"{SECRET}\n")
+    found = Settings.load({"backend": "memory://", "key_file": file}, {}, {"secret_key": list})
+    token = MachineKey(SECRET).sign(MachineKey(SECRET).new_id())
+    assert found.machine_key().verify(token.encode())

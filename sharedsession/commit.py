@@ -1,0 +1,169 @@
+"""What a request did to its session becomes verbs of the store and an `Outcome`: the decision table.
+
+Data is written by ``add`` and ``swap`` only, so a request that was running during a logout cannot bring the session
+back:
+
+    status      in the store   new ID   asked of the store     outcome
+    clean       any            -        nothing                KEEP
+    modified    no             -        add                    SET
+    modified    yes            no       swap                   KEEP
+    modified    yes            yes      add new, end old       SET
+    destroyed   yes            -        end                    CLEAR
+    destroyed   no             -        nothing                CLEAR if a token came in
+"""
+
+from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded
+from sharedsession.kept import Keeper, Kept
+from sharedsession.machinekey import idle_timeout_of
+from sharedsession.merge import merge
+from sharedsession.observe import Observer
+from sharedsession.outcome import CLEAR, Outcome
+from sharedsession.record import Farewell, Record
+from sharedsession.session import GRACE
+from sharedsession.settings import Settings
+from sharedsession.vault import Vault
+
+# At each round of a conflict at least one writer wins, so so many writers to one session all get through.
+_ATTEMPTS = 64
+
+
+class Committer:
+    """Commits sessions of one farm to one vault; its coroutines wait for nothing but the vault.
+
+    Args:
+        settings: of the farm.
+        vault: where the records are.
+        observer: told what happened.
+        keeper: tells the time, and how long a session lives.
+    """
+
+    def __init__(self, settings: Settings, vault: Vault, observer: Observer, keeper: Keeper) -> None:
+        self._settings = settings
+        self._vault = vault
+        self._observer = observer
+        self._keeper = keeper
+
+    async def finish(self, session: Kept) -> Outcome:
+        """Commits at the end of a request: one whose session ended meanwhile has its changes dropped, and no error.
+
+        Raises:
+            BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
+        """
+        try:
+            await self.commit(session)
+        except SessionEnded:
+            self._drop(session, "its session ended while the request was running")
+        except BackendUnavailable:
+            session.unavailable = True
+            self._observer.count("unavailable")
+            if self._settings.on_outage == "error":
+                raise
+            self._drop(session, "the session store is not answering")
+        return session.outcome
+
+    async def commit(self, session: Kept) -> None:
+        """Looks up the table and does what it says.
+
+        Raises:
+            SessionEnded: the session was destroyed, or given a new ID, by another request.
+        """
+        if session.is_read_only:
+            self._refuse_changes(session)
+            return
+        if session.is_destroyed:
+            await self._destroy(session)
+        record = session.next_record(self._keeper.clock(), rewrite=self._wants_rewrite(session))
+        if record is None:
+            return
+        if session.record is None or session.left_id:
+            await self._add(session, record)
+        else:
+            await self._replace(session, record)
+
+    def handed_over(self, session: Kept, session_id: str) -> Outcome:
+        """The outcome that gives a client the token of a session that is stored."""
+        return Outcome(self._settings.machine_key().sign(session_id), self._max_age(session))
+
+    def _drop(self, session: Kept, reason: str) -> None:
+        session.give_up_saving()
+        self._observer.event("write_dropped", f"a change was dropped: {reason}")
+
+    def _refuse_changes(self, session: Kept) -> None:
+        if session.unavailable and session.is_destroyed:
+            raise LogoutNotConfirmed("the session store is not answering: the session may still be alive")
+        if session.modified:
+            self._drop(session, "the session is read-only in this request")
+
+    def _wants_rewrite(self, session: Kept) -> bool:
+        record, timeouts = session.record, self._keeper.timeouts(session.own_idle_timeout)
+        return record is not None and timeouts.wants_rewrite(record.refreshed, self._keeper.clock())
+
+    async def _destroy(self, session: Kept) -> None:
+        session_id = session.give_up()
+        if session_id:
+            try:
+                await self._vault.end(session_id, self._idle_of(session_id), session.allowance)
+            except BackendUnavailable:
+                raise LogoutNotConfirmed("the session store did not confirm the end of the session") from None
+            except SessionEnded:  # with the secret that it began under
+                pass
+            self._observer.count("destroyed")
+        if session.had_token:
+            session.outcome = CLEAR
+
+    async def _add(self, session: Kept, record: Record) -> None:
+        session_id = session.id_for_storing()
+        version = await self._vault.add(session_id, record, self._time_to_live(session, record), session.allowance)
+        if session.left_id:
+            await self._take_leave(session, session.left_id)
+        self._observer.count("regenerated" if session.left_id else "created")
+        session.settle(record, version)
+        session.outcome = self.handed_over(session, session_id)
+
+    async def _take_leave(self, session: Kept, left_id: str) -> None:
+        """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing."""
+        ttl = session.grace or GRACE
+        farewell = Farewell(until=self._keeper.clock() + ttl, record=session.record if session.grace else None)
+        await self._vault.end(left_id, self._idle_of(left_id), session.allowance, farewell, ttl)
+
+    async def _replace(self, session: Kept, ours: Record) -> None:
+        session_id, base, record, expected = session.id_for_storing(), session.record, ours, session.version
+        timeouts = self._keeper.timeouts(session.own_idle_timeout)
+        for _ in range(_ATTEMPTS):
+            ttl = self._time_to_live(session, record)
+            stored = await self._vault.swap(session_id, record, ttl, expected, session.allowance)
+            if stored is None or timeouts.is_over(stored.record.created, stored.record.refreshed, self._keeper.clock()):
+                raise SessionEnded("the session was destroyed, or given a new ID, by another request")
+            if stored.record.includes(record):
+                session.settle(stored.record, stored.version, merged=stored.record is not ours)
+                return
+            record, expected = self._reconciled(session, base, ours, stored.record), stored.version
+        raise Conflict("the session is written by too many requests at once")
+
+    def _reconciled(self, session: Kept, base: Record | None, ours: Record, theirs: Record) -> Record:
+        if self._settings.conflict == "raise":
+            self._observer.count("conflict")
+            raise Conflict("another request changed the session while this one was running")
+        replays = session.draft.replays()
+        if self._settings.conflict == "overwrite":
+            self._observer.count("overwritten")
+            steps = {key: replay(theirs.items.get(key)) for key, replay in replays.items()}
+            return ours.following(theirs, {**ours.items, **steps})
+        self._observer.count("merged")
+        items = merge(base.items if base else {}, ours.items, theirs.items, session.draft.assigned, replays)
+        return ours.following(theirs, items)
+
+    def _idle_of(self, session_id: str) -> float:
+        return self._keeper.timeouts(idle_timeout_of(session_id)).idle
+
+    def _time_to_live(self, session: Kept, record: Record) -> float:
+        ttl = self._keeper.timeouts(session.own_idle_timeout).time_to_live(record.created, self._keeper.clock())
+        if ttl <= 0:
+            raise SessionEnded("the session reached its absolute end while the request was running")
+        return ttl
+
+    def _max_age(self, session: Kept) -> float | None:
+        record = session.record
+        if record is None or not (self._settings.cookie_persistent if record.persistent is None else record.persistent):
+            return None
+        return self._keeper.timeouts(None).ends_at(record.created) - self._keeper.clock()
