@@ -19,7 +19,7 @@ class SessionError(Exception):
     """The root: ``except SessionError`` catches whatever this library raises on purpose."""
 
 
-class ConfigurationError(SessionError):
+class ConfigurationError(SessionError, ValueError):
     """A setting is wrong, contradictory or misspelt; raised at start-up only."""
 
 

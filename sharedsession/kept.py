@@ -232,6 +232,6 @@ class Kept:
         """Starts anew; an ID under which the store may hold something is left, without grace."""
         if self.record is not None or not self._loaded:
             self.left_id = self.left_id or self._id
-        self._id = None
+        self._id = self._idle_timeout = None
         self.grace = 0.0
         self._adopt(None, None)

@@ -116,8 +116,7 @@ class Settings:
         Raises:
             ConfigurationError: a setting is wrong, contradictory or misspelt.
         """
-        given = _environment(os.environ if environ is None else environ) | _known(keywords)
-        given = _unset(native or {}, given) | given
+        given = _given(keywords, environ, native)
         values = {name: _convert(name, given) for name in _SETTINGS}
         _say_if_development(values)
         return cls(
@@ -128,6 +127,12 @@ class Settings:
             is_excluded=_excluder(values["exclude"]),
             **{name: values[name] for name in _PLAIN},
         )
+
+    @staticmethod
+    def load_transport(keywords: Mapping[str, Any], native: Mapping[str, Any]) -> Transport:
+        """Same as `load`, for a framework that lets an application change its cookie's attributes while it runs."""
+        given = _given(keywords, None, native)
+        return _transport({name: _convert(name, given) for name in _SETTINGS if name not in {"secret_key", "backend"}})
 
     def agreed(self) -> dict[str, str]:
         """The settings on which the whole farm must agree, as text."""
@@ -181,6 +186,13 @@ def _known(keywords: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigurationError(f"there is no setting {name!r}{_suggest(name)}")
     unset = ("secret_key", "key_file", "backend")
     return {name: value for name, value in keywords.items() if value is not None or name not in unset}
+
+
+def _given(
+    keywords: Mapping[str, Any], environ: Mapping[str, str] | None, native: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    given = _environment(os.environ if environ is None else environ) | _known(keywords)
+    return _unset(native or {}, given) | given
 
 
 def _unset(native: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,3 +85,16 @@ def fresh() -> Iterator[Callable[..., Any]]:
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    """The URL of the backend that the test is parametrised with; real servers are empty."""
+    kind = request.param
+    if kind == "memory":
+        return "memory://"
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path}/sessions.db"
+    server = request.getfixturevalue(kind)
+    server.flush()
+    return str(server.url)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 
@@ -10,17 +9,6 @@ from sharedsession.backends import connect
 from tests.support.farm import COLOURS, Browser, WebNode
 
 SHARED = ("sqlite", "memcached", "redis", "valkey", "ring")
-
-
-@pytest.fixture
-def url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
-    """The URL of the backend that the test is parametrised with; real servers are empty."""
-    kind = request.param
-    if kind == "sqlite":
-        return f"sqlite:///{tmp_path}/sessions.db"
-    server = request.getfixturevalue(kind)
-    server.flush()
-    return str(server.url)
 
 
 @pytest.fixture(params=COLOURS)

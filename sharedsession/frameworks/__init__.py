@@ -1,0 +1,1 @@
+"""The habits of each framework over the one library; a framework is imported by its own module, when that is."""

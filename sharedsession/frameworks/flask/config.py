@@ -1,0 +1,66 @@
+"""Flask's own settings, read when they are used, and ours in ``app.config``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask
+from flask.sessions import SessionInterface
+
+from sharedsession.livekey import LiveKey
+from sharedsession.manager import SessionManager
+from sharedsession.settings import Settings
+from sharedsession.transport import Transport
+
+_PREFIX = "SHAREDSESSION_"
+
+
+@dataclass(frozen=True)
+class Farm:
+    """What is known of one application: its manager, and how its cookie looks. It does not keep the application."""
+
+    manager: SessionManager
+    keywords: Mapping[str, Any]
+    _transports: dict[tuple[Any, ...], Transport] = field(default_factory=dict)
+
+    def has_secret(self, app: Flask) -> bool:
+        """Whether there is one: ours, or Flask's, which may come later."""
+        return not isinstance(self.manager.settings.machine_key, LiveKey) or bool(app.secret_key)
+
+    def transport(self, app: Flask) -> Transport:
+        """How the token travels, after Flask's settings of now."""
+        native = native_cookie(app, development=self.manager.settings.development)
+        seen = tuple(native.values())
+        if seen not in self._transports:
+            self._transports[seen] = Settings.load_transport(self.keywords, native)
+        return self._transports[seen]
+
+
+def configured(app: Flask) -> dict[str, Any]:
+    """What stands in ``app.config`` under our names."""
+    return {name.removeprefix(_PREFIX).lower(): app.config[name] for name in app.config if name.startswith(_PREFIX)}
+
+
+def secrets(app: Flask | None) -> tuple[str | bytes, ...]:
+    """Flask's secrets of now, the one that signs first."""
+    if app is None:
+        return ()
+    return (app.secret_key or "", *(app.config.get("SECRET_KEY_FALLBACKS") or ()))
+
+
+def native_cookie(app: Flask, *, development: bool) -> dict[str, Any]:
+    """What Flask's settings say of the cookie; what was left at Flask's default is left to ours."""
+    base, config = SessionInterface(), app.config
+    domain, path = base.get_cookie_domain(app), base.get_cookie_path(app)
+    given: dict[str, Any] = {"cookie_domain": domain, "cookie_path": path}
+    if config["SESSION_COOKIE_NAME"] != Flask.default_config["SESSION_COOKIE_NAME"]:
+        given["cookie_name"] = config["SESSION_COOKIE_NAME"]
+    elif (domain or path != "/") and not development:
+        given["cookie_name"] = "__Secure-session"  # browsers allow "__Host-" neither
+    if config["SESSION_COOKIE_SECURE"]:
+        given["cookie_secure"] = True
+    if config["SESSION_COOKIE_SAMESITE"]:
+        given["cookie_samesite"] = config["SESSION_COOKIE_SAMESITE"]
+    if config.get("SESSION_COOKIE_PARTITIONED"):
+        given["cookie_partitioned"] = True
+    return given

@@ -1,0 +1,192 @@
+"""SharedSession: the session interface of Flask.
+
+Loaded when it is first looked at, committed in `save_session`, before the first byte of the response leaves.
+"""
+
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Unpack
+
+from flask import Flask, Request, Response, current_app
+from flask.sessions import NullSession, SessionInterface, SessionMixin
+
+from sharedsession.cookie import CookiePolicy
+from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.frameworks.flask.config import Farm, configured, secrets
+from sharedsession.frameworks.flask.session import ExcludedSession, FlaskSession
+from sharedsession.manager import SessionManager
+from sharedsession.outcome import KEEP, Outcome
+from sharedsession.settings import Keywords, Settings
+from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Transport
+
+_RENEW_WITHIN = 0.1  # seconds since the request began
+_NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
+
+
+class SharedSession(SessionInterface):
+    """Gives Flask applications the farm's sessions.
+
+    Args:
+        app: the application; without it call `init_app` later.
+        **settings: see the table of settings. They beat ``app.config["SHAREDSESSION_<NAME>"]``, which beats the
+            environment, which beats Flask's own ``SECRET_KEY``, ``SESSION_COOKIE_*`` and so on.
+
+    Attributes:
+        manager: the `SessionManager` of the last application.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it and the mend.
+    """
+
+    manager: SessionManager
+
+    def __init__(self, app: Flask | None = None, **settings: Unpack[Keywords]) -> None:
+        self._keywords: dict[str, Any] = dict(settings)
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Takes an application in. Without a secret it keeps Flask's null session until there is one."""
+        farm = self._take_in(app)
+        farm.transport(app)
+        if farm.has_secret(app):
+            farm.manager.settings.machine_key()
+        for error in _NOT_NOW:
+            if error not in app.error_handler_spec[None][None]:
+                app.register_error_handler(error, lambda _error: self._unavailable(current_app, Response()))
+        app.session_interface = self
+
+    def open_session(self, app: Flask, request: Request) -> FlaskSession | NullSession | None:
+        """Turns the cookie into a session; the store is asked when the session is first looked at."""
+        farm = self._farm(app)
+        if not farm.has_secret(app):
+            return None
+        if farm.manager.settings.is_excluded(request.root_path + request.path):
+            return ExcludedSession()
+        session = farm.manager.open_as(FlaskSession, _tokens(self._transport(app), request.environ))
+        session.opened = time.monotonic()
+        session.lifetime = app.permanent_session_lifetime.total_seconds()
+        session.permanent_by_default = farm.manager.settings.cookie_persistent
+        return session
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Commits the session, and tells the client and caches what they must know."""
+        assert isinstance(session, FlaskSession)  # noqa: S101
+        manager = self._farm(app).manager
+        session.end_if_emptied()
+        try:
+            outcome = manager.commit(session)
+        except (*_NOT_NOW, Conflict) as error:
+            if isinstance(error, Conflict) and manager.settings.conflict == "raise":
+                raise
+            self._unavailable(app, response)
+            return
+        session.response_started()
+        if outcome == KEEP and self._must_renew(app, session):
+            outcome = manager.renewed(session)
+        self._tell(app, session, outcome, response)
+        if response.is_streamed:
+            response.call_on_close(lambda: manager.commit(session))
+
+    def regenerate(self, session: FlaskSession) -> None:
+        """Same as ``session.regenerate()``, under the name that Flask-Session gave it."""
+        session.regenerate()
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """The name of the session cookie."""
+        return self._policy(app).name
+
+    def get_cookie_domain(self, app: Flask) -> str | None:
+        """Its ``Domain``, if it has one."""
+        return self._policy(app).domain
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """Its ``Path``."""
+        return self._policy(app).path
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Whether it is sent over HTTPS only."""
+        return self._policy(app).secure
+
+    def get_cookie_samesite(self, app: Flask) -> str | None:
+        """Its ``SameSite``."""
+        return self._policy(app).samesite.capitalize()
+
+    def get_cookie_partitioned(self, app: Flask) -> bool:
+        """Whether it is ``Partitioned``."""
+        return self._policy(app).partitioned
+
+    def _take_in(self, app: Flask) -> Farm:
+        keywords = configured(app) | self._keywords
+        known = weakref.ref(app)
+        settings = Settings.load(keywords, native={"secret_key": lambda: secrets(known()), "absolute_timeout": None})
+        self.manager = SessionManager(settings, blocking=True)
+        farm = app.extensions["sharedsession"] = Farm(self.manager, keywords)
+        return farm
+
+    def _farm(self, app: Flask) -> Farm:
+        return app.extensions.get("sharedsession") or self._take_in(app)
+
+    def _policy(self, app: Flask) -> CookiePolicy:
+        return self._farm(app).transport(app).cookie or CookiePolicy()
+
+    def _transport(self, app: Flask) -> Transport:
+        """How the token travels; a subclass may have a name of its own for the cookie."""
+        transport, name = self._farm(app).transport(app), self.get_cookie_name(app)
+        if transport.cookie is None or transport.cookie.name == name:
+            return transport
+        return replace(transport, cookie=replace(transport.cookie, name=name))
+
+    @staticmethod
+    def _must_renew(app: Flask, session: FlaskSession) -> bool:
+        """Whether Flask hands out the cookie again: each time a permanent session was used.
+
+        Not at the end of a long request: the visitor may have a new cookie by now, which the old one would overwrite.
+        """
+        if not app.config["SESSION_REFRESH_EACH_REQUEST"] or not session.was_used or not session.permanent:
+            return False
+        return time.monotonic() < session.opened + _RENEW_WITHIN
+
+    def _tell(self, app: Flask, session: FlaskSession, outcome: Outcome, response: Response) -> None:
+        farm, transport = self._farm(app), self._transport(app)
+        accessed = session.accessed or (session.was_permanent and app.config["SESSION_REFRESH_EACH_REQUEST"])
+        headers = transport.protected(
+            list(response.headers), outcome, accessed=accessed, observer=farm.manager.observer
+        )
+        response.headers.clear()
+        response.headers.extend(headers)
+        if outcome.token and transport.cookie:
+            expires = self.get_expiration_time(app, session)
+            response.set_cookie(value=outcome.token, expires=expires, **self._attributes(app))
+        elif outcome.clear and transport.cookie:
+            response.delete_cookie(**self._attributes(app))
+
+    def _attributes(self, app: Flask) -> dict[str, Any]:
+        given = {
+            "key": self.get_cookie_name(app),
+            "domain": self.get_cookie_domain(app),
+            "path": self.get_cookie_path(app),
+            "secure": self.get_cookie_secure(app),
+            "httponly": self.get_cookie_httponly(app),
+            "samesite": self.get_cookie_samesite(app),
+        }
+        return given | ({"partitioned": True} if self.get_cookie_partitioned(app) else {})
+
+    def _unavailable(self, app: Flask, response: Response) -> Response:
+        """Turns a response into the answer of an outage: no session was lost, and no cookie is taken back."""
+        if callable(close := getattr(response.response, "close", None)):
+            close()
+        farm = self._farm(app)
+        response.status_code = UNAVAILABLE_STATUS
+        response.headers.clear()
+        response.set_data(UNAVAILABLE_BODY)
+        response.headers.extend(farm.transport(app).unavailable(farm.manager.settings.breaker_window))
+        return response
+
+
+def _tokens(transport: Transport, environ: Mapping[str, Any]) -> list[bytes]:
+    name = (transport.header_name or "").upper().replace("-", "_")
+    raw = (str(environ.get(key, "")).encode("latin-1", "replace") for key in ("HTTP_COOKIE", f"HTTP_{name}"))
+    return transport.tokens(*raw)
