@@ -15,6 +15,7 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NoReturn, TypeAlias, Union
 
 from cryptography.exceptions import InvalidTag
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from itsdangerous import Signer
+from itsdangerous import HMACAlgorithm, Signer
 
 from sharedsession.errors import ConfigurationError, SessionEnded
 from sharedsession.secretcheck import problem_with
@@ -35,6 +36,7 @@ _AUTHENTICATED = b"\xa2"
 _KEY_ID_BYTES = 6
 _NONCE_BYTES = 12
 _MAC_BYTES = 32
+_REMEMBERED = 128
 
 
 class MachineKey:
@@ -169,7 +171,7 @@ def idle_timeout_of(session_id: str) -> float | None:
 class _Keys:
     """What is derived, once, from one secret."""
 
-    __slots__ = ("_handle", "_mac", "_seal", "_store", "key_id", "signer")
+    __slots__ = ("_handle", "_mac", "_seal", "_store", "cipher", "key_id", "signer", "store_digest")
 
     def __init__(self, secret: bytes, app_name: bytes) -> None:
         def derive(purpose: bytes, length: int = 32) -> bytes:
@@ -183,11 +185,14 @@ class _Keys:
         self._mac = derive(b"authenticate")
         self._store = derive(b"store key")
         self._handle = derive(b"handle")
+        # A request needs each of them for one session several times; remembered for the sessions of a moment.
+        self.store_digest = lru_cache(_REMEMBERED)(self._store_digest)
+        self.cipher = lru_cache(_REMEMBERED)(self._cipher)
 
-    def store_digest(self, session_id: str) -> bytes:
+    def _store_digest(self, session_id: str) -> bytes:
         return hmac.digest(self._store, session_id.encode(), "sha256")[:16]
 
-    def cipher(self, session_id: str) -> AESGCM:
+    def _cipher(self, session_id: str) -> AESGCM:
         """A key per session: a dump together with the secret still opens nothing without the cookies."""
         return AESGCM(hmac.digest(self._seal, session_id.encode(), "sha256"))
 
@@ -200,6 +205,13 @@ class _Keys:
         return encryptor.update(block) + encryptor.finalize()
 
 
+class _OneShot(HMACAlgorithm):
+    """itsdangerous' algorithm, in one call."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
 class _CachedSigner(Signer):
     """itsdangerous' signer; the same bytes, but its key is derived once and not at every call."""
 
@@ -207,7 +219,7 @@ class _CachedSigner(Signer):
     default_key_derivation = "hmac"
 
     def __init__(self, key: bytes) -> None:
-        super().__init__(key, salt=b"sharedsession.token")
+        super().__init__(key, salt=b"sharedsession.token", algorithm=_OneShot())
         self._derived = super().derive_key()
 
     def derive_key(self, secret_key: Any = None) -> bytes:

@@ -56,8 +56,10 @@ class Record:
 
     def includes(self, other: "Record") -> bool:
         """Whether the write that made the other record is part of this one."""
-        marks = self.marks
-        return any(marks[at : at + _MARK] == other._own_mark for at in range(0, len(marks), _MARK))
+        if self is other:
+            return True
+        marks, own = self.marks, other._own_mark
+        return any(marks[at : at + _MARK] == own for at in range(0, len(marks), _MARK))
 
     @property
     def _own_mark(self) -> bytes:

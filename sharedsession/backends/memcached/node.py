@@ -51,11 +51,11 @@ class MemcachedVerbs:
         if reply.status == b"EN":
             return None
         _expect(reply, b"VA")
-        left = _number(reply, b"t")
+        cas, flags, left = _numbers(reply, b"c", b"f", b"t")
         ttl = float(left) if left >= 0 else None
-        if _number(reply, b"f") & protocol.TOMBSTONE:
+        if flags & protocol.TOMBSTONE:
             return Ended(reply.value, ttl)
-        return Stored(reply.value, _Token(_number(reply, b"c"), mark), ttl)
+        return Stored(reply.value, _Token(cas, mark), ttl)
 
     async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
@@ -104,11 +104,11 @@ class MemcachedVerbs:
 
     async def _ask(self, request: Callable[[int], bytes], within: float, mark: int | None = None) -> tuple[Reply, int]:
         opaque = next(self._opaques)
-        echoed = b"%d" % opaque
+        echoed = b"O%d" % opaque
         answer = await self._link.ask(
             request(opaque),
             within,
-            check=lambda reply: isinstance(reply, Reply) and (reply.is_error or reply.flag(b"O") == echoed),
+            check=lambda reply: isinstance(reply, Reply) and (echoed in reply.flags or reply.is_error),
             mark=mark,
         )
         return answer.reply, answer.mark
@@ -118,7 +118,7 @@ class MemcachedVerbs:
         if reply.status in refusals:
             return None
         _expect(reply, b"HD")
-        return _Token(_number(reply, b"c"), mark)
+        return _Token(*_numbers(reply, b"c"), mark)
 
 
 class MemcachedServer:
@@ -201,12 +201,13 @@ def _is_sign_of_life(reply: Any) -> bool:
     return isinstance(reply, Reply) and reply.status == b"MN"
 
 
-def _number(reply: Reply, letter: bytes) -> int:
-    """The number of a flag; without it the reply was garbled on the way, and says nothing."""
-    digits = reply.flag(letter) or b""
-    if not digits.removeprefix(b"-").isdigit():
+def _numbers(reply: Reply, *letters: bytes) -> list[int]:
+    """The numbers of some flags; without them the reply was garbled on the way, and says nothing."""
+    arguments = {flag[:1]: flag[1:] for flag in reply.flags}
+    digits = [arguments.get(letter, b"") for letter in letters]
+    if not all(number.removeprefix(b"-").isdigit() for number in digits):
         raise BackendUnavailable("memcached's reply is garbled")
-    return int(digits)
+    return [int(number) for number in digits]
 
 
 def _count(digits: bytes) -> int:

@@ -7,6 +7,7 @@ connection is dirty from the first byte sent until the whole reply is read; what
 
 import os
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from sharedsession.backends.wire.dialect import (
     Dialect,
     StaleMark,
 )
-from sharedsession.backends.wire.guard import Guard
+from sharedsession.backends.wire.guard import FAILURES, Guard
 
 _READ = 65536
 
@@ -52,28 +53,37 @@ class BlockingLink:
     ) -> Answer:
         """Same as `Link.ask`."""
         deadline = time.monotonic() + within
-        with self._guard.asking(within, anyway=anyway) as attempt:
-            newest = self._guard.newest
-            connection, fresh = await self._take(deadline, mark)
-            try:
-                reply = await connection.exchange(request, deadline, check)
-            except (ConnectionError, EOFError):
-                connection.close()
-                if fresh:
-                    raise
-                self.close()  # the server has gone since: the others that lay idle are as dead
-                connection, _ = await self._take(deadline, mark)
-                reply = await connection.exchange(request, deadline, check)
-            attempt.took = connection.waited
-            self._idle.append(connection)
-            return Answer(reply, max(newest, connection.serial))
+        self._guard.begin(anyway=anyway)
+        newest = self._guard.newest
+        try:
+            connection, reply = await self._exchange(request, deadline, check, mark)
+        except FAILURES as error:
+            raise self._guard.failed(error) from None
+        self._guard.worked(0.0 if anyway else connection.waited, within)
+        self._idle.append(connection)
+        return Answer(reply, max(newest, connection.serial))
 
     def close(self) -> None:
         """Closes the connections that lie idle."""
         while self._idle:
             self._idle.pop().close()
 
-    async def _take(self, deadline: float, mark: int | None) -> "tuple[_Connection, bool]":
+    async def _exchange(
+        self, request: bytes, deadline: float, check: Check | None, mark: int | None
+    ) -> "tuple[_Connection, Any]":
+        connection = self._take(mark)
+        if connection:
+            try:
+                return connection, await connection.exchange(request, deadline, check)
+            except (ConnectionError, EOFError):
+                self.close()  # the server has gone since: the others that lay idle are as dead
+                if mark is not None:
+                    raise StaleMark from None
+        connection = await self._open(deadline)
+        return connection, await connection.exchange(request, deadline, check)
+
+    def _take(self, mark: int | None) -> "_Connection | None":
+        """A connection that lies idle; ``None`` if one must be opened."""
         if self._process != os.getpid():
             self.close()  # a child closes its copies; the parent's connections live on
             self._process = os.getpid()
@@ -82,11 +92,11 @@ class BlockingLink:
         except IndexError:
             if mark is not None:
                 raise StaleMark from None
-            return await self._open(deadline), True
+            return None
         if mark is not None and connection.serial > mark:
             self._idle.append(connection)
             raise StaleMark
-        return connection, False
+        return connection
 
     async def _open(self, deadline: float) -> "_Connection":
         connection = _Connection(_connect(self._guard.address, deadline), self._dialect)
@@ -103,10 +113,12 @@ class BlockingLink:
 class _Connection:
     """One socket and what of the last reply is still unread, which between two requests is nothing."""
 
-    __slots__ = ("_parser", "_socket", "serial", "waited")
+    __slots__ = ("_fileno", "_parser", "_patience", "_socket", "serial", "waited")
 
     def __init__(self, connected: socket.socket, dialect: Dialect) -> None:
         self._socket = connected
+        self._fileno = connected.fileno()
+        self._patience = _Patience(connected)
         self._parser = dialect.parser()
         self.serial = 0
         self.waited = 0.0
@@ -114,7 +126,7 @@ class _Connection:
     async def exchange(self, request: bytes, deadline: float, check: Check | None) -> Any:
         try:
             self._send(request, deadline)
-            await Readable(self._socket.fileno(), deadline)
+            await Readable(self._fileno, deadline)
             return self._checked(self._reply(deadline), check)
         except BaseException:
             self.close()
@@ -123,7 +135,7 @@ class _Connection:
     async def exchange_all(self, requests: Sequence[bytes], deadline: float) -> list[Any]:
         try:
             self._send(b"".join(requests), deadline)
-            await Readable(self._socket.fileno(), deadline)
+            await Readable(self._fileno, deadline)
             return [self._reply(deadline) for _ in requests]
         except BaseException:
             self.close()
@@ -139,20 +151,51 @@ class _Connection:
         return reply
 
     def _send(self, data: bytes, deadline: float) -> None:
-        self._socket.settimeout(_left(deadline))
+        self._patience.until(_left(deadline))
         self._socket.sendall(data)
 
     def _reply(self, deadline: float) -> Any:
         started = time.monotonic()
         while (reply := self._parser.pop()) is INCOMPLETE:
+            left = deadline - time.monotonic()
+            self._patience.until(left)
             # After the deadline what has arrived still counts: we may only have been late to look.
-            self._socket.settimeout(max(0.0, deadline - time.monotonic()))
-            data = self._socket.recv(_READ)
+            data = self._socket.recv(_READ, 0 if left > 0 else socket.MSG_DONTWAIT)
             if not data:
                 raise EOFError("connection closed")
             self._parser.feed(data)
         self.waited = time.monotonic() - started
         return reply
+
+
+class _Patience:
+    """How long a socket waits, kept by the kernel where that can be: Python would ask `poll` before each call.
+
+    Args:
+        connected: a plain socket; one of TLS, or of a library that replaces sockets by its own, keeps time by itself.
+    """
+
+    __slots__ = ("_in_kernel", "_longest", "_shortest", "_socket")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._in_kernel = type(connected).__module__ == "socket"
+        self._longest = self._shortest = 0.0
+        if self._in_kernel:
+            connected.settimeout(None)
+
+    def until(self, left: float) -> None:
+        """Lets the next calls wait for so many seconds; set anew only where it differs by more than a hair."""
+        if self._shortest <= left <= self._longest or (self._in_kernel and left <= 0):
+            return
+        if not self._in_kernel:
+            self._socket.settimeout(max(0.0, left))
+            return
+        seconds, fraction = divmod(max(left, 0.001), 1)
+        timeval = struct.pack("@ll", int(seconds), int(fraction * 1_000_000))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        self._longest, self._shortest = left * 1.001, left * 0.96
 
 
 def _connect(address: Address, deadline: float) -> socket.socket:

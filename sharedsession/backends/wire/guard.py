@@ -3,8 +3,6 @@
 import itertools
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from sharedsession.backends.ring.health import NodeHealth
@@ -12,18 +10,8 @@ from sharedsession.backends.wire.dialect import Address
 from sharedsession.errors import BackendError, BackendUnavailable
 from sharedsession.observe import Observer
 
-
-class Attempt:
-    """One request to a node.
-
-    Attributes:
-        took: seconds the node itself took to answer, as far as the link can tell.
-    """
-
-    __slots__ = ("took",)
-
-    def __init__(self) -> None:
-        self.took = 0.0
+FAILURES = (OSError, EOFError, BackendError)
+"""What a request that got no answer ends with."""
 
 
 class Guard:
@@ -55,33 +43,34 @@ class Guard:
         """Whether a request would be sent to the node now."""
         return self._health.is_askable(time.monotonic())
 
-    @contextmanager
-    def asking(self, within: float, *, anyway: bool = False) -> Iterator[Attempt]:
-        """Around one request: refuses at once if the node is down, and learns from how the request ends.
+    def begin(self, *, anyway: bool = False) -> None:
+        """Before a request: refuses at once if the node is down.
 
         Args:
-            within: seconds the request may take.
             anyway: ask even a node that is left alone; an answer brings it back.
 
         Raises:
-            BackendUnavailable: the node is down, or did not answer in time.
+            BackendUnavailable: the node is down.
         """
         if not anyway and not self._health.may_ask(time.monotonic()):
             raise BackendUnavailable(f"{self.name} is down")
-        attempt = Attempt()
-        try:
-            yield attempt
-        except (OSError, EOFError, BackendError) as error:
-            self._failed(error)
-            raise BackendUnavailable(f"{self.name} did not answer") from None
-        took = 0.0 if anyway else attempt.took
+
+    def worked(self, took: float, within: float) -> None:
+        """Learns from an answer.
+
+        Args:
+            took: seconds the node itself took to answer, as far as the link can tell.
+            within: seconds the request had.
+        """
         if self._health.worked(time.monotonic(), took, within):
             self._changed()
 
-    def _failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> BackendUnavailable:
+        """Learns from one of `FAILURES`; returns what to raise in its place."""
         if self._health.failed(time.monotonic()):
             reason = str(error) or type(error).__name__
             self.observer.event("node_down", f"{self.name} does not answer ({reason})")
+        return BackendUnavailable(f"{self.name} did not answer")
 
     def _changed(self) -> None:
         if self._health.is_up:

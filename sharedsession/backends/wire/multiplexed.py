@@ -22,7 +22,7 @@ from sharedsession.backends.wire.dialect import (
     Parser,
     StaleMark,
 )
-from sharedsession.backends.wire.guard import Guard
+from sharedsession.backends.wire.guard import FAILURES, Guard
 
 
 class MultiplexedLink:
@@ -51,17 +51,13 @@ class MultiplexedLink:
     ) -> Answer:
         """Same as `Link.ask`."""
         deadline = time.monotonic() + within
-        with self._guard.asking(within, anyway=anyway) as attempt:
-            connection, fresh = await self._connection(deadline, mark)
-            try:
-                reply = await connection.send(request, deadline, check)
-            except (ConnectionError, EOFError):
-                if fresh:
-                    raise
-                connection, _ = await self._connection(deadline, mark)
-                reply = await connection.send(request, deadline, check)
-            attempt.took = time.monotonic() - (deadline - within)
-            return Answer(reply, connection.serial)
+        self._guard.begin(anyway=anyway)
+        try:
+            connection, reply = await self._exchange(request, deadline, check, mark)
+        except FAILURES as error:
+            raise self._guard.failed(error) from None
+        self._guard.worked(0.0 if anyway else time.monotonic() - deadline + within, within)
+        return Answer(reply, connection.serial)
 
     def close(self) -> None:
         """Closes the connection of the running event loop."""
@@ -69,20 +65,30 @@ class MultiplexedLink:
         if connection is not None:
             connection.fail(ConnectionAbortedError("closed"))
 
-    async def _connection(self, deadline: float, mark: int | None) -> "tuple[_Connection, bool]":
+    async def _exchange(
+        self, request: bytes, deadline: float, check: Check | None, mark: int | None
+    ) -> "tuple[_Connection, Any]":
+        connection = self._connected(mark)
+        if connection:
+            try:
+                return connection, await connection.send(request, deadline, check)
+            except (ConnectionError, EOFError):
+                connection = self._connected(mark)  # somebody may have opened one meanwhile
+        if connection is None:
+            connection = await self._open(asyncio.get_running_loop(), deadline)
+        return connection, await connection.send(request, deadline, check)
+
+    def _connected(self, mark: int | None) -> "_Connection | None":
+        """The connection of the running event loop; ``None`` if it must be opened."""
         if self._process != os.getpid():
             self._connections, self._opening = WeakKeyDictionary(), WeakKeyDictionary()
             self._process = os.getpid()
-        loop = asyncio.get_running_loop()
-        connection = self._connections.get(loop)
-        fresh = connection is None or connection.is_closed
-        if connection is None or connection.is_closed:
-            if mark is not None:
-                raise StaleMark
-            connection = await self._open(loop, deadline)
-        elif mark is not None and connection.serial > mark:
+        connection = self._connections.get(asyncio.get_running_loop())
+        if connection is not None and connection.is_closed:
+            connection = None
+        if mark is not None and (connection is None or connection.serial > mark):
             raise StaleMark
-        return connection, fresh
+        return connection
 
     async def _open(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "_Connection":
         """Opens one connection for all who wait for it; whoever is cancelled does not take it from the others."""
