@@ -183,3 +183,11 @@ def test_a_lost_answer_to_a_write(kind: str, request, web_node) -> None:
         relay.on_reply(None)
         assert (answer.status, lost != []) == (200, True)
         assert browser.go(read("n")).body == "1"
+
+
+def test_a_memcached_without_compare_and_swap_is_refused(fresh, web_node, caplog) -> None:
+    """Started with ``-C`` it would refuse every change: the log says so, and it is treated as one that is down."""
+    browser = Browser([web_node(fresh("memcached", "-C").url)])
+    expect_policy(browser.go(write("user", "alice")), "error")
+    assert [record.event for record in caplog.records] == ["node_down"]
+    assert "without -C" in caplog.text

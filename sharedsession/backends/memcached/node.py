@@ -169,6 +169,8 @@ class MemcachedServer:
         if statistics.get(b"uptime", b"").isdigit():
             self._up_since = time.monotonic() - int(statistics[b"uptime"])
             self.evictions = _count(statistics.get(b"evictions", b""))
+        if settings.get(b"cas_enabled") == b"no":
+            raise BackendError("it runs with -C and refuses every change: start memcached without -C")
         if settings.get(b"item_size_max", b"").isdigit():
             self.max_value = int(settings[b"item_size_max"]) - protocol.ITEM_OVERHEAD
         if settings.get(b"evictions") == b"off":
