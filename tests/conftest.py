@@ -95,6 +95,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
         return "memory://"
     if kind == "sqlite":
         return f"sqlite:///{tmp_path}/sessions.db"
-    server = request.getfixturevalue(kind)
+    name, _, protocol = kind.partition("+")
+    server = request.getfixturevalue(name)
     server.flush()
-    return str(server.url)
+    return f"{server.url}{'&' if '?' in server.url else '?'}protocol={protocol}" if protocol else str(server.url)

@@ -45,7 +45,6 @@ OUTSIDERS = {
     "ormsgpack": {"codec", "record"},
     "redis": {"backends.redis"},
     "hiredis": {"backends.redis"},
-    "pymemcache": {"backends.memcached.text"},
     "sqlalchemy": {"backends.sql"},
     "asgiref": {"frameworks.django"},
     "flask": {"frameworks.flask"},

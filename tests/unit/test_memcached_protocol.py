@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession.backends.memcached import protocol
-from sharedsession.backends.memcached.protocol import MetaParser, Reply
+from sharedsession.backends.memcached.protocol import Parser, Reply
 from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised
 
 MONTH = protocol.MAX_RELATIVE_TTL
@@ -28,7 +28,7 @@ def written(reply: Reply) -> bytes:
 
 def read(chunks) -> list[Reply]:
     """All replies that a parser finds in these pieces."""
-    parser, found = MetaParser(), []
+    parser, found = Parser(), []
     for chunk in chunks:
         parser.feed(chunk)
         while (reply := parser.pop()) is not INCOMPLETE:
@@ -80,7 +80,7 @@ def test_what_is_not_memcached_s_is_found_out(stream):
 
 def test_a_parser_that_lost_its_place_never_finds_it_again():
     """After an error no later bytes are taken for a reply."""
-    parser = MetaParser()
+    parser = Parser()
     parser.feed(b"oops\r\n")
     for _ in range(3):
         with pytest.raises(Desynchronised):

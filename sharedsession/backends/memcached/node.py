@@ -8,13 +8,14 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version
-from sharedsession.backends.memcached import protocol
-from sharedsession.backends.memcached.protocol import MetaParser, Reply
+from sharedsession.backends.memcached import protocol as meta
+from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Reply
 from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import Address, Dialect, StaleMark
 from sharedsession.backends.wire.guard import Guard
@@ -38,6 +39,7 @@ class MemcachedVerbs:
     def __init__(self, link: Link, server: "MemcachedServer") -> None:
         self._link = link
         self._server = server
+        self._protocol = server.protocol
         self._opaques = itertools.count(1)
 
     @property
@@ -47,29 +49,27 @@ class MemcachedVerbs:
 
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
-        reply, mark = await self._ask(lambda opaque: protocol.get(key, touch, opaque), within)
+        reply, mark = await self._ask(key, partial(self._protocol.get, key, touch), within)
         if reply.status == b"EN":
             return None
         _expect(reply, b"VA")
         cas, flags, left = _numbers(reply, b"c", b"f", b"t")
         ttl = float(left) if left >= 0 else None
-        if flags & protocol.TOMBSTONE:
+        if flags & TOMBSTONE:
             return Ended(reply.value, ttl)
         return Stored(reply.value, _Token(cas, mark), ttl)
 
     async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
-        reply, mark = await self._ask(lambda opaque: protocol.add(key, value, ttl, opaque), within)
+        reply, mark = await self._ask(key, partial(self._protocol.add, key, value, ttl), within)
         return self._stored(reply, mark, b"NS")
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
         """Same as `Backend.replace`."""
         assert isinstance(version, _Token)  # noqa: S101
-        cas = version.cas
+        request = partial(self._protocol.replace, key, value, ttl, version.cas)
         try:
-            reply, mark = await self._ask(
-                lambda opaque: protocol.replace(key, value, ttl, cas, opaque), within, version.mark
-            )
+            reply, mark = await self._ask(key, request, within, version.mark)
         except StaleMark:
             return None
         return self._stored(reply, mark, b"EX", b"NF")
@@ -78,16 +78,16 @@ class MemcachedVerbs:
         """Same as `Backend.end`. A note that finds no memory gives way to the deletion."""
         del ttl
         if note:
-            reply, _ = await self._ask(lambda opaque: protocol.bury(key, note, note_ttl, opaque), within)
+            reply, _ = await self._ask(key, partial(self._protocol.bury, key, note, note_ttl), within)
             if reply.status == b"HD":
                 return
-        reply, _ = await self._ask(lambda opaque: protocol.delete(key, opaque), within)
+        reply, _ = await self._ask(key, partial(self._protocol.delete, key), within)
         if reply.status != b"NF":
             _expect(reply, b"HD")
 
     async def knock(self, within: float) -> None:
         """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
-        answer = await self._link.ask(protocol.NOTHING, within, check=_is_sign_of_life, anyway=True)
+        answer = await self._link.ask(self._protocol.NOTHING, within, check=_is_sign_of_life, anyway=True)
         _expect(answer.reply, b"MN")
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
@@ -102,15 +102,12 @@ class MemcachedVerbs:
         """Same as `Backend.health`."""
         return {"kind": "memcached", "nodes": [self._server.facts()]}
 
-    async def _ask(self, request: Callable[[int], bytes], within: float, mark: int | None = None) -> tuple[Reply, int]:
+    async def _ask(
+        self, key: str, request: Callable[[int], bytes], within: float, mark: int | None = None
+    ) -> tuple[Reply, int]:
         opaque = next(self._opaques)
-        echoed = b"O%d" % opaque
-        answer = await self._link.ask(
-            request(opaque),
-            within,
-            check=lambda reply: isinstance(reply, Reply) and (echoed in reply.flags or reply.is_error),
-            mark=mark,
-        )
+        check = partial(self._protocol.answers, key=key, opaque=opaque)
+        answer = await self._link.ask(request(opaque), within, check=check, mark=mark)
         return answer.reply, answer.mark
 
     @staticmethod
@@ -118,7 +115,8 @@ class MemcachedVerbs:
         if reply.status in refusals:
             return None
         _expect(reply, b"HD")
-        return _Token(*_numbers(reply, b"c"), mark)
+        (cas,) = _numbers(reply, b"c")
+        return _Token(cas, mark)
 
 
 class MemcachedServer:
@@ -129,17 +127,24 @@ class MemcachedServer:
         breaker_window: seconds for which a failed node is left alone.
         name: of the node; ``None``: its address.
         in_ring: whether others hold the same data: then it is left alone while it is slow.
+        protocol: the commands to speak, `protocol` or `text`.
     """
 
     def __init__(
-        self, address: Address, breaker_window: float, *, name: str | None = None, in_ring: bool = False
+        self,
+        address: Address,
+        breaker_window: float,
+        *,
+        name: str | None = None,
+        in_ring: bool = False,
+        protocol: ModuleType = meta,
     ) -> None:
+        self.protocol = protocol
         self.guard = Guard(address, breaker_window, name=name, demotes_slow=in_ring)
         self._up_since = math.inf
         self.evictions = 0
-        self.max_value = protocol.MAX_VALUE
-        greeting = (protocol.STATISTICS, protocol.SETTINGS)
-        self._dialect = Dialect(parser=MetaParser, greeting=greeting, greeted=self._greeted)
+        self.max_value = MAX_VALUE
+        self._dialect = Dialect(parser=protocol.Parser, greeting=protocol.GREETING, greeted=self._greeted)
 
     def verbs(self, link: Link) -> MemcachedVerbs:
         """The verbs over a link."""
@@ -165,14 +170,14 @@ class MemcachedServer:
 
     def _greeted(self, replies: Sequence[Any]) -> None:
         """Learns what matters to sessions from a new connection; a proxy may tell nothing of it."""
-        statistics, settings = (reply if isinstance(reply, dict) else {} for reply in replies)
+        statistics, settings = (reply if isinstance(reply, dict) else {} for reply in replies or ({}, {}))
         if statistics.get(b"uptime", b"").isdigit():
             self._up_since = time.monotonic() - int(statistics[b"uptime"])
             self.evictions = _count(statistics.get(b"evictions", b""))
         if settings.get(b"cas_enabled") == b"no":
             raise BackendError("it runs with -C and refuses every change: start memcached without -C")
         if settings.get(b"item_size_max", b"").isdigit():
-            self.max_value = int(settings[b"item_size_max"]) - protocol.ITEM_OVERHEAD
+            self.max_value = int(settings[b"item_size_max"]) - ITEM_OVERHEAD
         if settings.get(b"evictions") == b"off":
             self.guard.observer.event(
                 "never_evicts",
@@ -187,10 +192,11 @@ class MemcachedBackend(Lowered):
     Args:
         address: of the node.
         breaker_window: seconds for which a failed node is left alone.
+        protocol: the commands to speak, `protocol` or `text`.
     """
 
-    def __init__(self, address: Address, breaker_window: float = 2.0) -> None:
-        self._server = MemcachedServer(address, breaker_window)
+    def __init__(self, address: Address, breaker_window: float = 2.0, *, protocol: ModuleType = meta) -> None:
+        self._server = MemcachedServer(address, breaker_window, protocol=protocol)
         super().__init__(self._server.verbs(self._server.blocking_link()))
 
     @cached_property

@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 from urllib.parse import parse_qsl, urlsplit
 
 from sharedsession._drive import Lowered, gather_blocking, gather_on_loop
 from sharedsession.backends.connect import redacted
+from sharedsession.backends.memcached import protocol as meta
+from sharedsession.backends.memcached import text
 from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
 from sharedsession.backends.ring.backlog import Backlog
 from sharedsession.backends.ring.hashring import LAYOUTS, HashRing, Place
@@ -19,6 +22,7 @@ from sharedsession.errors import ConfigurationError
 from sharedsession.observe import Observer
 
 _PORT = 11211
+_PROTOCOLS = {"meta": meta, "text": text}
 _NODE = re.compile(
     r"(?:(?P<name>[A-Za-z0-9._-]+)(?:\*(?P<weight>\d{1,3}))?=)?"
     r"(?P<host>/[^,?*=]*[^,?*=/]|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d+))?(?:\*(?P<heavy>\d{1,3}))?"
@@ -46,16 +50,24 @@ class RingBackend(Lowered):
         replicas: on how many nodes a session is kept.
         layout: of the ring.
         breaker_window: seconds for which a failed node is left alone.
+        protocol: the commands to speak, `protocol` or `text`.
     """
 
     def __init__(
-        self, specs: Sequence[NodeSpec], *, replicas: int = 2, layout: str = "native", breaker_window: float = 2.0
+        self,
+        specs: Sequence[NodeSpec],
+        *,
+        replicas: int = 2,
+        layout: str = "native",
+        breaker_window: float = 2.0,
+        protocol: ModuleType = meta,
     ) -> None:
         self.ring = HashRing([spec.place for spec in specs], layout)
         self._replicas = replicas
         self._observer = Observer()
         self._servers = [
-            MemcachedServer(spec.address, breaker_window, name=spec.place.name, in_ring=True) for spec in specs
+            MemcachedServer(spec.address, breaker_window, name=spec.place.name, in_ring=True, protocol=protocol)
+            for spec in specs
         ]
         self._backlogs = [Backlog() for _ in specs]
         super().__init__(self._verbs([server.blocking_link() for server in self._servers], gather_blocking))
@@ -77,17 +89,16 @@ def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBa
     """Makes the backend of ``memcached://host:11211`` or ``memcached://a=host1,b=host2?replicas=2&layout=native``."""
     specs = nodes_of(url)
     options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
-    if options.pop("protocol", "meta") != "meta":
-        raise ConfigurationError("backend memcached:// speaks protocol=meta in this release, not yet protocol=text")
+    protocol = _protocol(options.pop("protocol", "meta"))
     if len(specs) == 1 and not options:
-        return MemcachedBackend(specs[0].address, breaker_window)
+        return MemcachedBackend(specs[0].address, breaker_window, protocol=protocol)
     replicas = _replicas(options.pop("replicas", str(min(2, len(specs)))), len(specs))
     layout = _layout(options.pop("layout", "native"))
     if options:
         raise ConfigurationError(
-            f"backend memcached:// has no option {next(iter(options))!r}; it has replicas and layout"
+            f"backend memcached:// has no option {next(iter(options))!r}; it has replicas, layout and protocol"
         )
-    return RingBackend(specs, replicas=replicas, layout=layout, breaker_window=breaker_window)
+    return RingBackend(specs, replicas=replicas, layout=layout, breaker_window=breaker_window, protocol=protocol)
 
 
 def nodes_of(url: str) -> list[NodeSpec]:
@@ -134,6 +145,12 @@ def _replicas(text: str, nodes: int) -> int:
     if int(text) > nodes:
         raise ConfigurationError(f"backend memcached:// wants {text} replicas and has {nodes} node(s): name more nodes")
     return int(text)
+
+
+def _protocol(name: str) -> ModuleType:
+    if name not in _PROTOCOLS:
+        raise ConfigurationError("backend memcached:// takes protocol=meta, or protocol=text for a proxy without it")
+    return _PROTOCOLS[name]
 
 
 def _layout(layout: str) -> str:

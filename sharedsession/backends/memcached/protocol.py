@@ -43,7 +43,7 @@ class Reply(NamedTuple):
         return self.status in {b"SERVER_ERROR", b"CLIENT_ERROR", b"ERROR"}
 
 
-class MetaParser:
+class Parser:
     """Cuts what memcached sends into replies, however the network cut it."""
 
     def __init__(self) -> None:
@@ -125,6 +125,12 @@ def delete(key: str, opaque: int) -> bytes:
 NOTHING = b"mn\r\n"
 STATISTICS = b"stats\r\n"
 SETTINGS = b"stats settings\r\n"
+GREETING: tuple[bytes, ...] = (STATISTICS, SETTINGS)
+
+
+def answers(reply: object, key: str, opaque: int) -> bool:
+    """Whether a reply can be the answer to a request: it repeats the opaque, or carries none because it is an error."""
+    return isinstance(reply, Reply) and (b"O%d" % opaque in reply.flags or reply.is_error)
 
 
 def expiry(ttl: float) -> int:
