@@ -3,10 +3,11 @@
 The `Keeper`, which is the manager, loads and saves; a session asks it for what it cannot do itself. No I/O here.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from sharedsession.draft import Draft
+from sharedsession.machinekey import idle_timeout_of
 from sharedsession.outcome import KEEP
 from sharedsession.record import Record, marked, new_mark
 from sharedsession.timeouts import Timeouts
@@ -30,6 +31,10 @@ class Keeper(Protocol):
 
     def clock(self) -> float:
         """Now, in seconds since the epoch."""
+        ...
+
+    def verified(self, tokens: Sequence[bytes]) -> str | None:
+        """Finds the session ID in what a request carries; ``None`` if nothing in it is genuine."""
         ...
 
     def new_id(self, idle_timeout: float | None) -> str:
@@ -62,6 +67,7 @@ class Kept:
         "_persistent",
         "_principal",
         "_response_started",
+        "_tokens",
         "allowance",
         "grace",
         "had_token",
@@ -74,19 +80,11 @@ class Kept:
         "version",
     )
 
-    def __init__(
-        self,
-        keeper: Keeper,
-        session_id: str | None,
-        *,
-        now: float,
-        idle_timeout: float | None,
-        had_token: bool,
-        allowance: Any,
-    ) -> None:
+    def __init__(self, keeper: Keeper, tokens: Sequence[bytes], *, now: float, allowance: Any) -> None:
         self._keeper = keeper
-        self._id = session_id
-        self._idle_timeout = idle_timeout
+        self._tokens = tokens  # verified when the ID in them is needed
+        self._id: str | None = None
+        self._idle_timeout: float | None = None
         self._opened = self._created = now
         self._draft: Draft
         self._accessed = self._destroyed = self._response_started = self._abandoned = False
@@ -94,13 +92,13 @@ class Kept:
         self.allowance = allowance
         self.outcome = KEEP
         self.unavailable = False
-        self.had_token = had_token
+        self.had_token = bool(tokens)
         self.is_read_only = False
         self.keep_anyway = False  # set by frameworks that store a session though it is empty, or did not change
         self.left_id: str | None = None
         self.grace = 0.0
         self._adopt(None, None)
-        self._loaded = session_id is None
+        self._loaded = not tokens
 
     @property
     def modified(self) -> bool:
@@ -110,11 +108,13 @@ class Kept:
     @property
     def stored_id(self) -> str | None:
         """The ID that came with the request, or under which it was stored since; ``None`` once it was given up."""
+        self._identify()
         return self._id
 
     @property
     def own_idle_timeout(self) -> float | None:
         """The session's own idle timeout in seconds, if it has one."""
+        self._identify()
         return self._idle_timeout
 
     @property
@@ -224,6 +224,12 @@ class Kept:
         self._draft = Draft(record.items if record else {})
         self._loaded = True
 
+    def _identify(self) -> None:
+        if self._tokens:
+            tokens, self._tokens = self._tokens, ()
+            self._id = self._keeper.verified(tokens)
+            self._idle_timeout = idle_timeout_of(self._id) if self._id else None
+
     def _must_be_stored(self) -> bool:
         """Whether there is a reason to store it beyond its data: a new ID, an owner, or a framework's habit."""
         return self.keep_anyway or self.left_id is not None or (self.record is None and self._principal is not None)
@@ -231,7 +237,7 @@ class Kept:
     def _leave_for_good(self) -> None:
         """Starts anew; an ID under which the store may hold something is left, without grace."""
         if self.record is not None or not self._loaded:
-            self.left_id = self.left_id or self._id
+            self.left_id = self.left_id or self.stored_id
         self._id = self._idle_timeout = None
         self.grace = 0.0
         self._adopt(None, None)

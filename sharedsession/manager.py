@@ -13,7 +13,6 @@ from sharedsession.backends.base import AsyncBackend
 from sharedsession.commit import Committer
 from sharedsession.errors import BackendUnavailable, ConfigurationError, SessionEnded
 from sharedsession.kept import Kept
-from sharedsession.machinekey import idle_timeout_of
 from sharedsession.observe import Observer
 from sharedsession.outcome import KEEP, Outcome
 from sharedsession.record import Farewell, Record
@@ -60,7 +59,7 @@ class SessionManager:
     # -- open
 
     def open(self, tokens: Sequence[bytes]) -> Session:
-        """Turns what a request carries into a session; the store is not asked yet.
+        """Turns what a request carries into a session; nothing is verified and the store is not asked yet.
 
         Args:
             tokens: whatever could be a token, in the order of the request.
@@ -69,17 +68,10 @@ class SessionManager:
 
     def open_as(self, kind: type[S], tokens: Sequence[bytes]) -> S:
         """Same as `open`, for a framework whose sessions can do more."""
-        session_id = self._verified(tokens) if tokens else None
-        return kind(
-            self,
-            session_id,
-            now=self.clock(),
-            idle_timeout=idle_timeout_of(session_id) if session_id else None,
-            had_token=bool(tokens),
-            allowance=Allowance(self.settings.timeout),
-        )
+        return kind(self, tokens, now=self.clock(), allowance=Allowance(self.settings.timeout))
 
-    def _verified(self, tokens: Sequence[bytes]) -> str | None:
+    def verified(self, tokens: Sequence[bytes]) -> str | None:
+        """Finds the session ID in what a request carries; ``None`` if nothing in it is genuine."""
         genuine = set(filter(None, map(self.settings.machine_key().verify, tokens)))
         if len(genuine) == 1:
             return genuine.pop()
@@ -99,15 +91,16 @@ class SessionManager:
         Raises:
             BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
         """
+        if session.stored_id is None:
+            session.begin(None)
+            return _drive.DONE
         if session.is_loaded:
             session.allowance = Allowance(self.settings.timeout)
         return self._driven(lambda: self._load(session))
 
     async def _load(self, session: Kept) -> None:
         session_id = session.stored_id
-        if session_id is None:
-            session.begin(None)
-            return
+        assert session_id  # noqa: S101
         try:
             found = await self._vault.read(session_id, self._timeouts_of(session).idle, session.allowance)
         except BackendUnavailable:

@@ -7,6 +7,7 @@ for caches: a response that depends on the session says ``Vary``, one that hands
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from sharedsession.cookie import CookiePolicy
 from sharedsession.observe import Observer
@@ -73,13 +74,22 @@ class Transport:
 
     def _vary(self, headers: Headers) -> Headers:
         """Merges our names into ``Vary``, once each (RFC 9110, 12.5.5)."""
-        known = [name for value in _values(headers, "vary") for name in _split(value)]
+        values = _values(headers, "vary")
+        if not values:
+            return [*headers, ("Vary", ", ".join(self._varies_by))]
+        known = [name for value in values for name in _split(value)]
         if "*" in known:
             return headers
         seen = {name.lower() for name in known}
-        missing = [name for name in self._varies_by() if name.lower() not in seen]
+        missing = [name for name in self._varies_by if name.lower() not in seen]
         return [*_without(headers, "vary"), ("Vary", ", ".join(known + missing))] if missing else headers
 
+    @cached_property
+    def environ_name(self) -> str:
+        """Where WSGI has the header that carries the token."""
+        return f"HTTP_{(self.header_name or '').upper().replace('-', '_')}"
+
+    @cached_property
     def _varies_by(self) -> list[str]:
         return ["Cookie"] * bool(self.cookie) + [self.header_name] * bool(self.header_name)  # type: ignore[list-item]
 

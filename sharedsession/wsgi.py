@@ -49,8 +49,8 @@ class SessionMiddleware:
 
     def _tokens(self, environ: "WSGIEnvironment") -> list[bytes]:
         transport = self.manager.settings.transport
-        name = (transport.header_name or "").upper().replace("-", "_")
-        return transport.tokens(_raw(environ, "HTTP_COOKIE"), _raw(environ, f"HTTP_{name}"))
+        token = _raw(environ, transport.environ_name) if transport.header_name else b""
+        return transport.tokens(_raw(environ, "HTTP_COOKIE"), token)
 
 
 class _Response:

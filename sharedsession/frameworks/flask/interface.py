@@ -187,6 +187,6 @@ class SharedSession(SessionInterface):
 
 
 def _tokens(transport: Transport, environ: Mapping[str, Any]) -> list[bytes]:
-    name = (transport.header_name or "").upper().replace("-", "_")
-    raw = (str(environ.get(key, "")).encode("latin-1", "replace") for key in ("HTTP_COOKIE", f"HTTP_{name}"))
+    names = ("HTTP_COOKIE", transport.environ_name)
+    raw = (str(environ.get(name, "")).encode("latin-1", "replace") for name in names)
     return transport.tokens(*raw)

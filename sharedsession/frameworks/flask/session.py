@@ -35,7 +35,7 @@ class FlaskSession(Session, SessionMixin):
     @property
     def was_permanent(self) -> bool:
         """Whether the token says so; known without a look into the store."""
-        return self._idle_timeout is not None
+        return self.own_idle_timeout is not None
 
     @property
     def was_used(self) -> bool:
