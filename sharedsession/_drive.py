@@ -139,6 +139,15 @@ class Lifted:
     async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         return self.backend.end(key, ttl, within, note, note_ttl)
 
+    @property
+    def leave(self) -> Callable[..., Coroutine[Any, Any, bool]]:
+        leave = self.backend.leave  # an AttributeError where it has none
+
+        async def lifted(*arguments: Any) -> bool:
+            return leave(*arguments)
+
+        return lifted
+
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         return self.backend.touch(key, ttl, within)
 
@@ -170,6 +179,11 @@ class Lowered:
 
     def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         run(self._coroutine(self.verbs.end(key, ttl, within, note, note_ttl)))
+
+    def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        return run(self._coroutine(self.verbs.leave(key, ttl, within, version, note, note_ttl)))
 
     def touch(self, key: str, ttl: float, within: float) -> bool:
         return run(self._coroutine(self.verbs.touch(key, ttl, within)))

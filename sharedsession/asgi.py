@@ -4,7 +4,7 @@ The session is committed before the first byte of the response leaves; bodies pa
 session is loaded at connect, and its cookie can be set at accept.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Unpack
 
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
@@ -48,7 +48,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         session = scope["session"] = self.manager.open(self._tokens(scope))
-        response = _Response(self.manager, session, send, is_http=scope["type"] == "http")
+        response = _Response(self.manager, session, scope, send)
         try:
             if settings.autoload and not session.is_loaded:
                 await self.manager.load(session)
@@ -72,11 +72,12 @@ class SessionMiddleware:
 class _Response:
     """One response on its way out: its head waits until the session is committed."""
 
-    def __init__(self, manager: SessionManager, session: Session, send: Send, *, is_http: bool) -> None:
+    def __init__(self, manager: SessionManager, session: Session, scope: Scope, send: Send) -> None:
         self._manager = manager
         self._session = session
+        self._scope = scope
         self._send = send
-        self._is_http = is_http
+        self._is_http = scope["type"] == "http"
         self._started = False
         self._refused = False
 
@@ -90,10 +91,13 @@ class _Response:
     async def finish(self) -> None:
         """Saves what changed after the first byte; a cookie can no longer be set, so none is needed."""
         if self._started and not self._refused:
+            self._heed_the_scope()
             await self._manager.acommit(self._session)
 
     async def refuse(self) -> None:
         """Answers for an application that the store's outage left without a session."""
+        if self._refused:
+            return  # a framework that made a page of our error raises it once more
         if self._started:
             raise BackendUnavailable("the session store stopped answering in the middle of a response")
         self._started = self._refused = True
@@ -110,6 +114,7 @@ class _Response:
         if session.unavailable and message.get("status") == 500 and settings.on_outage == "error":
             await self.refuse()  # the application framework turned our error into its own
             return message
+        self._heed_the_scope()
         try:
             outcome = await self._manager.acommit(session)
         except (*_NOT_NOW, Conflict) as error:
@@ -128,6 +133,18 @@ class _Response:
             observer=self._manager.observer,
         )
         return {**message, "headers": _encode(headers)}
+
+    def _heed_the_scope(self) -> None:
+        """Some put their own data in our place, or take us out: Litestar's `set_session`, `clear_session`."""
+        session, theirs = self._session, self._scope.get("session")
+        if isinstance(theirs, Mapping) and type(theirs) is not dict:
+            return  # ours, or that of another middleware inside
+        if session.is_loaded:
+            session.clear()
+        else:
+            session.destroy()
+        session.update(theirs if isinstance(theirs, dict) else {})
+        self._scope["session"] = session
 
 
 def _decode(headers: Any) -> Headers:

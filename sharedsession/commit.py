@@ -17,7 +17,7 @@ from sharedsession.kept import Keeper, Kept
 from sharedsession.machinekey import idle_timeout_of
 from sharedsession.merge import merge
 from sharedsession.observe import Observer
-from sharedsession.outcome import CLEAR, Outcome
+from sharedsession.outcome import CLEAR, KEEP, Outcome
 from sharedsession.record import Farewell, Record
 from sharedsession.session import GRACE
 from sharedsession.settings import Settings
@@ -108,23 +108,28 @@ class Committer:
             except SessionEnded:  # with the secret that it began under
                 pass
             self._observer.count("destroyed")
-        if session.had_token:
-            session.outcome = CLEAR
+        session.outcome = CLEAR if session.had_token else KEEP
 
     async def _add(self, session: Kept, record: Record) -> None:
         session_id = session.id_for_storing()
         version = await self._vault.add(session_id, record, self._time_to_live(session, record), session.allowance)
         if session.left_id:
-            await self._take_leave(session, session.left_id)
+            await self._take_leave(session, session.left_id, session_id)
         self._observer.count("regenerated" if session.left_id else "created")
         session.settle(record, version)
         session.outcome = self.handed_over(session, session_id)
 
-    async def _take_leave(self, session: Kept, left_id: str) -> None:
-        """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing."""
-        ttl = session.grace or GRACE
-        farewell = Farewell(until=self._keeper.clock() + ttl, record=session.record if session.grace else None)
-        await self._vault.end(left_id, self._idle_of(left_id), session.allowance, farewell, ttl)
+    async def _take_leave(self, session: Kept, left_id: str, new_id: str) -> None:
+        """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing.
+
+        Raises:
+            SessionEnded: a logout, or another new ID, was first; the new session is ended as well.
+        """
+        farewell = Farewell(record=session.record if session.grace else None)
+        ttl, idle = session.grace or GRACE, self._idle_of(left_id)
+        if not await self._vault.leave(left_id, idle, session.allowance, session.version, farewell, ttl):
+            await self._vault.end(new_id, self._idle_of(new_id), session.allowance)
+            raise SessionEnded("the session was destroyed, or given a new ID, by another request")
 
     async def _replace(self, session: Kept, ours: Record) -> None:
         session_id, base, record, expected = session.id_for_storing(), session.record, ours, session.version

@@ -114,6 +114,12 @@ class Draft:
         return changed
 
     @property
+    def may_differ(self) -> bool:
+        """Whether a look for changes could find any."""
+        held = self._values.values()
+        return bool(self.assigned or self._removed or self.was_cleared or not all(map(codec.is_immutable, held)))
+
+    @property
     def lost_keys(self) -> bool:
         """Whether a key was taken out."""
         return bool(self._removed)

@@ -12,6 +12,8 @@ from sharedsession.outcome import KEEP
 from sharedsession.record import Record, marked, new_mark
 from sharedsession.timeouts import Timeouts
 
+_CALM = 5.0  # seconds
+
 
 class Keeper(Protocol):
     """What a session asks of the manager, in the colour of the application."""
@@ -108,13 +110,15 @@ class Kept:
     @property
     def stored_id(self) -> str | None:
         """The ID that came with the request, or under which it was stored since; ``None`` once it was given up."""
-        self._identify()
+        if self._tokens:
+            self._identify()
         return self._id
 
     @property
     def own_idle_timeout(self) -> float | None:
         """The session's own idle timeout in seconds, if it has one."""
-        self._identify()
+        if self._tokens:
+            self._identify()
         return self._idle_timeout
 
     @property
@@ -124,8 +128,10 @@ class Kept:
 
     @property
     def needs_no_commit(self) -> bool:
-        """Whether nobody looked at it, and there is nothing to prove to the store either."""
-        return not self._loaded or self._abandoned or (not self._accessed and self.record is None)
+        """Whether nobody looked at it, and there is nothing to prove to the store either; or not since its commit."""
+        if not self._loaded or self._abandoned or (not self._accessed and self.record is None):
+            return True
+        return self._response_started and not (self._destroyed or self._must_be_stored() or self._draft.may_differ)
 
     @property
     def is_destroyed(self) -> bool:
@@ -169,8 +175,12 @@ class Kept:
             principal=self._principal,
             persistent=self._persistent,
             items=self._draft.with_changes(changes),
-            marks=marked(self.record.marks if self.record else b"", new_mark()),
+            marks=self._marked(now),
         )
+
+    def _marked(self, now: float) -> bytes:
+        marks, refreshed = (self.record.marks, self.record.refreshed) if self.record else (b"", now)
+        return marked(marks, new_mark(), calm=abs(now - refreshed) > _CALM)
 
     def id_for_storing(self) -> str:
         """The ID under which it is stored; minted when there is none."""
@@ -225,10 +235,9 @@ class Kept:
         self._loaded = True
 
     def _identify(self) -> None:
-        if self._tokens:
-            tokens, self._tokens = self._tokens, ()
-            self._id = self._keeper.verified(tokens)
-            self._idle_timeout = idle_timeout_of(self._id) if self._id else None
+        tokens, self._tokens = self._tokens, ()
+        self._id = self._keeper.verified(tokens)
+        self._idle_timeout = idle_timeout_of(self._id) if self._id else None
 
     def _must_be_stored(self) -> bool:
         """Whether there is a reason to store it beyond its data: a new ID, an owner, or a framework's habit."""

@@ -13,17 +13,17 @@ pickled or compared.
 import hashlib
 import hmac
 import secrets
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NoReturn, TypeAlias, Union
+from typing import NoReturn, TypeAlias, Union
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from itsdangerous import HMACAlgorithm, Signer
+from itsdangerous import Signer
 
 from sharedsession.errors import ConfigurationError, SessionEnded
 from sharedsession.secretcheck import problem_with
@@ -37,6 +37,7 @@ _KEY_ID_BYTES = 6
 _NONCE_BYTES = 12
 _MAC_BYTES = 32
 _REMEMBERED = 128
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class MachineKey:
@@ -95,12 +96,13 @@ class MachineKey:
         if not 2 <= len(fields) <= 3 or len(token) > MAX_TOKEN_BYTES:
             return None
         key = self._by_id.get(fields[1].decode("latin-1"))
-        genuine = hmac.compare_digest((key or self._first).signer.sign(signed), token)
+        signature = (key or self._first).signer.get_signature(signed)
+        genuine = hmac.compare_digest(signature, token[len(signed) + 1 :])
         return signed.decode("ascii") if key and genuine else None
 
     def store_key(self, session_id: str) -> str:
         """The name under which a store keeps the record: a keyed hash, useless as a cookie."""
-        return f"ss:{_text(self._key_of(session_id).store_digest(session_id))}"
+        return self._key_of(session_id).store_key(session_id)
 
     def handle(self, session_id: str) -> str:
         """The session's public name for logs and lists: it leads neither to the cookie nor to the record.
@@ -171,7 +173,7 @@ def idle_timeout_of(session_id: str) -> float | None:
 class _Keys:
     """What is derived, once, from one secret."""
 
-    __slots__ = ("_handle", "_mac", "_seal", "_store", "cipher", "key_id", "signer", "store_digest")
+    __slots__ = ("_handle", "_mac", "_seal", "_store", "cipher", "key_id", "signer", "store_key")
 
     def __init__(self, secret: bytes, app_name: bytes) -> None:
         def derive(purpose: bytes, length: int = 32) -> bytes:
@@ -186,11 +188,14 @@ class _Keys:
         self._store = derive(b"store key")
         self._handle = derive(b"handle")
         # A request needs each of them for one session several times; remembered for the sessions of a moment.
-        self.store_digest = lru_cache(_REMEMBERED)(self._store_digest)
+        self.store_key = lru_cache(_REMEMBERED)(self._store_key)
         self.cipher = lru_cache(_REMEMBERED)(self._cipher)
 
-    def _store_digest(self, session_id: str) -> bytes:
+    def store_digest(self, session_id: str) -> bytes:
         return hmac.digest(self._store, session_id.encode(), "sha256")[:16]
+
+    def _store_key(self, session_id: str) -> str:
+        return f"ss:{_text(self.store_digest(session_id))}"
 
     def _cipher(self, session_id: str) -> AESGCM:
         """A key per session: a dump together with the secret still opens nothing without the cookies."""
@@ -205,13 +210,6 @@ class _Keys:
         return encryptor.update(block) + encryptor.finalize()
 
 
-class _OneShot(HMACAlgorithm):
-    """itsdangerous' algorithm, in one call."""
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
-
-
 class _CachedSigner(Signer):
     """itsdangerous' signer; the same bytes, but its key is derived once and not at every call."""
 
@@ -219,11 +217,12 @@ class _CachedSigner(Signer):
     default_key_derivation = "hmac"
 
     def __init__(self, key: bytes) -> None:
-        super().__init__(key, salt=b"sharedsession.token", algorithm=_OneShot())
-        self._derived = super().derive_key()
+        super().__init__(key, salt=b"sharedsession.token")
+        self._derived = self.derive_key()
 
-    def derive_key(self, secret_key: Any = None) -> bytes:
-        return self._derived if secret_key is None else super().derive_key(secret_key)
+    def get_signature(self, value: str | bytes) -> bytes:
+        data = value if isinstance(value, bytes) else value.encode()
+        return _base64(hmac.digest(self._derived, data, "sha256"))
 
 
 def _flatten(secret_key: SecretKey) -> Iterable[bytes]:
@@ -262,4 +261,8 @@ def _decrypt(cipher: AESGCM, body: bytes, context: bytes) -> bytes | None:
 
 
 def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return _base64(raw).decode()
+
+
+def _base64(raw: bytes) -> bytes:
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=")

@@ -116,7 +116,7 @@ class SessionManager:
             session.begin(None)
         elif isinstance(found, Held):
             session.begin(found.record, found.version)
-        elif isinstance(found, Farewell) and found.until > self.clock():
+        elif isinstance(found, Farewell):
             session.begin(found.record, read_only=True)
         else:
             session.begin(None)

@@ -12,7 +12,8 @@ from typing import Any
 import ormsgpack
 
 _MARK = 4  # bytes
-_MARKS = 32  # more writes than that do not come between a lost answer and the look that follows it
+_MARKS = 32  # more writes than that seldom come between a lost answer and the look that follows it
+_MOST_MARKS = 256  # in a crowd of writers; kept until it is calm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Record:
             principal=newest.principal,
             persistent=newest.persistent,
             items=items,
-            marks=marked(newest.marks, self._own_mark),
+            marks=(newest.marks + self._own_mark)[-_MARK * _MOST_MARKS :],
         )
 
     def includes(self, other: "Record") -> bool:
@@ -85,9 +86,16 @@ def new_mark() -> bytes:
     return secrets.token_bytes(_MARK)
 
 
-def marked(marks: bytes, mark: bytes) -> bytes:
-    """The marks of a record after one more write."""
-    return (marks + mark)[-_MARK * _MARKS :]
+def marked(marks: bytes, mark: bytes, *, calm: bool) -> bytes:
+    """The marks of a record after one more write.
+
+    Args:
+        marks: before it.
+        mark: of the write.
+        calm: whether the last write was long enough ago that nobody waits for its answer any more.
+    """
+    kept = _MARK * _MARKS if calm else max(_MARK * _MARKS, len(marks))
+    return (marks + mark)[-kept:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,22 +103,20 @@ class Farewell:
     """What the old ID of a regenerated session still says for a few seconds.
 
     Attributes:
-        until: when it falls silent, in seconds since the epoch.
         record: the session as it was, if requests in flight may look at it.
     """
 
-    until: float
     record: Record | None = None
 
     def encode(self) -> bytes:
         """Turns the farewell into bytes."""
-        return ormsgpack.packb((self.until, self.record and self.record.encode()))
+        return ormsgpack.packb((self.record and self.record.encode(),))
 
     @classmethod
     def decode(cls, encoded: bytes) -> "Farewell":
         """Turns bytes that `encode` made, and that were authenticated, into a farewell."""
-        until, record = _unpack(encoded)
-        return cls(until=until, record=record and Record.decode(record))
+        (record,) = _unpack(encoded)
+        return cls(record=record and Record.decode(record))
 
 
 def _unpack(encoded: bytes) -> Any:

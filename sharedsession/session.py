@@ -64,6 +64,13 @@ class Session(Kept, MutableMapping[str, Any]):
         self._look_to_write()
         self._draft.clear()
 
+    def popitem(self) -> tuple[str, Any]:
+        """Takes out what was put in last, as a dict does."""
+        key = next(reversed(list(self)), None)
+        if key is None:
+            raise KeyError("the session is empty")
+        return key, self.pop(key)
+
     def increment(self, key: str, by: float = 1) -> Any:
         """Adds to a number, which begins at 0: exact, however many requests do it at a time.
 

@@ -7,7 +7,7 @@ store whose clock stood still, are kept in the sealed record. Web nodes' clocks 
 import math
 from dataclasses import dataclass
 
-LEEWAY = 600.0
+LEEWAY = 1260.0  # one clock ten minutes ahead, one ten minutes behind
 _RENEW_AFTER = 0.1  # of the idle timeout: a renewal that gains less is not worth a write
 _MOST_KEYS = 10_000
 

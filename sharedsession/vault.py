@@ -147,19 +147,32 @@ class Vault:
         strangers = [record for record in records if not record.includes(ours)]
         return Held((strangers or records)[0], found.version) if records else None
 
-    async def end(
-        self,
-        session_id: str,
-        idle: float,
-        allowance: Allowance,
-        farewell: Farewell | None = None,
-        farewell_ttl: float = 0.0,
-    ) -> None:
-        """Ends a session; for a while its tombstone may say something to requests in flight."""
+    async def end(self, session_id: str, idle: float, allowance: Allowance) -> None:
+        """Ends a session."""
         key = self._key(session_id)
-        note = self._sealed(session_id, farewell.encode()) if farewell else b""
-        await allowance.spend(lambda within: self._store.end(key, idle, within, note, farewell_ttl))
+        await allowance.spend(lambda within: self._store.end(key, idle, within))
         self._throttle.forget(key)
+
+    async def leave(
+        self, session_id: str, idle: float, allowance: Allowance, version: Version, farewell: Farewell, ttl: float
+    ) -> bool:
+        """Ends a session that goes on under another ID; for a while its tombstone tells requests in flight.
+
+        Returns:
+            Whether it was alive until now.
+        """
+        key = self._key(session_id)
+        note = self._sealed(session_id, farewell.encode())
+        self._throttle.forget(key)
+        return await allowance.spend(lambda within: self._leave(key, idle, within, version, note, ttl))
+
+    async def _leave(self, key: str, idle: float, within: float, version: Version, note: bytes, ttl: float) -> bool:
+        try:
+            leave = self._store.leave
+        except AttributeError:  # a backend of five verbs
+            await self._store.end(key, idle, within, note, ttl)
+            return True
+        return await leave(key, idle, within, version, note, ttl)
 
     async def _get(self, session_id: str, key: str, renew: float | None, within: float) -> Stored | Ended | None:
         if self._replicated:
@@ -170,14 +183,19 @@ class Vault:
         self, session_id: str, key: str, sealed: bytes, ttl: float, expected: Version, within: float
     ) -> Version | None:
         if self._replicated:
-            revision = partial(self._revision, session_id)
-            return await self._replicated.replace_older(key, sealed, ttl, expected, within, revision)
+            judges = partial(self._revision, session_id), partial(self._includes, session_id, sealed)
+            return await self._replicated.replace_older(key, sealed, ttl, expected, within, *judges)
         return await self._store.replace(key, sealed, ttl, expected, within)
 
     def _revision(self, session_id: str, sealed: bytes) -> int | None:
         """The number of a genuine copy; only a holder of the ID and a secret can tell."""
         record = self._unsealed(session_id, sealed, Record.decode)
         return record.version if record else None
+
+    def _includes(self, session_id: str, sealed: bytes, copy: bytes) -> bool:
+        """Whether a copy was made from a change."""
+        records = [self._unsealed(session_id, value, Record.decode) for value in (copy, sealed)]
+        return all(records) and records[0].includes(records[1])  # type: ignore[union-attr, arg-type]
 
     def _key(self, session_id: str) -> str:
         return self._machine_key().store_key(session_id)

@@ -5,6 +5,7 @@ once, late in a generator, through ``write``. Bodies pass through unbuffered.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
@@ -61,8 +62,8 @@ class _Response:
         self._session = session
         self._start_response = start_response
         self._head: tuple[str, Headers, Any] | None = None
-        self._write: Callable[[bytes], object] | None = None
-        self._refused = False
+        self._write: Callable[[bytes], object] | None = None  # some servers have none to give
+        self._started = self._refused = False
 
     def of(self, app: "WSGIApplication", environ: "WSGIEnvironment") -> Iterable[bytes]:
         """Calls the application; the head leaves at once if the body is already there."""
@@ -76,11 +77,13 @@ class _Response:
                 return body  # as it is: servers look at its length, or send a file without reading it
             _close(body)
             return [UNAVAILABLE_BODY]
-        return _Body(self, body)
+        late = _Body(self, body)
+        late.begin()
+        return late
 
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
         """What the application calls; again, with ``exc_info``, if it changed its mind before the first byte."""
-        if self._write is not None:
+        if self._started:
             return self._start_response(status, headers, exc_info)
         self._head = (status, headers, exc_info)
         return self._send
@@ -106,15 +109,11 @@ class _Response:
         if self._started and not self._refused:
             self._manager.commit(self._session)
 
-    @property
-    def _started(self) -> bool:
-        return self._write is not None
-
     def _send(self, data: bytes) -> None:
         if not self._started and not self._begin():
             raise BackendUnavailable("the session store is not answering")
-        if self._write and not self._refused:
-            self._write(data)
+        if not self._refused:
+            self._write(data)  # type: ignore[misc]  # None where the server has none: as without us
 
     def _begin(self) -> bool:
         """Commits, then sends the head. Returns whether it is the application's, and not that of an outage."""
@@ -137,13 +136,14 @@ class _Response:
             headers, outcome, accessed=session.accessed, observer=self._manager.observer
         )
         self._write = self._start_response(status, headers, exc_info)
+        self._started = True
         return True
 
     def _must_refuse(self) -> bool:
         return self._manager.settings.on_outage == "error"
 
     def _unavailable(self) -> Iterable[bytes]:
-        self._refused = True
+        self._started = self._refused = True
         headers = self._manager.settings.transport.unavailable(self._manager.settings.breaker_window)
         self._write = self._start_response("503 Service Unavailable", headers)
         return [UNAVAILABLE_BODY]
@@ -156,9 +156,18 @@ class _Body:
         self._response = response
         self._body = body
         self._chunks = response.chunks(body)
+        self._first: list[bytes] = []
+
+    def begin(self) -> None:
+        """Asks for one chunk, and with it the head: some servers read that when the application has returned."""
+        try:
+            self._first = list(islice(self._chunks, 1))
+        except BaseException:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+        return chain(self._first, self._chunks)
 
     def close(self) -> None:
         try:

@@ -46,6 +46,11 @@ class Ended(NamedTuple):
     ttl: float | None = None
 
 
+def is_left_by(found: Ended | None, note: bytes) -> bool:
+    """Whether a tombstone is the caller's own: its answer was lost, or somebody who saw it has spread it."""
+    return found is not None and bool(note) and found.note == note
+
+
 class Facts(Protocol):
     """What a backend of either colour says of itself without any I/O."""
 
@@ -110,7 +115,27 @@ class Backend(Facts, Protocol):
                 could forget the deletion must remember it. One that cannot may simply delete.
             within: seconds to wait at most.
             note: what `Ended` shall say to readers; empty: nothing.
-            note_ttl: for how many seconds the note is of use.
+            note_ttl: for how many seconds the note is of use; then a store that remembers for longer keeps it back.
+        """
+        ...
+
+    def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Ends a record that another one takes the place of, unless it was ended before.
+
+        A backend may do without: then `end` is asked, and a logout at the same moment as a new ID is not noticed.
+
+        Args:
+            key: the store key.
+            ttl: as for `end`.
+            within: seconds to wait for each step; there are more where others are at the record at the same time.
+            version: of the record as it was read. That it was changed since does not matter.
+            note: as for `end`.
+            note_ttl: as for `end`.
+
+        Returns:
+            Whether it was ended by this call; ``False`` if somebody had ended it, or the store has forgotten it.
         """
         ...
 
@@ -144,6 +169,12 @@ class AsyncBackend(Facts, Protocol):
 
     async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`."""
+        ...
+
+    async def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Same as `Backend.leave`."""
         ...
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
@@ -183,6 +214,17 @@ class ReplicatedBackend(AsyncBackend, Protocol):
         version: Version,
         within: float,
         revision: Callable[[bytes], int | None],
+        includes: Callable[[bytes], bool],
     ) -> Version | None:
-        """Same as `Backend.replace`, with ``revision`` as for `get_newest`."""
+        """Same as `Backend.replace`.
+
+        Args:
+            key: the store key.
+            value: the new bytes.
+            ttl: their time to live in seconds.
+            version: of the record as it was read.
+            within: seconds to wait for one step.
+            revision: as for `get_newest`.
+            includes: tells whether another's copy was made from this change.
+        """
         ...

@@ -36,7 +36,7 @@ class MemoryBackend:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._versions = 0
         signs = signs_of_several_workers(sys.argv, os.environ)
         if signs:
@@ -76,6 +76,17 @@ class MemoryBackend:
             self._entries.pop(key, None)
             if note:
                 self._store(key, note, note_ttl, ended=True)
+
+    def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Same as `Backend.leave`."""
+        with self._lock:
+            entry = self._live(key)
+            if entry is None or entry.ended:
+                return False
+            self.end(key, ttl, within, note, note_ttl)
+            return True
 
     def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""

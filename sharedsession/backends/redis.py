@@ -18,7 +18,7 @@ import hiredis
 from redis.asyncio.connection import parse_url
 
 from sharedsession._drive import Lowered
-from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.backends.base import Ended, Stored, Version, is_left_by
 from sharedsession.backends.connect import redacted
 from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import INCOMPLETE, Address, Desynchronised, Dialect
@@ -27,6 +27,7 @@ from sharedsession.backends.wire.link import Link
 from sharedsession.errors import BackendUnavailable, ConfigurationError
 
 _LIVE, _ENDED = b"\x01", b"\x02"
+_BRIEFLY = 1.0  # seconds
 _HEAD = 9  # the mark and the version
 _SWAP = b"""
 if redis.call('GETRANGE', KEYS[1], 0, 8) ~= ARGV[1] then return false end
@@ -120,13 +121,16 @@ class RedisVerbs:
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
         """Same as `Backend.replace`."""
-        assert isinstance(version, bytes)  # noqa: S101
         raw = _marked(_LIVE, value)
+        return raw if await self._swap(key, raw, ttl, version, within) else None
+
+    async def _swap(self, key: str, raw: bytes, ttl: float, version: Version, within: float) -> bool:
+        assert isinstance(version, bytes)  # noqa: S101
         if self._server.has_ifeq:
             command: tuple[Any, ...] = ("SET", key, raw, "IFEQ", version, "PX", _milliseconds(ttl))
         else:
             command = ("EVAL", _SWAP, "1", key, version[:_HEAD], raw, _milliseconds(ttl))
-        return raw if await self._ask(command, within) else None
+        return bool(await self._ask(command, within))
 
     async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`. A full server still deletes where it takes no note."""
@@ -136,6 +140,18 @@ class RedisVerbs:
             if await self._ask(command, within, planted=("OOM",)) == b"OK":
                 return
         await self._ask(("DEL", key), within)
+
+    async def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Same as `Backend.leave`."""
+        raw = _marked(_ENDED, note)
+        while not await self._swap(key, raw, note_ttl or _BRIEFLY, version, within):
+            found = await self.get(key, None, within)
+            if not isinstance(found, Stored):
+                return is_left_by(found, note)
+            version = found.version
+        return True
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""

@@ -58,6 +58,9 @@ _BURY = """
 INSERT INTO sessions (key, value, version, expires, ended) VALUES (?, ?, 1, ?, 1)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 1
 """
+_LEAVE = """
+UPDATE sessions SET value = ?, version = version + 1, expires = ?, ended = 1 WHERE key = ? AND expires > ? AND NOT ended
+"""
 _SWEEP = """
 DELETE FROM sessions WHERE expires <= ? AND number IN
 (SELECT number FROM sessions WHERE number > ? ORDER BY number LIMIT ?)
@@ -110,6 +113,13 @@ class SqliteBackend:
         """Same as `Backend.end`."""
         with self.connection(within) as connection, flushed_to_disk(connection):
             self.patiently(within, lambda: self.end_on(connection, key, ttl, note, note_ttl))
+
+    def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Same as `Backend.leave`."""
+        with self.connection(within) as connection, flushed_to_disk(connection):
+            return self.patiently(within, lambda: self.leave_on(connection, key, note, note_ttl))
 
     def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
@@ -173,6 +183,11 @@ class SqliteBackend:
             connection.execute(_BURY, (key, note, time.time() + note_ttl))
         else:
             connection.execute(_DELETE, (key,))
+
+    def leave_on(self, connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float) -> bool:
+        """Turns a live row into a tombstone, in one step."""
+        now = time.time()
+        return connection.execute(_LEAVE, (note, now + note_ttl, key, now)).rowcount == 1
 
     def sweep(self, connection: sqlite3.Connection) -> None:
         """Deletes a few expired rows, where the last sweep stopped, if it is time to; skipped if in the way."""

@@ -89,6 +89,17 @@ class SqliteThread:
             ends=True,
         )
 
+    async def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Same as `Backend.leave`."""
+        return await self._do(
+            within,
+            lambda connection: self._backend.leave_on(connection, key, note, note_ttl),
+            writes=True,
+            ends=True,
+        )
+
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
         return await self._do(within, lambda connection: self._backend.touch_on(connection, key, ttl), writes=True)

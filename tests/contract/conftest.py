@@ -34,6 +34,9 @@ class Verbs:
     def end(self, key: str, note: bytes = b"", note_ttl: float = 0.0, ttl: float = 60) -> None:
         self._do(self.backend.end(key, ttl, WITHIN, note, note_ttl))
 
+    def leave(self, key: str, version: Any, note: bytes = b"", note_ttl: float = 0.0, ttl: float = 60) -> Any:
+        return self._do(self.backend.leave(key, ttl, WITHIN, version, note, note_ttl))
+
     def touch(self, key: str, ttl: float) -> Any:
         return self._do(self.backend.touch(key, ttl, WITHIN))
 

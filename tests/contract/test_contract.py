@@ -1,6 +1,7 @@
 """Every promise of `sharedsession.backends.base`, over every backend in both colours, on real servers."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -119,6 +120,52 @@ def test_a_tombstone_says_its_note(verbs: Verbs) -> None:
     assert verbs.replace(name, b"2", version) is None
     assert verbs.touch(name, 60) is False
     assert said(verbs.get(name, 60)) == b"moved"
+
+
+def test_to_leave_is_to_end_what_is_alive(verbs: Verbs) -> None:
+    """Changed meanwhile or not; its note is told, and no earlier version succeeds afterwards."""
+    name = key()
+    first = verbs.add(name, b"1")
+    second = verbs.replace(name, b"2", first)
+    assert verbs.leave(name, first, b"moved", 30) is True
+    assert said(verbs.get(name)) == b"moved"
+    assert verbs.replace(name, b"3", second) is None
+    assert verbs.add(name, b"4") is None
+
+
+def test_to_leave_without_a_word(verbs: Verbs) -> None:
+    """The record is ended as well."""
+    name = key()
+    assert verbs.leave(name, verbs.add(name, b"1")) is True
+    assert not isinstance(verbs.get(name), Stored)
+
+
+def test_who_leaves_too_late_is_told(verbs: Verbs) -> None:
+    """After a logout, and after another who left: it stays ended."""
+    ended, left = key("ended"), key("left")
+    versions = {name: verbs.add(name, b"1") for name in (ended, left)}
+    verbs.end(ended)
+    verbs.leave(left, versions[left], b"first", 30)
+    assert verbs.leave(ended, versions[ended], b"second", 30) is False
+    assert verbs.leave(left, versions[left], b"second", 30) is False
+    assert not isinstance(verbs.get(ended), Stored)
+    assert not isinstance(verbs.get(left), Stored)
+
+
+def test_of_a_crowd_that_leaves_one_is_first(make: Callable[[], Verbs]) -> None:
+    """Exactly one is told that it ended the record."""
+    crowd = [make() for _ in range(4)]
+    for number in range(10):
+        name = key(str(number))
+        crowd[0].add(name, b"1")
+        versions = [verbs.get(name).version for verbs in crowd]
+        notes = [b"%d" % note for note in range(len(crowd))]
+        with ThreadPoolExecutor(len(crowd)) as pool:
+            told = [
+                pool.submit(verbs.leave, name, version, note, 30)
+                for verbs, version, note in zip(crowd, versions, notes, strict=True)
+            ]
+        assert [each.result() for each in told].count(True) == 1
 
 
 def test_a_note_is_forgotten_in_time(verbs: Verbs) -> None:

@@ -19,7 +19,7 @@ from tests.support.relay import Relay
 from tests.support.servers import Memcached
 from tests.support.webprocess import Reply, WebProcess
 
-LOGINS = int(os.environ.get("FARM_LOGINS", "75"))  # answered logins in each case; `make farm` asks for 5,000
+LOGINS = int(os.environ.get("FARM_LOGINS", "50"))  # answered logins in each case; `make farm` asks for 5,000
 LONG = LOGINS >= 1000
 TIMEOUT = 0.25
 WINDOW = 0.4
@@ -102,59 +102,64 @@ class Laboratory:
         return self._stack.enter_context(WebProcess(name, colour, url or self.url(), **settings))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Visit:
-    """One session and the cookie that opens it."""
+    """One session, one of its IDs, and the cookie that opens it."""
 
     session: str
     cookie: str
+    id: str
 
 
 @dataclass
 class Visitors:
-    """A crowd that logs in, writes, reads and logs out at random, and writes down what it saw.
+    """A crowd that logs in, writes, reads, changes its IDs and logs out at random, and writes down what it saw.
 
     Args:
         webs: the web nodes, each request goes to any of them.
         seed: of all chance.
+        rival: what a request in flight beside a regenerate does.
     """
 
     webs: list[WebProcess]
     seed: int = 1
+    rival: str = "insist"
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
-        self.visits: list[Visit] = []
+        self.visits: list[Visit] = []  # the cookies that were left behind, too
         self._open: list[list[Visit]] = [[] for _ in range(_VISITORS)]
         self._chances = [random.Random(f"{self.seed}-{number}") for number in range(_VISITORS)]
-        self._born = 0
+        self._born = self._logins = 0
         self._lock = threading.Lock()
 
     def run(self, logins: int, within: float = _PATIENCE) -> None:
         """Lets the crowd work until so many more logins were answered."""
-        target = len(self.visits) + logins
+        target = self._logins + logins
         deadline = time.monotonic() + within
         with ThreadPoolExecutor(_VISITORS + 2) as pool:
             for done in [pool.submit(self._work, number, target, deadline, pool) for number in range(_VISITORS)]:
                 done.result()
-        assert len(self.visits) >= target, "the crowd cannot log in"
+        assert self._logins >= target, "the crowd cannot log in"
 
     def login(self, web: WebProcess) -> Visit | None:
         """One more session; ``None`` if nobody knows whether there is one."""
         with self._lock:
             self._born += 1
             name = f"s{self._born}"
-        operation, reply = self._ask(web, Visit(name, ""), "login")
+        operation, reply = self._ask(web, Visit(name, "", name), "login")
         if reply.status == 200 and reply.cookie:
             operation.ok(web.name)
-            visit = Visit(name, reply.cookie)
+            visit = Visit(name, reply.cookie, name)
+            with self._lock:
+                self._logins += 1
             self.visits.append(visit)
             return visit
         operation.unknown(web.name)
         return None
 
-    def write(self, web: WebProcess, visit: Visit) -> Operation:
-        operation, reply = self._ask(web, visit, "write")
+    def write(self, web: WebProcess, visit: Visit, deed: str = "write") -> Operation:
+        operation, reply = self._ask(web, visit, "write", deed)
         if reply.status != 200:
             operation.unknown(web.name)
         elif reply.seen is ENDED:
@@ -173,6 +178,21 @@ class Visitors:
         else:
             operation.unknown(web.name)
         return operation
+
+    def regenerate(self, web: WebProcess, visit: Visit) -> Visit:
+        """Asks for a new ID. Returns what the client has from now on: without an answer it keeps its cookie."""
+        operation, reply = self._ask(web, visit, "regenerate")
+        if reply.status != 200:
+            operation.unknown(web.name)
+            return visit
+        operation.saw(reply.seen)
+        if reply.seen is ENDED:
+            operation.failed(web.name)
+            return visit
+        operation.new_id = f"{visit.id}'"
+        operation.ok(web.name)
+        self.visits.append(renewed := Visit(visit.session, reply.cookie, operation.new_id))
+        return renewed
 
     def logout(self, web: WebProcess, visit: Visit) -> Operation:
         operation, reply = self._ask(web, visit, "logout")
@@ -196,7 +216,7 @@ class Visitors:
             until(lambda web=web: self.read(web, visit).looked, within)
 
     def _work(self, number: int, target: int, deadline: float, pool: ThreadPoolExecutor) -> None:
-        while len(self.visits) < target and time.monotonic() < deadline:
+        while self._logins < target and time.monotonic() < deadline:
             self._step(self._chances[number], self._open[number], pool)
 
     def _step(self, chance: random.Random, mine: list[Visit], pool: ThreadPoolExecutor) -> None:
@@ -207,13 +227,19 @@ class Visitors:
                 mine.append(visit)
             return
         visit = chance.choice(mine[-20:])
-        if dice < 0.60:
+        if dice < 0.56:
             self.write(web, visit)
-        elif dice < 0.82:
+        elif dice < 0.76:
             self.read(web, visit)
-        elif dice < 0.86:
+        elif dice < 0.81:
             self.read(web, chance.choice(self.visits))
-        elif dice < 0.96:
+        elif dice < 0.85:
+            mine[mine.index(visit)] = self.regenerate(web, visit)
+        elif dice < 0.89:  # a request in flight that changes the session, and a new ID at the same moment
+            rival = pool.submit(self.write, chance.choice(self.webs), visit, self.rival)
+            mine[mine.index(visit)] = self.regenerate(web, visit)
+            rival.result()
+        elif dice < 0.97:
             if self.logout(web, visit).outcome.value == "ok":
                 mine.remove(visit)
         else:  # a write and a logout at the same moment
@@ -222,17 +248,17 @@ class Visitors:
             rival.result()
             mine.remove(visit)
 
-    def _ask(self, web: WebProcess, visit: Visit, kind: str) -> tuple[Operation, Reply]:
-        operation = self.history.begin(visit.session, kind)
+    def _ask(self, web: WebProcess, visit: Visit, kind: str, deed: str = "") -> tuple[Operation, Reply]:
+        operation = self.history.begin(visit.session, kind, visit.id)
         try:
-            reply = web.ask(kind, visit.cookie, operation.value or "")
+            reply = web.ask(deed or kind, visit.cookie, operation.value or "")
         except EOFError:
             return operation, Reply(503, None, [], 0.0)
         if reply.status not in {200, 503}:
             operation.faults.append(("error", f"{reply.status} {reply.seen}"))
         clears = [line for line in reply.cookies if line.partition(";")[0].endswith("=")]
-        expected = {"login": (1, 0), "logout": (1, 1)}.get(kind, (0, 0)) if reply.status == 200 else (0, 0)
-        if (len(reply.cookies), len(clears)) != expected:
+        expected = {"login": (1, 0), "logout": (1, 1), "regenerate": (reply.seen is not ENDED, 0)}.get(kind, (0, 0))
+        if (len(reply.cookies), len(clears)) != (expected if reply.status == 200 else (0, 0)):
             operation.faults.append(("cookie", f"{reply.status} with {len(reply.cookies)} Set-Cookie"))
         return operation, reply
 

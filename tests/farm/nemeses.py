@@ -25,6 +25,11 @@ def _widened(_node: StoreNode, healths: Healths) -> int:
     return sum(health["counters"].get("reads_widened", 0) for health in healths)
 
 
+def _felt(node: StoreNode, healths: Healths) -> int:
+    """Either: a wrong byte may be in the head of a reply, or in what does not open then."""
+    return _noticed(node, healths) + _widened(node, healths)
+
+
 @dataclass(frozen=True)
 class Nemesis:
     """One kind of fault.
@@ -170,7 +175,7 @@ NEMESES = {
     "sluggish": Nemesis(_sluggish, relayed=True),
     "zombie": Nemesis(_zombie, relayed=True),
     "cut": Nemesis(_cut, lambda node, _healths: node.wire.connections > 4, relayed=True),
-    "corrupt": Nemesis(_rewriting(_corrupt), relayed=True),
+    "corrupt": Nemesis(_rewriting(_corrupt), _felt, relayed=True),
     "truncate": Nemesis(_rewriting(_truncate), relayed=True),
     "swap": Nemesis(_rewriting(_swap), _widened, relayed=True),
     "full": Nemesis(_fill, lambda node, _healths: int(node.server.stat("evictions")), arguments=("-m", "2")),

@@ -4,36 +4,8 @@ import threading
 
 import pytest
 
-from tests.support.history import ENDED, History, Operation, Outcome
-
-NEVER = float("inf")
-
-
-class Script:
-    """Operations of one session, each with times of its own."""
-
-    def __init__(self) -> None:
-        self.history = History()
-
-    def add(self, kind: str, begin: float, end: float, outcome: Outcome = Outcome.OK, value: str = "") -> Operation:
-        operation = Operation("s", kind, value or None, begin, end, outcome)
-        self.history.operations.append(operation)
-        return operation
-
-    def read(self, begin: float, end: float, seen: str | None) -> None:
-        self.add("read", begin, end).saw(seen)
-
-    @property
-    def verdict(self) -> list[str]:
-        return [violation.kind for violation in self.history.violations()]
-
-
-@pytest.fixture
-def script() -> Script:
-    """A session that logged in with ``s/1`` from 0 to 1."""
-    script = Script()
-    script.add("login", 0, 1, value="s/1")
-    return script
+from tests.farm.script import NEVER, Script
+from tests.support.history import ENDED, History, Outcome
 
 
 def test_a_peaceful_life_is_acquitted(script: Script) -> None:

@@ -10,7 +10,7 @@ from tests.farm.laboratory import TIMEOUT, VICTIMS, WINDOW, Laboratory, until
 from tests.support.farm import COLOURS, Answer, Browser, Handler, WebNode, destroy, read, write
 
 SLACK = 0.05 + 0.1  # what is promised, and what a busy test machine adds
-SPAN = 1.2  # seconds to look at
+SPAN = 0.9  # seconds to look at: two windows, and a little
 SLOW = 0.1  # between a request that waited for a timeout and one that did not
 
 
@@ -62,7 +62,7 @@ def test_one_node_stopped(lab: Laboratory, web_node: Callable[..., WebNode], vic
         slow += took > SLOW
         number += 1
     windows = (time.monotonic() - begin) / WINDOW + 1
-    assert number > 50
+    assert number > 35
     assert 1 <= slow <= windows
     lab.nodes[victim].server.resume()
 
@@ -191,15 +191,15 @@ def test_a_node_that_goes_on_is_used_again(lab: Laboratory, web_node: Callable[.
 def test_what_a_node_missed_is_told_without_holding_up_requests(
     laboratory: Callable[..., Laboratory], web_node: Callable[..., WebNode]
 ) -> None:
-    """A hundred logouts while a node was away; when it is back, though far away, no request pays for them all."""
+    """Fifty logouts while a node was away; when it is back, though far away, no request pays for them all."""
     lab = laboratory(relayed=[0])
     node = web_node(lab.url())
-    leaving, staying = visitors(node, 100), visitors(node)
+    leaving, staying = visitors(node, 50), visitors(node)
     lab.nodes[0].wire.refuse()
     lab.nodes[0].wire.cut()
     for browser in leaving:
         assert browser.go(destroy).status == 200
-    assert node.manager.health()["backend"]["nodes"][0]["tombstones_waiting"] >= 90
+    assert node.manager.health()["backend"]["nodes"][0]["tombstones_waiting"] >= 45
     lab.nodes[0].wire.delay(0.02)
     lab.nodes[0].wire.refuse(False)
     deadline = time.monotonic() + 20

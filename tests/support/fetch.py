@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.support import peers
 from tests.support.binaries import HOW, SERVERS, MissingServerError, binary, environment
 
-PACKAGES = {"memcached": ["memcached"], "redis-server": ["redis-server", "redis-tools"]}
+PACKAGES = {"memcached": ["memcached"], "redis-server": ["redis-server", "redis-tools"], "nginx": ["nginx"]}
 # What the library is compared with. Fetched along and without a word: the tests that need one say what is missing.
 PEERS = {"libmemcached": ["libmemcached11"], "php": ["php-cli", "php-memcached"]}
 PATIENCE = 300
@@ -55,7 +55,8 @@ def works(name: str) -> bool:
     """Tells whether a server is there and at least prints its version."""
     try:
         program = binary(name)
-        return _run([str(program), "--version"], env=environment(program)).returncode == 0
+        version = "-v" if name == "nginx" else "--version"
+        return _run([str(program), version], env=environment(program)).returncode == 0
     except (MissingServerError, OSError, subprocess.TimeoutExpired):
         return False
 

@@ -2,10 +2,15 @@
 
 A session is judged by what its own clients know, on one clock: each operation has a begin, an end and an outcome.
 ``OK`` was answered, ``FAILED`` had no effect, ``UNKNOWN`` (503, an exception) may have had one or not. Every value is
-written once, and tells whose it is. The rules:
+written once, and tells whose it is.
 
-- ``lost``: a session is seen as ended, and nobody had begun to log out.
+A session has one ID after another, each with its own cookie, so each ID is judged by itself: a regenerate ends the one
+it was asked with, as a logout does, and begins another one with the value that it saw. Nothing else passes from one ID
+to another. A write that overlaps a regenerate may be missing there: that is not promised. The rules:
+
+- ``lost``: a session is seen as ended, and nobody had begun to log out or to regenerate.
 - ``revived``: a session is seen alive after its logout was answered, or after it was seen ended.
+- ``old ID``: an ID is seen alive after the answer to its regenerate, or shows what was written with another one.
 - ``rolled back``: a value is seen that a later, answered write had replaced before the look began.
 - ``mixed up``: a value is seen that was never written to this session.
 - ``cookie``: an answer handed out or took back a cookie, and should not have.
@@ -48,18 +53,21 @@ class Operation:
 
     Attributes:
         session: whose.
-        kind: ``login``, ``write``, ``read`` or ``logout``.
+        id: a name for the session ID it was asked with, or that a login made.
+        kind: ``login``, ``write``, ``read``, ``regenerate`` or ``logout``.
         value: what a login or write stores.
         begin: when the client asked.
         end: when it had its answer.
         outcome: see `Outcome`.
         seen: the value a read saw, or a write found; `ENDED` if there was no session.
         looked: whether ``seen`` says anything.
+        new_id: a name for the ID that a regenerate gave.
         by: who answered.
         faults: what else was wrong with the answer: the kind of `Violation`, and the detail.
     """
 
     session: str
+    id: str
     kind: str
     value: str | None
     begin: float
@@ -67,6 +75,7 @@ class Operation:
     outcome: Outcome = Outcome.UNKNOWN
     seen: str | None = ENDED
     looked: bool = False
+    new_id: str = ""
     by: str = ""
     faults: list[tuple[str, str]] = field(default_factory=list)
 
@@ -89,7 +98,8 @@ class Operation:
     def __str__(self) -> str:
         seen = f" saw {self.seen}" if self.looked else ""
         span = f"{self.begin:.4f}..{self.end:.4f}"
-        return f"{span} {self.by} {self.kind} {self.value or ''} {self.outcome.value}{seen}"
+        named = f"{self.id} -> {self.new_id}" if self.new_id else self.id
+        return f"{span} {self.by} {named} {self.kind} {self.value or ''} {self.outcome.value}{seen}"
 
     def _over(self, outcome: Outcome, by: str) -> None:
         self.end = time.monotonic()
@@ -104,10 +114,10 @@ class History:
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, session: str, kind: str) -> Operation:
-        """Notes that a client asks; a login or write gets a value of its own."""
+    def begin(self, session: str, kind: str, id: str = "") -> Operation:
+        """Notes that a client asks; a login or write gets a value of its own. The first ID is named as the session."""
         value = f"{session}/{next(self._numbers)}" if kind in {"login", "write"} else None
-        operation = Operation(session, kind, value, time.monotonic())
+        operation = Operation(session, id or session, kind, value, time.monotonic())
         with self._lock:
             self.operations.append(operation)
         return operation
@@ -133,28 +143,53 @@ class History:
 
 
 def _judge(session: str, operations: list[Operation]) -> Iterable[Violation]:
-    writes = {op.value: op for op in operations if op.kind in {"login", "write"} and op.outcome is not Outcome.FAILED}
-    logouts = [op for op in operations if op.kind == "logout" and op.outcome is not Outcome.FAILED]
-    looks = [op for op in operations if op.looked]
     for op in operations:
         for kind, detail in op.faults:
             yield Violation(kind, session, f"{op.kind} by {op.by} at {op.begin:.3f}: {detail}")
-    for look in looks:
-        told = f"{look.kind} by {look.by} at {look.begin:.3f}..{look.end:.3f} saw {look.seen}"
+    for name in dict.fromkeys(op.id for op in operations):
+        life = _Life(name, operations)
+        for look in life.looks:
+            if crime := life.crime(look):
+                kind, detail = crime
+                told = f"{look.kind} by {look.by} with {name} at {look.begin:.3f}..{look.end:.3f} saw {look.seen}"
+                yield Violation(kind, session, told + detail)
+
+
+class _Life:
+    """One ID of a session.
+
+    Args:
+        id: its name.
+        operations: all of the session.
+    """
+
+    def __init__(self, id: str, operations: list[Operation]) -> None:
+        mine = [op for op in operations if op.id == id]
+        effective = [op for op in mine if op.outcome is not Outcome.FAILED]
+        self.looks = [op for op in mine if op.looked]
+        self._values = {op.value: op for op in effective if op.kind in {"login", "write"}}
+        self._values |= {op.seen: op for op in operations if op.new_id == id}
+        self._foreign = {op.value for op in operations if op.id != id and op.value}
+        self._ends = [op for op in effective if op.kind in {"logout", "regenerate"}]
+        self._left = min((op.end for op in self._ends if op.new_id), default=float("inf"))
+        over = [op for op in self._ends if op.kind == "logout" and op.outcome is Outcome.OK]
+        over += [op for op in self.looks if op.seen is ENDED]
+        self._over = min((op.end for op in over), default=float("inf"))
+
+    def crime(self, look: Operation) -> tuple[str, str] | None:
+        """What no honest store could have shown this look: the kind of `Violation`, and more about it."""
         if look.seen is ENDED:
-            if not any(logout.begin < look.end for logout in logouts):
-                yield Violation("lost", session, told)
-            continue
-        ended = [op for op in logouts if op.outcome is Outcome.OK] + [op for op in looks if op.seen is ENDED]
-        since = min((op.end for op in ended), default=float("inf"))
-        if look.begin >= since:
-            yield Violation("revived", session, f"{told}, ended since {since:.3f}")
-        origin = writes.get(look.seen)
+            return None if any(end.begin < look.end for end in self._ends) else ("lost", "")
+        if look.begin >= self._left:
+            return "old ID", f", left since {self._left:.3f}"
+        if look.begin >= self._over:
+            return "revived", f", ended since {self._over:.3f}"
+        origin = self._values.get(look.seen)
         if origin is None or origin.begin > look.end:
-            yield Violation("mixed up", session, told)
-            continue
-        newer = [
-            op for op in writes.values() if op.outcome is Outcome.OK and op.begin >= origin.end and op.end <= look.begin
-        ]
-        if newer:
-            yield Violation("rolled back", session, f"{told}, though {newer[-1].value} was answered before")
+            return "old ID" if look.seen in self._foreign else "mixed up", ""
+        newer = [op for op in self._values.values() if self._replaced(origin, op, look)]
+        return ("rolled back", f", though {newer[-1].value} was answered before") if newer else None
+
+    @staticmethod
+    def _replaced(origin: Operation, by: Operation, look: Operation) -> bool:
+        return by.outcome is Outcome.OK and by.begin >= origin.end and by.end <= look.begin

@@ -1,4 +1,4 @@
-"""Web nodes in processes of their own: `WebProcess` starts one and asks it, over its pipes, one JSON line each way.
+"""Web nodes in processes of their own: `WebProcess` starts one and asks it, over a socket, one JSON line each way.
 
 The module itself is what such a process runs. It serves requests with the real middleware, several at a time; what a
 request does to its session is one of a few named `DEEDS`.
@@ -7,19 +7,19 @@ request does to its session is one of a few named `DEEDS`.
 import contextlib
 import itertools
 import json
-import subprocess
-import sys
+import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from tests.support.farm import WebNode
+from tests.support.nursery import fork
 
-ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 _CROWD = 16
 
@@ -53,28 +53,20 @@ class WebProcess:
         name: for the reader of a report.
         colour: ``"wsgi"`` or ``"asgi"``.
         url: of the backend.
+        ahead: seconds by which its clock is ahead of ours.
         **settings: of the middleware.
     """
 
-    def __init__(self, name: str, colour: str, url: str, **settings: Any) -> None:
+    def __init__(self, name: str, colour: str, url: str, ahead: float = 0.0, **settings: Any) -> None:
         self.name = f"{name}({colour})"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.webprocess", colour, url, json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
+        self.pid, self._connection = fork(__name__, [colour, url, settings], ahead)
+        self._replies = self._connection.makefile("r")
         self._numbers = itertools.count()
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
         self._gone = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def ask(self, deed: str, cookie: str = "", value: str = "") -> Reply:
         """Sends one request."""
@@ -90,22 +82,19 @@ class WebProcess:
 
     def kill(self) -> None:
         """Ends the process at once, in the middle of whatever it does; its clients get an `EOFError`."""
-        self._process.kill()
-        self._process.wait()
+        if not self._gone:
+            os.kill(self.pid, signal.SIGKILL)
+        self._reader.join(PATIENCE)
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        if self._process.poll() is None:
-            self._process.stdin.close()
-            try:
-                self._process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        """Lets it end by itself."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
         self._reader.join(PATIENCE)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        if self._reader.is_alive():
+            self.kill()
+        self._replies.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -115,24 +104,22 @@ class WebProcess:
 
     def _call(self, *words: str) -> "Future[Any]":
         answer: Future[Any] = Future()
-        assert self._process.stdin is not None
         with self._lock:
             number = next(self._numbers)
             self._waiting[number] = answer
             try:
                 if self._gone:
                     raise BrokenPipeError
-                self._process.stdin.write(json.dumps([number, *words]) + "\n")
-                self._process.stdin.flush()
+                self._connection.sendall(json.dumps([number, *words]).encode() + b"\n")
             except OSError:
                 raise EOFError(f"{self.name} is gone") from None
         return answer
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            number, answer = json.loads(line)
-            self._waiting.pop(number).set_result(answer)
+        with contextlib.suppress(OSError):
+            for line in self._replies:
+                number, answer = json.loads(line)
+                self._waiting.pop(number).set_result(answer)
         with self._lock:
             self._gone = True
             for answer in self._waiting.values():
@@ -156,11 +143,38 @@ def _read(session: Any, _value: str) -> Any:
     return session.get("value")
 
 
+def _insist(session: Any, value: str) -> Any:
+    """Writes whatever it finds, as an application does that never asks whether there was a session."""
+    seen = session.get("value")
+    session["value"] = value
+    return seen
+
+
+def _regenerate(session: Any, _value: str) -> Any:
+    seen = session.get("value")
+    if seen is not None:
+        session.regenerate()
+    return seen
+
+
+def _clock(session: Any, _value: str) -> Any:
+    """What the process, and the manager, take for the time."""
+    return [time.time(), session._keeper.clock()]
+
+
 def _logout(session: Any, _value: str) -> Any:
     session.destroy()
 
 
-DEEDS: dict[str, Callable[[Any, str], Any]] = {"login": _login, "write": _write, "read": _read, "logout": _logout}
+DEEDS: dict[str, Callable[[Any, str], Any]] = {
+    "login": _login,
+    "write": _write,
+    "insist": _insist,
+    "read": _read,
+    "regenerate": _regenerate,
+    "logout": _logout,
+    "clock": _clock,
+}
 
 
 def serve(node: WebNode, deed: str, cookie: str, value: str) -> tuple[int, Any, list[str], float]:
@@ -174,22 +188,17 @@ def serve(node: WebNode, deed: str, cookie: str, value: str) -> tuple[int, Any, 
     return answer.status, seen[-1] if seen else None, answer.set_cookies, time.monotonic() - begin
 
 
-def main() -> None:
-    """Serves requests from standard input until it ends."""
-    colour, url, settings = sys.argv[1:]
+def main(connection: socket.socket, colour: str, url: str, settings: dict[str, Any]) -> None:
+    """Serves the requests of a connection until it ends."""
     out = threading.Lock()
 
     def work(node: WebNode, number: int, words: list[str]) -> None:
         answer = node.manager.health() if words == ["health"] else serve(node, *words)
         with out:
-            sys.stdout.write(json.dumps([number, answer]) + "\n")
-            sys.stdout.flush()
+            connection.sendall(json.dumps([number, answer]).encode() + b"\n")
 
-    with WebNode(colour, url, **json.loads(settings)) as node, ThreadPoolExecutor(_CROWD) as crowd:
-        for line in sys.stdin:
+    with WebNode(colour, url, **settings) as node, ThreadPoolExecutor(_CROWD) as crowd, connection.makefile() as asked:
+        for line in asked:
             number, *words = json.loads(line)
             crowd.submit(work, node, number, words)
-
-
-if __name__ == "__main__":
-    main()
+    connection.close()

@@ -160,6 +160,11 @@ class OwnBackend:
     def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
         return None
 
+    def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        return False
+
     def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         return None
 

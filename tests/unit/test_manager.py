@@ -35,6 +35,9 @@ class Farm:
     def end(self, *arguments):
         return self._ask("end", *arguments)
 
+    def leave(self, *arguments):
+        return self._ask("leave", *arguments)
+
     def touch(self, *arguments):
         return self._ask("touch", *arguments)
 
@@ -73,9 +76,9 @@ def stored(manager, **data):
         (True, lambda _: None, [], "keep"),
         (True, lambda s: s.get("x"), ["get"], "keep"),
         (True, lambda s: s.update(x=1), ["get", "replace"], "keep"),
-        (True, lambda s: s.regenerate(), ["get", "add", "end"], "set"),
-        (True, lambda s: (s.update(x=1), s.regenerate()), ["get", "add", "end"], "set"),
-        (True, lambda s: setattr(s, "principal", "user:1"), ["get", "add", "end"], "set"),
+        (True, lambda s: s.regenerate(), ["get", "add", "leave"], "set"),
+        (True, lambda s: (s.update(x=1), s.regenerate()), ["get", "add", "leave"], "set"),
+        (True, lambda s: setattr(s, "principal", "user:1"), ["get", "add", "leave"], "set"),
         (True, lambda s: s.clear(), ["get", "end"], "clear"),
         (True, lambda s: s.destroy(), ["end"], "clear"),
         (True, lambda s: (s.get("x"), s.destroy()), ["get", "end"], "clear"),

@@ -131,7 +131,8 @@ def test_requests_carry_their_opaque_and_the_exact_length(value, opaque, cas):
         protocol.get("key", 5, opaque),
         protocol.add("key", value, 5, opaque),
         protocol.replace("key", value, 5, cas, opaque),
-        protocol.bury("key", value, 5, opaque),
+        protocol.bury("key", value, 5, None, opaque),
+        protocol.bury("key", value, 5, cas, opaque),
         protocol.delete("key", opaque),
     ]
     for request in requests:
@@ -150,5 +151,6 @@ def test_each_request_says_what_it_means():
     assert set(renewing) - set(reading) == {b"T10"}
     assert protocol.add("k", b"ab", 9, 1) == b"ms k 2 ME c T9 O1\r\nab\r\n"
     assert protocol.replace("k", b"ab", 9, 7, 1) == b"ms k 2 c C7 T9 O1\r\nab\r\n"
-    assert protocol.bury("k", b"", 9, 1) == b"ms k 0 F1 T9 O1\r\n\r\n"
+    assert protocol.bury("k", b"", 9, None, 1) == b"ms k 0 F1 T9 O1\r\n\r\n"
+    assert protocol.bury("k", b"", 9, 7, 1) == b"ms k 0 F1 C7 T9 O1\r\n\r\n"
     assert protocol.delete("k", 1) == b"md k O1\r\n"

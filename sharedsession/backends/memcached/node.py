@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from sharedsession._drive import Lowered
-from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.backends.base import Ended, Stored, Version, is_left_by
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Reply
 from sharedsession.backends.wire.blocking import BlockingLink
@@ -21,6 +21,8 @@ from sharedsession.backends.wire.dialect import Address, Dialect, StaleMark
 from sharedsession.backends.wire.guard import Guard
 from sharedsession.backends.wire.link import Link
 from sharedsession.errors import BackendError, BackendUnavailable
+
+_BRIEFLY = 1.0  # seconds
 
 
 class _Token(NamedTuple):
@@ -78,12 +80,35 @@ class MemcachedVerbs:
         """Same as `Backend.end`. A note that finds no memory gives way to the deletion."""
         del ttl
         if note:
-            reply, _ = await self._ask(key, partial(self._protocol.bury, key, note, note_ttl), within)
+            reply, _ = await self._ask(key, partial(self._protocol.bury, key, note, note_ttl, None), within)
             if reply.status == b"HD":
                 return
         reply, _ = await self._ask(key, partial(self._protocol.delete, key), within)
         if reply.status != b"NF":
             _expect(reply, b"HD")
+
+    async def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Same as `Backend.leave`."""
+        while not await self._leave(key, note, note_ttl or _BRIEFLY, version, within):
+            found = await self.get(key, None, within)
+            if not isinstance(found, Stored):
+                return is_left_by(found, note)
+            version = found.version
+        return True
+
+    async def _leave(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
+        assert isinstance(version, _Token)  # noqa: S101
+        request = partial(self._protocol.bury, key, note, ttl, version.cas)
+        try:
+            reply, _ = await self._ask(key, request, within, version.mark)
+        except StaleMark:
+            return False
+        if reply.status in {b"EX", b"NF"}:
+            return False
+        _expect(reply, b"HD")
+        return True
 
     async def knock(self, within: float) -> None:
         """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""

@@ -1,7 +1,7 @@
 """One change of a record on its way to several nodes: by compare-and-swap, or ``add`` where there is no copy."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sharedsession.backends.base import AsyncBackend, Ended, Stored, Version
@@ -20,6 +20,7 @@ class Change:
         expected: what each node held when the record was read.
         within: seconds to wait for one request; the whole change takes twice that at most.
         revision: opens a copy and tells its number.
+        includes: tells whether another's copy was made from this change.
 
     Attributes:
         stored: the nodes that have it, with their own versions; the first is where writers meet.
@@ -34,6 +35,7 @@ class Change:
         expected: Tokens,
         within: float,
         revision: Revision,
+        includes: Callable[[bytes], bool],
     ) -> None:
         self._members = members
         self._key = key
@@ -43,6 +45,7 @@ class Change:
         self._within = within
         self._deadline = time.monotonic() + 2 * within
         self._revision = revision
+        self._includes = includes
         self.stored: dict[int, Version | None] = {}
 
     async def on(self, node: int) -> bool | None:
@@ -63,13 +66,17 @@ class Change:
         if isinstance(said, Silence) or said is None:
             return None if isinstance(said, Silence) else self._noted(node, await self._put(node, None))
         if isinstance(said, Ended) or not self._is_older(said):
-            return isinstance(said, Stored) and said.value == self._value and self._noted(node, said.version)
+            return isinstance(said, Stored) and self._is_in(said) and self._noted(node, said.version)
         return self._noted(node, await self._put(node, said.version))
 
     def _is_older(self, copy: Stored) -> bool:
         """Whether a copy may be overwritten: it is older than this change, or damaged."""
         number, ours = self._revision(copy.value), self._revision(self._value)
         return number is None or ours is None or number < ours
+
+    def _is_in(self, copy: Stored) -> bool:
+        """Whether a copy is this change, or was made from it by others, who met it on the first node."""
+        return copy.value == self._value or (bool(self.stored) and self._includes(copy.value))
 
     def _noted(self, node: int, version: "Version | Silence | None") -> bool | None:
         if isinstance(version, Silence):

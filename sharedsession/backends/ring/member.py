@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sharedsession.backends.base import AsyncBackend
+from sharedsession.backends.base import AsyncBackend, Version
 from sharedsession.backends.ring.backlog import Backlog
 from sharedsession.backends.ring.survey import SILENCE, Silence
 from sharedsession.errors import BackendUnavailable
@@ -14,7 +14,6 @@ T = TypeVar("T")
 
 _CATCH_UP = 0.1  # of the time there is
 _BRIEFLY = 0.1
-MARK = b"."  # a tombstone is never empty: a node would take an empty note for leave to delete
 
 
 class RingNode(AsyncBackend, Protocol):
@@ -76,18 +75,27 @@ class Member:
             return False
         return True
 
-    async def bury(self, key: str, note: bytes, ttl: float, within: float) -> bool:
+    async def bury(self, key: str, stone: bytes, ttl: float, within: float, version: Version | None = None) -> bool:
         """Leaves a tombstone, now or as soon as the node can be asked again.
 
+        Args:
+            key: of the record.
+            stone: the tombstone.
+            ttl: for how long it matters, in seconds.
+            within: seconds to wait.
+            version: what the node held; if given, a tombstone that is there already stays.
+
         Returns:
-            Whether the node has confirmed it.
+            Whether the node has confirmed it: ``False`` if it could not be asked, or has refused.
         """
 
         async def end(verbs: AsyncBackend) -> bool:
-            await verbs.end(key, ttl, within, note, ttl)
+            if version is not None:
+                return await verbs.leave(key, ttl, within, version, stone, ttl)
+            await verbs.end(key, ttl, within, stone, ttl)
             return True
 
-        if within and await self.knock(within) and await self.ask(end, within) is True:
-            return True
-        self.backlog.add(key, note, ttl, time.monotonic())
-        return False
+        confirmed = await self.ask(end, within) if within and await self.knock(within) else SILENCE
+        if isinstance(confirmed, Silence):
+            self.backlog.add(key, stone, ttl, time.monotonic())
+        return confirmed is True

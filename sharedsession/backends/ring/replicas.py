@@ -15,15 +15,17 @@ whatever comes after it.
 """
 
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.ring.change import Change, add_copy, replace_copy
 from sharedsession.backends.ring.hashring import HashRing
-from sharedsession.backends.ring.member import MARK, Member
+from sharedsession.backends.ring.member import Member
 from sharedsession.backends.ring.survey import SILENCE, Revision, Silence, Survey, Tokens
+from sharedsession.backends.ring.tombstone import has_note, inscribed, note_on
 from sharedsession.errors import BackendUnavailable
 from sharedsession.observe import Observer
 
@@ -119,7 +121,7 @@ class RingVerbs:
         ended = survey.tombstone
         if ended is not None:
             await self._spread(survey.holding(), key, ended, touch, within)
-            return Ended(ended.note.removeprefix(MARK))
+            return Ended(note_on(ended.note, ended.ttl))
         if survey.best is not None:
             await self._repair(survey, order, key, touch, within)
             return self._found(survey)
@@ -194,14 +196,21 @@ class RingVerbs:
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
         """Same as `Backend.replace`."""
-        return await self.replace_older(key, value, ttl, version, within, lambda _value: 0)
+        return await self.replace_older(key, value, ttl, version, within, lambda _value: 0, lambda _copy: False)
 
     async def replace_older(
-        self, key: str, value: bytes, ttl: float, version: Version, within: float, revision: Revision
+        self,
+        key: str,
+        value: bytes,
+        ttl: float,
+        version: Version,
+        within: float,
+        revision: Revision,
+        includes: Callable[[bytes], bool],
     ) -> Version | None:
-        """Same as `Backend.replace`, by one who can tell genuine copies and their age."""
+        """Same as `Backend.replace`, by one who can tell genuine copies, their age and what they were made from."""
         assert isinstance(version, Tokens)  # noqa: S101
-        write = Change(self._members, key, value, ttl, version, within, revision)
+        write = Change(self._members, key, value, ttl, version, within, revision, includes)
         order = self._ring.order(key)
         if not await self._carry(write, self._askable(order)):
             return None  # the caller looks again, and finds whether its change is part of what is stored
@@ -233,20 +242,56 @@ class RingVerbs:
 
     async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`: a tombstone on every node that the key could be looked for on."""
-        del note_ttl
         order = self._ring.order(key)
+        stone = inscribed(note, ttl, note_ttl)
+        heard = await self._bury(self._askable(order), key, stone, ttl, within)
+        await self._end_everywhere(order, heard, key, stone, ttl, within)
+
+    async def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Same as `Backend.leave`: as `end`, but a tombstone that is there already stays, and is believed.
+
+        Of two who leave one record at a time, the one counts who was first at the first node that answers.
+        """
+        assert isinstance(version, Tokens)  # noqa: S101
+        order = self._ring.order(key)
+        stone = inscribed(note, ttl, note_ttl)
         askable = self._askable(order)
-        heard = await self._bury(askable, key, note, ttl, within)
+        heard = await self._bury(askable, key, stone, ttl, within, version.by_node)
+        refusing = [node for node in askable if not heard[node] and version.by_node.get(node) is not None]
+        survey = Survey(lambda _value: 0)
+        await self._ask(survey, refusing, key, None, within)
+        ended = {node: said for node, said in survey.said.items() if isinstance(said, Ended)}
+        first = next((node for node in askable if heard[node] or node in ended), None)
+        if first in ended or not all(has_note(stone.note) for stone in ended.values()):
+            return False
+        heard |= await self._bury(survey.missing(), key, stone, ttl, within)
+        await self._end_everywhere(order, heard | dict.fromkeys(ended, True), key, stone, ttl, within)
+        return True
+
+    async def _end_everywhere(
+        self, order: Sequence[int], heard: dict[int, bool], key: str, stone: bytes, ttl: float, within: float
+    ) -> None:
         # Where nobody hears, an answer at once is of more use than another try at nodes that are left alone.
-        left_alone = [node for node in order if node not in askable]
-        late = await self._bury(left_alone, key, note, ttl, within if any(heard) else 0.0)
-        if not any(heard):
+        left_alone = [node for node in order if node not in heard]
+        late = await self._bury(left_alone, key, stone, ttl, within if any(heard.values()) else 0.0)
+        if not any(heard.values()):
             raise BackendUnavailable("no node of the ring confirmed the end of the session")
-        if not all(heard + late):
+        if not all((heard | late).values()):
             self._observer.count("tombstones_waiting")
 
-    async def _bury(self, nodes: Sequence[int], key: str, note: bytes, ttl: float, within: float) -> list[bool]:
-        return await self._gather([self._members[node].bury(key, MARK + note, ttl, within) for node in nodes])
+    async def _bury(
+        self,
+        nodes: Sequence[int],
+        key: str,
+        stone: bytes,
+        ttl: float,
+        within: float,
+        versions: Mapping[int, Version | None] = MappingProxyType({}),
+    ) -> dict[int, bool]:
+        buries = [self._members[node].bury(key, stone, ttl, within, versions.get(node)) for node in nodes]
+        return dict(zip(nodes, await self._gather(buries), strict=True))
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
