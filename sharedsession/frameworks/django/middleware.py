@@ -1,0 +1,160 @@
+"""SessionMiddleware: in the place of Django's, in both colours, without a hop between them.
+
+No store is asked before somebody looks at the session; the commit comes before the head of the response.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings as django
+from django.contrib.sessions import middleware as theirs
+
+from sharedsession._drive import run
+from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.frameworks.django.farm import farm
+from sharedsession.frameworks.django.response import hand_over, settle, unavailable
+from sharedsession.frameworks.django.store import SessionStore
+from sharedsession.manager import SessionManager
+from sharedsession.transport import Transport
+
+_NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
+
+
+class SessionMiddleware(theirs.SessionMiddleware):
+    """Gives Django's requests their sessions. It is a subclass because the admin asks for one.
+
+    Args:
+        get_response: what Django hands in.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it and the mend.
+    """
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        # Not Django's own: that imports the engine, and with the default one a table that nobody needs.
+        super(theirs.SessionMiddleware, self).__init__(get_response)
+        self.SessionStore = _store_class()
+        farm().settings.machine_key()  # a weak secret is found at start-up
+
+    def __call__(self, request: Any) -> Any:
+        """Serves one request."""
+        if iscoroutinefunction(self.get_response):
+            return self.__acall__(request)
+        if self._is_excluded(request):
+            return self.get_response(request)
+        self.process_request(request)
+        try:
+            response = self.get_response(request)
+        except _NOT_NOW:
+            return unavailable()
+        return self.process_response(request, response)
+
+    async def __acall__(self, request: Any) -> Any:
+        """Serves one request on an event loop."""
+        if self._is_excluded(request):
+            return await self.get_response(request)
+        self.process_request(request)
+        try:
+            response = await self.get_response(request)
+        except _NOT_NOW:
+            return unavailable()
+        if not _is_ours(request):
+            return await sync_to_async(super().process_response)(request, response)
+        return await _finished(request.session, response, farm().on_loop)
+
+    def process_request(self, request: Any) -> None:
+        """Opens the session; the store is not asked yet."""
+        tokens = _tokens(request, farm().settings.transport)
+        request.session = self.SessionStore.of_request(farm().blocking.open(tokens))
+
+    def process_response(self, request: Any, response: Any) -> Any:
+        """Commits the session and says so in the response."""
+        if not _is_ours(request):  # somebody put another engine's in its place
+            return super().process_response(request, response)
+        return run(_finished(request.session, response, farm().blocking))
+
+    def process_exception(self, _request: Any, exception: Exception) -> Any:
+        """Answers for a view that the store's outage left without a session."""
+        return unavailable() if isinstance(exception, _NOT_NOW) else None
+
+    def _is_excluded(self, request: Any) -> bool:
+        """Whether it never has a session. It gets one all the same, which nobody keeps: Django's apps ask for it."""
+        excluded = farm().settings.is_excluded(request.path)
+        if excluded:
+            request.session = self.SessionStore()
+        return excluded
+
+
+def _store_class() -> type[SessionStore]:
+    """Our session, or what an application's own engine made of it."""
+    if django.SESSION_ENGINE.startswith("django.contrib.sessions."):
+        return SessionStore
+    found = import_module(django.SESSION_ENGINE).SessionStore
+    return found if issubclass(found, SessionStore) else SessionStore
+
+
+def _is_ours(request: Any) -> bool:
+    return isinstance(getattr(request, "session", None), SessionStore)
+
+
+def _tokens(request: Any, transport: Transport) -> list[bytes]:
+    raw = _cookie_header(request)
+    if not raw and transport.cookie:  # a test may plant a cookie behind Django's parser
+        planted = vars(request).get("COOKIES", {}).get(transport.cookie.name)
+        raw = _bytes(f"{transport.cookie.name}={planted}") if planted else b""
+    name = (transport.header_name or "").upper().replace("-", "_")
+    return transport.tokens(raw, _bytes(request.META.get(f"HTTP_{name}", "")))
+
+
+def _cookie_header(request: Any) -> bytes:
+    scope = getattr(request, "scope", None)
+    if scope is None:
+        return _bytes(request.META.get("HTTP_COOKIE", ""))
+    # HTTP/2 may split Cookie (RFC 9113, 8.2.3); Django before 6 joins the parts by a comma, which is no separator.
+    return b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
+
+
+def _bytes(header: str) -> bytes:
+    return header.encode("latin-1", "replace")
+
+
+async def _finished(session: SessionStore, response: Any, manager: SessionManager) -> Any:
+    settings = manager.settings
+    if response.status_code == 500 and session.core.unavailable and settings.on_outage == "error":
+        return unavailable()  # Django turned our error into its own
+    try:
+        outcome = await settle(session, response.status_code, manager)
+    except (*_NOT_NOW, Conflict) as error:
+        if isinstance(error, Conflict) and settings.conflict == "raise":
+            raise
+        return unavailable()
+    hand_over(response, session, outcome)
+    if response.streaming and response.status_code < 500 and getattr(response, "file_to_stream", None) is None:
+        _save_at_the_end(session, response)
+    return response
+
+
+# -- streams
+
+
+def _save_at_the_end(session: SessionStore, response: Any) -> None:
+    session.core.response_started()  # from now on no cookie can be set
+    stream = _alate if getattr(response, "is_async", False) else _late
+    response.streaming_content = stream(session, response.streaming_content)
+
+
+def _late(session: SessionStore, body: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from body
+    finally:
+        farm().blocking.commit(session.core)
+
+
+async def _alate(session: SessionStore, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in body:
+            yield chunk
+    finally:
+        await farm().on_loop.acommit(session.core)

@@ -1,0 +1,161 @@
+"""SessionStore: Django's session, stored in the farm. Its key is the signed token.
+
+A store of its own does what it is told at once, as Django's do. One that the middleware made puts a new key and a
+flush off until the commit, before the first byte of the response. What waits is written once, as ``async def``.
+"""
+
+from typing import Any
+
+from django.contrib.sessions.backends.base import CreateError, UpdateError
+
+from sharedsession._drive import run
+from sharedsession.errors import BackendUnavailable, SessionEnded
+from sharedsession.frameworks.django.loaded import LoadedSession
+from sharedsession.frameworks.django.verbs import Verbs, blocking, delete, exists, on_loop, opened
+
+
+class SessionStore(LoadedSession):
+    """One session, as Django's applications know it.
+
+    Args:
+        session_key: the signed token, as it stands in the cookie; whatever else is no session, and asks no store.
+    """
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+
+    # -- life cycle, in both colours
+
+    def load(self) -> dict[str, Any]:
+        """The data as the store has them now."""
+        return run(self._read(blocking()))
+
+    async def aload(self) -> dict[str, Any]:
+        """Same as `load`."""
+        return await self._read(on_loop())
+
+    def exists(self, session_key: str | None) -> bool:
+        """Whether the store has a session of this key."""
+        return run(exists(blocking(), session_key))
+
+    async def aexists(self, session_key: str | None) -> bool:
+        """Same as `exists`."""
+        return await exists(on_loop(), session_key)
+
+    def create(self) -> None:
+        """Stores a new session, with the data that are here, under a new key; the old one stays."""
+        run(self._create(blocking()))
+
+    async def acreate(self) -> None:
+        """Same as `create`."""
+        await self._create(on_loop())
+
+    def save(self, must_create: bool = False) -> None:
+        """Stores the session now.
+
+        Raises:
+            UpdateError: it was ended, or given a new key, meanwhile.
+            CreateError: it shall be new, and is not.
+            BackendUnavailable: the store cannot answer.
+        """
+        run(self._save(blocking(), must_create))
+
+    async def asave(self, must_create: bool = False) -> None:
+        """Same as `save`."""
+        await self._save(on_loop(), must_create)
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Ends the session of a key, or this one; what is here stays."""
+        run(delete(blocking(), session_key or self.session_key))
+
+    async def adelete(self, session_key: str | None = None) -> None:
+        """Same as `delete`."""
+        await delete(on_loop(), session_key or self.session_key)
+
+    def cycle_key(self) -> None:
+        """Gives the session a new key and keeps its data; `login` does it."""
+        run(self._cycle_key(blocking()))
+
+    async def acycle_key(self) -> None:
+        """Same as `cycle_key`."""
+        await self._cycle_key(on_loop())
+
+    def flush(self) -> None:
+        """Ends the session and begins a new, empty one; `logout` does it."""
+        run(self._flush(blocking()))
+
+    async def aflush(self) -> None:
+        """Same as `flush`."""
+        await self._flush(on_loop())
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Does nothing: every backend forgets by itself."""
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        """Same as `clear_expired`."""
+
+    # -- the same, written once
+
+    async def _read(self, verbs: Verbs) -> dict[str, Any]:
+        found = SessionStore(self.session_key)
+        await found.look(verbs)
+        if not found.core.is_read_only:
+            self._session_key = found.session_key
+        return dict(found.core)
+
+    async def _create(self, verbs: Verbs) -> None:
+        core = self.core
+        if core.left_id is None:  # else a flush is put off, and the new session is stored with it
+            self._core = opened(None)
+            self._core.had_token = core.had_token
+            self._core.update(core if core.is_loaded else {})
+        self.core.keep_anyway = True
+        await self._store(verbs)
+        self.modified = True
+
+    async def _save(self, verbs: Verbs, must_create: bool) -> None:
+        key = self.session_key
+        await self.look(verbs)
+        core = self.core
+        if must_create and core.record is not None:
+            raise CreateError
+        if (key and not self.session_key and not must_create) or (core.is_read_only and not core.unavailable):
+            raise UpdateError
+        if self.is_over():
+            core.destroy()
+        else:
+            self.modified = core.keep_anyway = core.record is None or self.modified
+        await self._store(verbs)
+
+    async def _cycle_key(self, verbs: Verbs) -> None:
+        self.accessed = self.modified = True
+        await self.look(verbs)
+        self.core.regenerate()
+        self.core.keep_anyway = True
+        await self._now_or_later(verbs)
+
+    async def _flush(self, verbs: Verbs) -> None:
+        self.accessed = self.modified = True
+        self.core.destroy()
+        self._session_key = None
+        if not self._defers:
+            await self._store(verbs)
+
+    async def _now_or_later(self, verbs: Verbs) -> None:
+        if self._defers:
+            self._mint()
+        else:
+            await self._store(verbs)
+
+    async def _store(self, verbs: Verbs) -> None:
+        core = self.core
+        try:
+            await verbs.save(core)
+        except SessionEnded:
+            raise UpdateError from None
+        except BackendUnavailable:
+            core.unavailable = True
+            raise
+        self.show_key()

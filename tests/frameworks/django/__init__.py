@@ -1,0 +1,1 @@
+"""Django's sessions over the library: the engine alone, and with the middleware."""
