@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test farm check coverage clean
+.PHONY: demo test farm bench check coverage clean
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
@@ -23,11 +23,18 @@ test: .venv/.dev
 	$(BIN)/coverage combine -q && echo "coverage: $$($(BIN)/coverage report --format=total) %"; \
 	exit $${status:-0}
 
-# The fault laboratory for the better part of an hour: 5,000 answered logins in each case, where `make test` has 75.
+# The fault laboratory for the better part of an hour: 5,000 answered logins in each case, where `make test` has 50.
 farm: export FARM_LOGINS ?= 5000
 farm: .venv/.dev
 	@$(BIN)/python -m tests.support.fetch
 	@$(BIN)/python -m pytest -n $(JOBS) --timeout 3600 tests/farm
+
+# What a session costs, against other libraries. The full run takes ten minutes and remakes docs/benchmarks.md;
+# BENCH=quick takes about one and only prints. Peers live in an environment of their own: no test installs them.
+BENCH ?= full
+bench: .venv/bench/.made
+	@.venv/bench/bin/python -m tests.support.fetch
+	@.venv/bench/bin/python -m benchmarks $(BENCH) $(if $(filter full,$(BENCH)),--docs)
 
 check: .venv/.dev
 	@$(BIN)/ruff check
@@ -58,3 +65,10 @@ clean:
 	@echo "Installing what the tests need ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/.demo
+
+.venv/bench/.made: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer: install it, or say PYTHON=/path/to/python3.x" >&2; exit 1; }
+	@echo "Installing what the benchmarks compare with ..."
+	@$(PYTHON) -m venv --clear .venv/bench
+	@.venv/bench/bin/python -m pip install -q --disable-pip-version-check -e '.[bench]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""What things cost, measured: each file is run by hand, with ``python -m``."""
