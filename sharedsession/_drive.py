@@ -7,7 +7,8 @@ thread for the whole step.
 
 import asyncio
 import inspect
-import selectors
+import math
+import select
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from typing import Any, TypeVar, cast
@@ -22,14 +23,16 @@ class Readable(Awaitable[None]):
 
     Args:
         fileno: of the socket that the reply will come on.
+
+    Attributes:
         deadline: when waiting ends, on the monotonic clock.
     """
 
     __slots__ = ("deadline", "fileno")
 
-    def __init__(self, fileno: int, deadline: float) -> None:
+    def __init__(self, fileno: int) -> None:
         self.fileno = fileno
-        self.deadline = deadline
+        self.deadline = 0.0
 
     def __await__(self) -> Generator[Any, None, None]:
         yield self
@@ -84,17 +87,18 @@ def _ready(waiting: dict[int, Readable]) -> list[int]:
     if len(waiting) == 1:
         return list(waiting)
     left = min(readable.deadline for readable in waiting.values()) - time.monotonic()
-    filenos = {readable.fileno for readable in _poll(waiting.values(), max(0.0, left))}
+    filenos = _poll([readable.fileno for readable in waiting.values()], max(0.0, left))
     ready = [index for index, readable in waiting.items() if readable.fileno in filenos]
     now = time.monotonic()
     return ready or [index for index, readable in waiting.items() if readable.deadline <= now]
 
 
-def _poll(readables: Iterable[Readable], timeout: float) -> list[Readable]:
-    with selectors.DefaultSelector() as selector:
-        for readable in readables:
-            selector.register(readable.fileno, selectors.EVENT_READ, readable)
-        return [key.data for key, _ in selector.select(timeout)]
+def _poll(filenos: Iterable[int], timeout: float) -> set[int]:
+    """Those that something came on, or whose connection is gone."""
+    poll = select.poll()
+    for fileno in filenos:
+        poll.register(fileno, select.POLLIN)
+    return {fileno for fileno, _ in poll.poll(math.ceil(timeout * 1000))}
 
 
 async def gather_on_loop(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
 from sharedsession.manager import SessionManager
+from sharedsession.outcome import KEEP, Outcome
 from sharedsession.session import Session
 from sharedsession.settings import Keywords, Settings
 from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Headers
@@ -17,6 +18,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+RawHeaders = list[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HEADS = {"http.response.start", "websocket.accept"}
@@ -124,15 +126,23 @@ class _Response:
             return message
         self._started = True
         session.response_started()
-        if not (session.accessed or outcome.token or outcome.clear):
-            return message
-        headers = settings.transport.apply(
-            _decode(message.get("headers", ())),
-            outcome,
-            accessed=session.accessed,
-            observer=self._manager.observer,
+        if outcome.token or outcome.clear:
+            return {**message, "headers": self._with_outcome(message, outcome)}
+        return {**message, "headers": self._varied(message)} if session.accessed else message
+
+    def _with_outcome(self, message: Message, outcome: Outcome) -> RawHeaders:
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+        return _encode(
+            self._manager.settings.transport.apply(
+                headers, outcome, accessed=self._session.accessed, observer=self._manager.observer
+            )
         )
-        return {**message, "headers": _encode(headers)}
+
+    def _varied(self, message: Message) -> RawHeaders:
+        headers = message.get("headers", ())
+        if any(name == b"vary" for name, _ in headers):
+            return self._with_outcome(message, KEEP)
+        return [*headers, self._manager.settings.transport.vary_line]
 
     def _heed_the_scope(self) -> None:
         """Some put their own data in our place, or take us out: Litestar's `set_session`, `clear_session`."""
@@ -147,9 +157,5 @@ class _Response:
         self._scope["session"] = session
 
 
-def _decode(headers: Any) -> Headers:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-
-
-def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:
+def _encode(headers: Headers) -> RawHeaders:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]

@@ -26,9 +26,10 @@ _OPTIONS = (
     | ormsgpack.OPT_PASSTHROUGH_TUPLE
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
-_IMMUTABLE = frozenset(
+IMMUTABLE = frozenset(
     {str, int, float, bool, type(None), bytes, dt.datetime, dt.date, dt.time, dt.timedelta, UUID, Decimal}
 )
+"""Types of values that cannot be changed in place, so that reading one is no reason to look for a change."""
 
 
 def pack(key: str, value: object) -> bytes:
@@ -52,11 +53,6 @@ def pack(key: str, value: object) -> bytes:
 def unpack(packed: bytes) -> Any:
     """Decodes what `pack` made."""
     return ormsgpack.unpackb(packed, ext_hook=_untag)
-
-
-def is_immutable(value: object) -> bool:
-    """Whether a value cannot be changed in place, so that reading it is no reason to look for a change."""
-    return type(value) in _IMMUTABLE
 
 
 def check_size(items: Mapping[str, bytes], size: int, limit: int) -> None:

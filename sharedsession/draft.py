@@ -107,7 +107,7 @@ class Draft:
         """
         changed = {}
         for key, value in self._values.items():
-            if key in self.assigned or not codec.is_immutable(value):
+            if key in self.assigned or type(value) not in codec.IMMUTABLE:
                 packed = codec.pack(key, value)
                 if packed != self._packed.get(key):
                     changed[key] = packed
@@ -116,8 +116,9 @@ class Draft:
     @property
     def may_differ(self) -> bool:
         """Whether a look for changes could find any."""
-        held = self._values.values()
-        return bool(self.assigned or self._removed or self.was_cleared or not all(map(codec.is_immutable, held)))
+        if self.assigned or self._removed or self.was_cleared:
+            return True
+        return any(type(value) not in codec.IMMUTABLE for value in self._values.values())
 
     @property
     def lost_keys(self) -> bool:

@@ -5,7 +5,7 @@ What must wait is written once, as ``async def``; `_drive` makes it blocking. Wh
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from sharedsession import _drive
@@ -15,7 +15,7 @@ from sharedsession.errors import BackendUnavailable, ConfigurationError, Session
 from sharedsession.kept import Kept
 from sharedsession.observe import Observer
 from sharedsession.outcome import KEEP, Outcome
-from sharedsession.record import Farewell, Record
+from sharedsession.record import Farewell
 from sharedsession.session import Session
 from sharedsession.settings import Settings
 from sharedsession.timeouts import Timeouts
@@ -41,6 +41,7 @@ class SessionManager:
         self.observer = Observer()
         self.loads_on_demand = blocking
         self.clock = clock
+        self._timeouts = settings.timeouts
         self._store, self._in_thread = _in_colour(settings, blocking=blocking)
         self._vault = Vault(
             self._store,
@@ -96,33 +97,35 @@ class SessionManager:
             return _drive.DONE
         if session.is_loaded:
             session.allowance = Allowance(self.settings.timeout)
-        return self._driven(lambda: self._load(session))
+        if self.loads_on_demand:
+            _drive.run(self._load(session))
+            return _drive.DONE
+        return _drive.in_thread(lambda: self._load(session)) if self._in_thread else self._load(session)
 
     async def _load(self, session: Kept) -> None:
         session_id = session.stored_id
         assert session_id  # noqa: S101
         try:
-            found = await self._vault.read(session_id, self._timeouts_of(session).idle, session.allowance)
+            timeouts = self.timeouts(session.own_idle_timeout)
+            found = await self._vault.read(session_id, timeouts.idle, session.allowance)
         except BackendUnavailable:
             self._out_of_reach(session)
         except SessionEnded:
             session.begin(None)
         else:
-            self._begin(session, found)
+            self._begin(session, found, timeouts)
 
-    def _begin(self, session: Kept, found: Held | Farewell | None) -> None:
-        if isinstance(found, Held) and self._is_over(session, found.record):
+    def _begin(self, session: Kept, found: Held | Farewell | None, timeouts: Timeouts) -> None:
+        if isinstance(found, Held):
+            record, version = found
+            if not timeouts.is_over(record.created, record.refreshed, self.clock()):
+                session.begin(record, version)
+                return
             self.observer.count("expired")
-            session.begin(None)
-        elif isinstance(found, Held):
-            session.begin(found.record, found.version)
-        elif isinstance(found, Farewell):
+        if isinstance(found, Farewell):
             session.begin(found.record, read_only=True)
         else:
             session.begin(None)
-
-    def _is_over(self, session: Kept, record: Record) -> bool:
-        return self._timeouts_of(session).is_over(record.created, record.refreshed, self.clock())
 
     def _out_of_reach(self, session: Kept) -> None:
         """An outage says nothing about the session: its cookie stays, and nothing is saved in its place."""
@@ -141,7 +144,12 @@ class SessionManager:
             SessionEnded: the session was destroyed, or given a new ID, by another request.
         """
         session.allowance = Allowance(self.settings.timeout)
-        return self._driven(lambda: self._committer.commit(session))
+        if self.loads_on_demand:
+            _drive.run(self._committer.commit(session))
+            return _drive.DONE
+        if self._in_thread:
+            return _drive.in_thread(lambda: self._committer.commit(session))
+        return self._committer.commit(session)
 
     def commit(self, session: Kept) -> Outcome:
         """Saves what a blocking application changed, and says what the client must be told.
@@ -208,18 +216,7 @@ class SessionManager:
 
     def timeouts(self, idle_timeout: float | None) -> Timeouts:
         """The farm's timeouts, with the session's own idle timeout if it has one."""
-        return self.settings.timeouts.with_idle(idle_timeout)
-
-    # -- inside
-
-    def _timeouts_of(self, session: Kept) -> Timeouts:
-        return self.timeouts(session.own_idle_timeout)
-
-    def _driven(self, step: Callable[[], Coroutine[Any, Any, None]]) -> Awaitable[None]:
-        if self.loads_on_demand:
-            _drive.run(step())
-            return _drive.DONE
-        return _drive.in_thread(step) if self._in_thread else step()
+        return self._timeouts if idle_timeout is None else self._timeouts.with_idle(idle_timeout)
 
 
 def _in_colour(settings: Settings, *, blocking: bool) -> tuple[AsyncBackend, bool]:

@@ -6,8 +6,9 @@ each value still packed. A farewell is what a tombstone says after `regenerate`.
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import ormsgpack
 
@@ -16,8 +17,7 @@ _MARKS = 32  # more writes than that seldom come between a lost answer and the l
 _MOST_MARKS = 256  # in a crowd of writers; kept until it is calm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """One session.
 
     Attributes:
@@ -36,8 +36,11 @@ class Record:
     refreshed: float
     principal: str | None = None
     persistent: bool | None = None
-    items: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    items: Mapping[str, bytes] = MappingProxyType({})
     marks: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<Record, version {self.version}>"
 
     def encode(self) -> bytes:
         """Turns the record into bytes."""
@@ -46,8 +49,7 @@ class Record:
 
     def following(self, newest: "Record", items: Mapping[str, bytes]) -> "Record":
         """This record, brought to stand after the newest one in the store, with the items agreed on."""
-        return replace(
-            self,
+        return self._replace(
             version=newest.version + 1,
             principal=newest.principal,
             persistent=newest.persistent,
@@ -70,15 +72,7 @@ class Record:
     def decode(cls, encoded: bytes) -> "Record":
         """Turns bytes that `encode` made, and that were authenticated, into a record."""
         version, created, refreshed, principal, persistent, items, marks = _unpack(encoded)
-        return cls(
-            version=version,
-            created=created,
-            refreshed=refreshed,
-            principal=principal,
-            persistent=persistent,
-            items=items,
-            marks=marks,
-        )
+        return cls(version, created, refreshed, principal, persistent, items, marks)
 
 
 def new_mark() -> bytes:

@@ -30,7 +30,7 @@ class Timeouts:
 
     def time_to_live(self, created: float, now: float) -> float:
         """How long the store shall keep a record written now, in seconds: never past the absolute end."""
-        return min(self.idle, self.expires_at(created, now) - now)
+        return self.idle if self.absolute is None else min(self.idle, created + self.absolute - now)
 
     def expires_at(self, created: float, now: float) -> float:
         """When the session ends if nobody comes back: the earlier of the two ends."""
@@ -47,7 +47,8 @@ class Timeouts:
         virtual machine's does: a record is rewritten once an idle timeout (`wants_rewrite`), so one that is older
         than two has not been asked for.
         """
-        return now >= self.ends_at(created) or now > refreshed + 2 * self.idle + LEEWAY
+        ended = self.absolute is not None and now >= created + self.absolute
+        return ended or now > refreshed + 2 * self.idle + LEEWAY
 
     def wants_rewrite(self, refreshed: float, now: float) -> bool:
         """Whether the record must be written again to prove that the session is in use."""

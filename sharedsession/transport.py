@@ -90,6 +90,11 @@ class Transport:
         return f"HTTP_{(self.header_name or '').upper().replace('-', '_')}"
 
     @cached_property
+    def vary_line(self) -> tuple[bytes, bytes]:
+        """What ``Vary`` says where nobody said anything yet, as ASGI has it."""
+        return b"vary", ", ".join(self._varies_by).encode()
+
+    @cached_property
     def _varies_by(self) -> list[str]:
         return ["Cookie"] * bool(self.cookie) + [self.header_name] * bool(self.header_name)  # type: ignore[list-item]
 

@@ -26,26 +26,25 @@ _LEAST = 0.1  # of an operation's time: with less left, asking would only make a
 class Allowance:
     """The time that one request may still wait for the store: twice that of one operation, in all."""
 
-    __slots__ = ("_left", "_operation")
+    __slots__ = ("_left", "_operation", "_since")
 
     def __init__(self, operation: float) -> None:
         self._operation = operation
         self._left = 2 * operation
 
-    async def spend(self, verb: Callable[[float], Coroutine[Any, Any, T]]) -> T:
-        """Asks the store once, for no longer than one operation may take and the request has time left.
+    def __enter__(self) -> float:
+        """Around one question to the store: the seconds it may take.
 
         Raises:
-            BackendUnavailable: the time is used up, or the store did not answer.
+            BackendUnavailable: the time is used up.
         """
-        within = min(self._operation, self._left)
-        if within < self._operation * _LEAST:
+        if self._left < self._operation * _LEAST:
             raise BackendUnavailable("the time that this request may wait for the store is used up")
-        started = time.monotonic()
-        try:
-            return await verb(within)
-        finally:
-            self._left -= time.monotonic() - started
+        self._since = time.monotonic()
+        return self._operation if self._left > self._operation else self._left
+
+    def __exit__(self, *_: object) -> None:
+        self._left -= time.monotonic() - self._since
 
 
 class Held(NamedTuple):
@@ -99,7 +98,8 @@ class Vault:
         renew = idle if self._always_renew else self._throttle.due(key, idle, time.monotonic())
         found = None
         try:
-            found = await allowance.spend(lambda within: self._get(session_id, key, renew, within))
+            with allowance as within:
+                found = await self._get(session_id, key, renew, within)
         finally:
             if found is None:
                 self._throttle.forget(key)
@@ -112,11 +112,13 @@ class Vault:
             SessionTooLarge: nothing was sent.
         """
         key, sealed = self._key(session_id), self._seal(session_id, record)
-        version = await allowance.spend(lambda within: self._store.add(key, sealed, ttl, within))
+        with allowance as within:
+            version = await self._store.add(key, sealed, ttl, within)
         if version is not None:
             return version
         # A fresh random key is never taken: it was our own write, whose answer got lost on the way.
-        found = await allowance.spend(lambda within: self._get(session_id, key, None, within))
+        with allowance as within:
+            found = await self._get(session_id, key, None, within)
         if isinstance(found, Stored) and found.value == sealed:
             return found.version
         raise BackendError("the store refused a new session under a fresh random key")
@@ -134,10 +136,12 @@ class Vault:
             SessionTooLarge: nothing was sent, the version saved before is untouched.
         """
         key, sealed = self._key(session_id), self._seal(session_id, record)
-        version = await allowance.spend(lambda within: self._replace(session_id, key, sealed, ttl, expected, within))
+        with allowance as within:
+            version = await self._replace(session_id, key, sealed, ttl, expected, within)
         if version is not None:
             return Held(record, version)
-        found = await allowance.spend(lambda within: self._get(session_id, key, None, within))
+        with allowance as within:
+            found = await self._get(session_id, key, None, within)
         return self._newest(session_id, found, record) if isinstance(found, Stored) else None
 
     def _newest(self, session_id: str, found: Stored, ours: Record) -> Held | None:
@@ -150,7 +154,8 @@ class Vault:
     async def end(self, session_id: str, idle: float, allowance: Allowance) -> None:
         """Ends a session."""
         key = self._key(session_id)
-        await allowance.spend(lambda within: self._store.end(key, idle, within))
+        with allowance as within:
+            await self._store.end(key, idle, within)
         self._throttle.forget(key)
 
     async def leave(
@@ -164,7 +169,8 @@ class Vault:
         key = self._key(session_id)
         note = self._sealed(session_id, farewell.encode())
         self._throttle.forget(key)
-        return await allowance.spend(lambda within: self._leave(key, idle, within, version, note, ttl))
+        with allowance as within:
+            return await self._leave(key, idle, within, version, note, ttl)
 
     async def _leave(self, key: str, idle: float, within: float, version: Version, note: bytes, ttl: float) -> bool:
         try:
@@ -174,18 +180,20 @@ class Vault:
             return True
         return await leave(key, idle, within, version, note, ttl)
 
-    async def _get(self, session_id: str, key: str, renew: float | None, within: float) -> Stored | Ended | None:
+    def _get(
+        self, session_id: str, key: str, renew: float | None, within: float
+    ) -> Coroutine[Any, Any, Stored | Ended | None]:
         if self._replicated:
-            return await self._replicated.get_newest(key, renew, within, partial(self._revision, session_id))
-        return await self._store.get(key, renew, within)
+            return self._replicated.get_newest(key, renew, within, partial(self._revision, session_id))
+        return self._store.get(key, renew, within)
 
-    async def _replace(
+    def _replace(
         self, session_id: str, key: str, sealed: bytes, ttl: float, expected: Version, within: float
-    ) -> Version | None:
+    ) -> Coroutine[Any, Any, Version | None]:
         if self._replicated:
             judges = partial(self._revision, session_id), partial(self._includes, session_id, sealed)
-            return await self._replicated.replace_older(key, sealed, ttl, expected, within, *judges)
-        return await self._store.replace(key, sealed, ttl, expected, within)
+            return self._replicated.replace_older(key, sealed, ttl, expected, within, *judges)
+        return self._store.replace(key, sealed, ttl, expected, within)
 
     def _revision(self, session_id: str, sealed: bytes) -> int | None:
         """The number of a genuine copy; only a holder of the ID and a secret can tell."""
@@ -212,8 +220,8 @@ class Vault:
         if isinstance(found, Stored):
             record = self._unsealed(session_id, found.value, Record.decode)
             return Held(record, found.version) if record else None
-        if isinstance(found, Ended) and found.note:
-            return self._unsealed(session_id, found.note, Farewell.decode)
+        if isinstance(found, Ended) and found.note:  # one that does not open was left all the same
+            return self._unsealed(session_id, found.note, Farewell.decode) or Farewell()
         return None
 
     def _unsealed(self, session_id: str, sealed: bytes, decode: Callable[[bytes], T]) -> T | None:

@@ -256,6 +256,8 @@ class Visitors:
             return operation, Reply(503, None, [], 0.0)
         if reply.status not in {200, 503}:
             operation.faults.append(("error", f"{reply.status} {reply.seen}"))
+        if deed == "insist" and self.history.has("logout", visit.session):
+            return operation, reply  # it begins a new session, of a visitor who has none
         clears = [line for line in reply.cookies if line.partition(";")[0].endswith("=")]
         expected = {"login": (1, 0), "logout": (1, 1), "regenerate": (reply.seen is not ENDED, 0)}.get(kind, (0, 0))
         if (len(reply.cookies), len(clears)) != (expected if reply.status == 200 else (0, 0)):

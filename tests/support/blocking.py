@@ -9,10 +9,15 @@
 """
 
 import asyncio
+import builtins
 import contextlib
+import fcntl
+import io
+import os
 import selectors
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -28,22 +33,24 @@ ROOT = Path(__file__).parents[2]
 _OURS = str(ROOT / "sharedsession") + "/"
 _TESTS = str(ROOT / "tests") + "/"
 _HANDED_OVER = str(ROOT / "sharedsession" / "asgi.py")
-_EVENTS = {
-    "open",
-    "socket.getaddrinfo",
-    "socket.gethostbyname",
-    "socket.gethostbyaddr",
-    "subprocess.Popen",
-    "os.system",
-    "os.mkdir",
-    "os.rename",
-    "os.remove",
-    "os.listdir",
-    "os.scandir",
-    "os.truncate",
-    "fcntl.flock",
-    "fcntl.lockf",
-}
+_FUNCTIONS = (
+    (builtins, "open"),
+    (io, "open"),
+    (os, "open"),
+    (os, "system"),
+    (os, "mkdir"),
+    (os, "rename"),
+    (os, "remove"),
+    (os, "listdir"),
+    (os, "scandir"),
+    (os, "truncate"),
+    (fcntl, "flock"),
+    (fcntl, "lockf"),
+    (socket, "getaddrinfo"),
+    (socket, "gethostbyname"),
+    (socket, "gethostbyaddr"),
+    (subprocess.Popen, "__init__"),
+)
 _SOCKET = ("connect", "connect_ex", "accept", "recv", "recv_into", "recvfrom", "send", "sendall", "sendto", "sendmsg")
 _WAITS = (
     (time, "sleep"),
@@ -55,7 +62,6 @@ _SQLITE = ("execute", "executemany", "executescript", "commit", "rollback", "clo
 
 Found = list[str]
 _watchers: list[Found] = []
-_hooked: list[bool] = []
 
 
 def _report(what: str) -> None:
@@ -92,9 +98,14 @@ def _innermost(frame: FrameType) -> list[tuple[FrameType, int]]:
 # -- the places to watch
 
 
-def _audit(event: str, args: tuple[Any, ...]) -> None:
-    if _watchers and event in _EVENTS:
-        _report(f"{event}{args[:1]!r}")
+def _told(owner: Any, name: str) -> Callable[..., Any]:
+    plain = getattr(owner, name)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        _report(f"{owner.__name__}.{name}")
+        return plain(*args, **kwargs)
+
+    return function
 
 
 class _Connection(sqlite3.Connection):
@@ -150,6 +161,8 @@ def _patched() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in _SOCKET:
             patch.setattr(socket.socket, name, _if_it_blocks(name))
+        for owner, name in _FUNCTIONS:
+            patch.setattr(owner, name, _told(owner, name))
         for owner, name in _WAITS:
             patch.setattr(owner, name, _unless_for_no_time(owner, name))
         patch.setattr(sqlite3, "connect", _connect(sqlite3.connect))
@@ -159,9 +172,6 @@ def _patched() -> Iterator[None]:
 @contextlib.contextmanager
 def watching() -> Iterator[Found]:
     """Watches what the process does; afterwards the list has a text for each call that blocked a loop."""
-    if not _hooked:
-        sys.addaudithook(_audit)  # it can never be taken back, so it looks at `_watchers` first
-        _hooked.append(True)
     found: Found = []
     with contextlib.nullcontext() if _watchers else _patched():
         _watchers.append(found)

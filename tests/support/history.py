@@ -122,6 +122,10 @@ class History:
             self.operations.append(operation)
         return operation
 
+    def has(self, kind: str, session: str) -> bool:
+        """Whether anybody ever asked this of a session."""
+        return any(op.kind == kind and op.session == session for op in list(self.operations))
+
     def count(self, *kinds: str, outcome: Outcome = Outcome.OK) -> int:
         """How many operations of these kinds, or of any, ended so."""
         return sum(op.outcome is outcome and (not kinds or op.kind in kinds) for op in list(self.operations))

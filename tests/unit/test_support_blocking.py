@@ -34,7 +34,7 @@ async def on_loop(function: Callable[..., Any], *args: Any) -> Any:
         ("time.sleep(0.001)", "time.sleep"),
         ("open('/dev/null').close()", "open"),
         ("socket.getaddrinfo('127.0.0.1', 80)", "socket.getaddrinfo"),
-        ("subprocess.run(['true'])", "subprocess.Popen"),
+        ("subprocess.run(['true'])", "Popen.__init__"),
         ("threading.Event().wait(0.001)", "Condition.wait"),
         ("t = threading.Thread(target=print); t.start(); t.join()", "Thread.join"),
         ("selectors.DefaultSelector().select(0.001)", "select"),
@@ -103,4 +103,4 @@ def test_a_key_file_on_the_loop(tmp_path: Path) -> None:
     path.write_text(MachineKey.generate())
     with watching() as found:
         asyncio.run(on_loop(lambda: KeyFile(str(path), app_name="a", development=False)()))
-    assert [text for text in found if text.startswith("open")]
+    assert [text for text in found if "open" in text.partition(" ")[0]]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version, is_left_by
 from sharedsession.backends.memcached import protocol as meta
-from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Reply
+from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply
 from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import Address, Dialect, StaleMark
 from sharedsession.backends.wire.guard import Guard
@@ -52,14 +52,13 @@ class MemcachedVerbs:
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         reply, mark = await self._ask(key, partial(self._protocol.get, key, touch), within)
-        if reply.status == b"EN":
+        found = reply if type(reply) is Hit else _hit(reply)
+        if found is None:
             return None
-        _expect(reply, b"VA")
-        cas, flags, left = _numbers(reply, b"c", b"f", b"t")
-        ttl = float(left) if left >= 0 else None
-        if flags & TOMBSTONE:
-            return Ended(reply.value, ttl)
-        return Stored(reply.value, _Token(cas, mark), ttl)
+        ttl = float(found.ttl) if found.ttl >= 0 else None
+        if found.flags & TOMBSTONE:
+            return Ended(found.value, ttl)
+        return Stored(found.value, _Token(found.cas, mark), ttl)
 
     async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
@@ -129,14 +128,15 @@ class MemcachedVerbs:
 
     async def _ask(
         self, key: str, request: Callable[[int], bytes], within: float, mark: int | None = None
-    ) -> tuple[Reply, int]:
+    ) -> tuple[Any, int]:
         opaque = next(self._opaques)
-        check = partial(self._protocol.answers, key=key, opaque=opaque)
-        answer = await self._link.ask(request(opaque), within, check=check, mark=mark)
-        return answer.reply, answer.mark
+        answers = self._protocol.answers
+        return await self._link.ask(request(opaque), within, check=lambda reply: answers(reply, key, opaque), mark=mark)
 
     @staticmethod
-    def _stored(reply: Reply, mark: int, *refusals: bytes) -> Version | None:
+    def _stored(reply: Any, mark: int, *refusals: bytes) -> Version | None:
+        if type(reply) is Done:
+            return _Token(reply.cas, mark)
         if reply.status in refusals:
             return None
         _expect(reply, b"HD")
@@ -232,6 +232,15 @@ class MemcachedBackend(Lowered):
 
 def _is_sign_of_life(reply: Any) -> bool:
     return isinstance(reply, Reply) and reply.status == b"MN"
+
+
+def _hit(reply: Reply) -> Hit | None:
+    """What was found, however the reply was written; ``None`` if nothing was."""
+    if reply.status == b"EN":
+        return None
+    _expect(reply, b"VA")
+    cas, flags, ttl = _numbers(reply, b"c", b"f", b"t")
+    return Hit(reply.value, cas, flags, ttl, opaque=0)
 
 
 def _numbers(reply: Reply, *letters: bytes) -> list[int]:

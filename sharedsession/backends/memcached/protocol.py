@@ -5,6 +5,7 @@ found out at once, and no reply is ever taken for that of another key.
 """
 
 import math
+import re
 import time
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ ITEM_OVERHEAD = 576  # of an item: header and key, generously
 MAX_VALUE = 1_048_576 - ITEM_OVERHEAD  # until the server tells its own limit
 TOMBSTONE = 1  # in the client flags
 _LONGEST_LINE = 2048
+_HIT = re.compile(rb"VA (\d{1,10}) c(\d{1,20}) f(\d{1,10}) t(-?\d{1,10}) O(\d{1,20})\r\n")
+_DONE = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")
 
 
 class Reply(NamedTuple):
@@ -43,6 +46,23 @@ class Reply(NamedTuple):
         return self.status in {b"SERVER_ERROR", b"CLIENT_ERROR", b"ERROR"}
 
 
+class Hit(NamedTuple):
+    """The reply to `get` where there is an item, as the server writes it; in any other form it is a `Reply`."""
+
+    value: bytes
+    cas: int
+    flags: int
+    ttl: int
+    opaque: int
+
+
+class Done(NamedTuple):
+    """The reply to a change that was carried out, as the server writes it; in any other form it is a `Reply`."""
+
+    cas: int
+    opaque: int
+
+
 class Parser:
     """Cuts what memcached sends into replies, however the network cut it."""
 
@@ -62,6 +82,9 @@ class Parser:
         Raises:
             Desynchronised: the bytes are not memcached's.
         """
+        found = _HIT.match(self._buffer, self._at) or _DONE.match(self._buffer, self._at)
+        if found:
+            return self._hit(found) if found.re is _HIT else self._done(found)
         end = self._buffer.find(b"\r\n", self._at)
         if end < 0:
             if len(self._buffer) - self._at > _LONGEST_LINE:
@@ -83,16 +106,30 @@ class Parser:
         self._at = end + 2
         return Reply(words[0], words[1:])
 
+    def _hit(self, found: re.Match[bytes]) -> object:
+        size, cas, flags, ttl, opaque = map(int, found.groups())
+        value = self._block(found.end(), size)
+        return INCOMPLETE if value is None else Hit(value, cas, flags, ttl, opaque)
+
+    def _done(self, found: re.Match[bytes]) -> object:
+        self._at = found.end()
+        return Done(int(found[1]), int(found[2]))
+
     def _value(self, words: list[bytes], start: int) -> object:
         if len(words) < 2 or not words[1].isdigit() or len(words[1]) > 10:
             raise Desynchronised("a value without a length")
-        end = start + int(words[1])
+        value = self._block(start, int(words[1]))
+        return INCOMPLETE if value is None else Reply(words[0], words[2:], value)
+
+    def _block(self, start: int, size: int) -> bytes | None:
+        """A data block, once it is all there."""
+        end = start + size
         if len(self._buffer) < end + 2:
-            return INCOMPLETE
+            return None
         if self._buffer[end : end + 2] != b"\r\n":
             raise Desynchronised("a value of another length")
         self._at = end + 2
-        return Reply(words[0], words[2:], self._buffer[start:end])
+        return self._buffer[start:end]
 
 
 def get(key: str, touch: float | None, opaque: int) -> bytes:
@@ -131,6 +168,8 @@ GREETING: tuple[bytes, ...] = (STATISTICS, SETTINGS)
 
 def answers(reply: object, key: str, opaque: int) -> bool:
     """Whether a reply can be the answer to a request: it repeats the opaque, or carries none because it is an error."""
+    if isinstance(reply, Hit | Done):
+        return reply.opaque == opaque
     return isinstance(reply, Reply) and (b"O%d" % opaque in reply.flags or reply.is_error)
 
 

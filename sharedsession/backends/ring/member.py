@@ -48,7 +48,8 @@ class Member:
             within: seconds to wait for each request.
         """
         try:
-            await self._catch_up(within)
+            if self.backlog:
+                await self._catch_up(within)
             return await verb(self.verbs)
         except BackendUnavailable:
             return SILENCE

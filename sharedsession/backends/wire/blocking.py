@@ -53,15 +53,18 @@ class BlockingLink:
     ) -> Answer:
         """Same as `Link.ask`."""
         deadline = time.monotonic() + within
-        self._guard.begin(anyway=anyway)
-        newest = self._guard.newest
+        guard = self._guard
+        if not guard.is_calm:
+            guard.begin(anyway=anyway)
+        newest = guard.newest
         try:
             connection, reply = await self._exchange(request, deadline, check, mark)
         except FAILURES as error:
-            raise self._guard.failed(error) from None
-        self._guard.worked(0.0 if anyway else connection.waited, within)
+            raise guard.failed(error) from None
+        if not guard.is_calm:
+            guard.worked(0.0 if anyway else connection.waited, within)
         self._idle.append(connection)
-        return Answer(reply, max(newest, connection.serial))
+        return Answer(reply, connection.serial if connection.serial > newest else newest)
 
     def close(self) -> None:
         """Closes the connections that lie idle."""
@@ -113,11 +116,11 @@ class BlockingLink:
 class _Connection:
     """One socket and what of the last reply is still unread, which between two requests is nothing."""
 
-    __slots__ = ("_fileno", "_parser", "_patience", "_socket", "serial", "waited")
+    __slots__ = ("_parser", "_patience", "_readable", "_socket", "serial", "waited")
 
     def __init__(self, connected: socket.socket, dialect: Dialect) -> None:
         self._socket = connected
-        self._fileno = connected.fileno()
+        self._readable = Readable(connected.fileno())
         self._patience = _Patience(connected)
         self._parser = dialect.parser()
         self.serial = 0
@@ -126,7 +129,7 @@ class _Connection:
     async def exchange(self, request: bytes, deadline: float, check: Check | None) -> Any:
         try:
             self._send(request, deadline)
-            await Readable(self._fileno, deadline)
+            await self._readable
             return self._checked(self._reply(deadline), check)
         except BaseException:
             self.close()
@@ -135,8 +138,8 @@ class _Connection:
     async def exchange_all(self, requests: Sequence[bytes], deadline: float) -> list[Any]:
         try:
             self._send(b"".join(requests), deadline)
-            await Readable(self._fileno, deadline)
-            return [self._reply(deadline) for _ in requests]
+            await self._readable
+            return [self._next(deadline) for _ in requests]
         except BaseException:
             self.close()
             raise
@@ -151,20 +154,28 @@ class _Connection:
         return reply
 
     def _send(self, data: bytes, deadline: float) -> None:
+        self._readable.deadline = deadline
         self._patience.until(_left(deadline))
         self._socket.sendall(data)
 
+    def _next(self, deadline: float) -> Any:
+        """A reply of several, which may be here already."""
+        reply = self._parser.pop()
+        return self._reply(deadline) if reply is INCOMPLETE else reply
+
     def _reply(self, deadline: float) -> Any:
-        started = time.monotonic()
-        while (reply := self._parser.pop()) is INCOMPLETE:
-            left = deadline - time.monotonic()
-            self._patience.until(left)
+        started = now = time.monotonic()
+        reply = INCOMPLETE
+        while reply is INCOMPLETE:
+            self._patience.until(deadline - now)
             # After the deadline what has arrived still counts: we may only have been late to look.
-            data = self._socket.recv(_READ, 0 if left > 0 else socket.MSG_DONTWAIT)
+            data = self._socket.recv(_READ, 0 if now < deadline else socket.MSG_DONTWAIT)
             if not data:
                 raise EOFError("connection closed")
             self._parser.feed(data)
-        self.waited = time.monotonic() - started
+            reply = self._parser.pop()
+            now = time.monotonic()
+        self.waited = now - started
         return reply
 
 

@@ -17,6 +17,10 @@ FAILURES = (OSError, EOFError, BackendError)
 class Guard:
     """Keeps a failed node from being asked, and tells when it goes and comes.
 
+    Attributes:
+        newest: the number of the connection that was opened last.
+        is_calm: whether all is well, and an answer is nothing to note: then neither `begin` nor `worked` need be asked.
+
     Args:
         address: of the node.
         breaker_window: seconds for which a failed node is left alone.
@@ -31,8 +35,10 @@ class Guard:
         self.name = name or str(address)
         self.observer = Observer()
         self._health = NodeHealth(breaker_window, demotes_slow=demotes_slow)
+        self._demotes_slow = demotes_slow
         self._serials = itertools.count(1)
         self.newest = 0
+        self.is_calm = not demotes_slow
 
     def next_serial(self) -> int:
         """The number of a connection that was just opened."""
@@ -63,10 +69,12 @@ class Guard:
             within: seconds the request had.
         """
         if self._health.worked(time.monotonic(), took, within):
+            self.is_calm = not self._demotes_slow
             self._changed()
 
     def failed(self, error: Exception) -> BackendUnavailable:
         """Learns from one of `FAILURES`; returns what to raise in its place."""
+        self.is_calm = False
         if self._health.failed(time.monotonic()):
             reason = str(error) or type(error).__name__
             self.observer.event("node_down", f"{self.name} does not answer ({reason})")

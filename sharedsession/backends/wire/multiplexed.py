@@ -38,6 +38,7 @@ class MultiplexedLink:
         self._guard = guard
         self._process = os.getpid()
         self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connection] = WeakKeyDictionary()
+        self._recent: _Connection | None = None
         self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[_Connection]] = WeakKeyDictionary()
 
     async def ask(
@@ -51,12 +52,15 @@ class MultiplexedLink:
     ) -> Answer:
         """Same as `Link.ask`."""
         deadline = time.monotonic() + within
-        self._guard.begin(anyway=anyway)
+        guard = self._guard
+        if not guard.is_calm:
+            guard.begin(anyway=anyway)
         try:
             connection, reply = await self._exchange(request, deadline, check, mark)
         except FAILURES as error:
-            raise self._guard.failed(error) from None
-        self._guard.worked(0.0 if anyway else time.monotonic() - deadline + within, within)
+            raise guard.failed(error) from None
+        if not guard.is_calm:
+            guard.worked(0.0 if anyway else time.monotonic() - deadline + within, within)
         return Answer(reply, connection.serial)
 
     def close(self) -> None:
@@ -81,11 +85,14 @@ class MultiplexedLink:
     def _connected(self, mark: int | None) -> "_Connection | None":
         """The connection of the running event loop; ``None`` if it must be opened."""
         if self._process != os.getpid():
-            self._connections, self._opening = WeakKeyDictionary(), WeakKeyDictionary()
+            self._connections, self._opening, self._recent = WeakKeyDictionary(), WeakKeyDictionary(), None
             self._process = os.getpid()
-        connection = self._connections.get(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        connection = self._recent
+        if connection is None or connection.loop is not loop:
+            connection = self._recent = self._connections.get(loop)
         if connection is not None and connection.is_closed:
-            connection = None
+            connection = self._recent = None
         if mark is not None and (connection is None or connection.serial > mark):
             raise StaleMark
         return connection
@@ -136,7 +143,7 @@ class _Connection(asyncio.Protocol):
     """One connection: requests in a queue, replies in the same order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser) -> None:
-        self._loop = loop
+        self.loop = loop
         self._parser = parser
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[_Waiter] = deque()
@@ -149,12 +156,12 @@ class _Connection(asyncio.Protocol):
 
     def send(self, request: bytes, deadline: float, check: Check | None) -> "asyncio.Future[Any]":
         """Queues a request; the future is its reply."""
-        reply = self._loop.create_future()
+        reply = self.loop.create_future()
         if self.is_closed:
             reply.set_exception(ConnectionResetError("connection closed"))
             return reply
         if not self._outbox:
-            self._loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush)
         self._outbox.append(request)
         self._waiting.append(_Waiter(reply, deadline, check))
         if self._watchdog is None:
@@ -178,7 +185,7 @@ class _Connection(asyncio.Protocol):
 
     def closes_with_its_loop(self) -> None:
         """A loop that ends cancels its tasks; this one is how the connection hears of it."""
-        self._lingering = self._loop.create_task(self._linger())
+        self._lingering = self.loop.create_task(self._linger())
 
     async def _linger(self) -> None:
         try:
@@ -229,4 +236,4 @@ class _Connection(asyncio.Protocol):
         if left <= 0:
             self.fail(TimeoutError("no answer in time"))
         else:
-            self._watchdog = self._loop.call_later(left, self._watch)
+            self._watchdog = self.loop.call_later(left, self._watch)
