@@ -76,7 +76,7 @@ class Transport:
         """Merges our names into ``Vary``, once each (RFC 9110, 12.5.5)."""
         values = _values(headers, "vary")
         if not values:
-            return [*headers, ("Vary", ", ".join(self._varies_by))]
+            return [*headers, ("Vary", self.vary)]
         known = [name for value in values for name in _split(value)]
         if "*" in known:
             return headers
@@ -90,9 +90,14 @@ class Transport:
         return f"HTTP_{(self.header_name or '').upper().replace('-', '_')}"
 
     @cached_property
+    def vary(self) -> str:
+        """What ``Vary`` says where nobody said anything yet."""
+        return ", ".join(self._varies_by)
+
+    @cached_property
     def vary_line(self) -> tuple[bytes, bytes]:
-        """What ``Vary`` says where nobody said anything yet, as ASGI has it."""
-        return b"vary", ", ".join(self._varies_by).encode()
+        """The same, as ASGI has it."""
+        return b"vary", self.vary.encode()
 
     @cached_property
     def _varies_by(self) -> list[str]:

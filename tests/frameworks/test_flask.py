@@ -472,3 +472,11 @@ def test_a_logout_during_a_slow_write_stays(client: FlaskClient, app: flask.Flas
     request.join()
     assert (answers[0].status_code, "Set-Cookie" in answers[0].headers) == (200, False)
     assert text(client, dict) == "{}"
+
+
+def test_each_cookie_setting_is_told_from_the_others(farm: Farm) -> None:
+    """What was worked out for one setting is never taken for another's."""
+    app = farm("memory://", SESSION_COOKIE_SECURE=True)
+    assert "Partitioned" not in visit(app.test_client(), lambda session: session.update(n=1)).headers["Set-Cookie"]
+    app.config |= {"SESSION_COOKIE_SECURE": False, "SESSION_COOKIE_PARTITIONED": True}
+    assert "Partitioned" in visit(app.test_client(), lambda session: session.update(n=1)).headers["Set-Cookie"]

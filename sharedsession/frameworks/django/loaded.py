@@ -22,6 +22,7 @@ class LoadedSession(Twins, SessionBase):
 
     _core: Session | None = None
     _defers = False
+    _key_is_due = False
     _told: bool | None = None
     _looked = 0.0
 
@@ -29,8 +30,7 @@ class LoadedSession(Twins, SessionBase):
     def of_request(cls, core: Session) -> Self:
         """The session of a request, which is committed with its response."""
         store = cls()
-        store._core, store._defers = core, True
-        store.show_key()
+        store._core, store._defers, store._key_is_due = core, True, True
         return store
 
     @property
@@ -51,6 +51,11 @@ class LoadedSession(Twins, SessionBase):
         if self.is_over():
             core.begin(None, read_only=core.is_read_only)
         self.show_key()
+
+    def is_untouched(self) -> bool:
+        """Whether nobody looked at it, changed it or ended it."""
+        core = self._core
+        return not self.accessed and self._told is None and (core is None or not (core.accessed or core.is_destroyed))
 
     @property
     def defers(self) -> bool:
@@ -153,6 +158,20 @@ class LoadedSession(Twins, SessionBase):
 
     # -- the key
 
+    def _shown_key(self) -> str | None:
+        """The signed token; worked out when somebody asks for it."""
+        if self._key_is_due:
+            self.show_key()
+        key: str | None = self._get_session_key()
+        return key
+
+    def _take_key(self, key: str | None) -> None:
+        self._key_is_due = False
+        self._set_session_key(key)
+
+    session_key = property(_shown_key)
+    _session_key = property(_shown_key, _take_key)
+
     def _mint(self) -> None:
         """Has the new key now, though the commit will store the session under it."""
         if self._defers and self.core.left_id:
@@ -161,7 +180,7 @@ class LoadedSession(Twins, SessionBase):
 
     def show_key(self) -> None:
         """Takes the key over from the session behind this one: ``None`` if that has none."""
-        core = self.core
+        core, self._key_is_due = self.core, False
         if not core.is_read_only:  # else the cookie stays, whatever it is worth
             session_id = core.stored_id
             self._session_key = farm().settings.machine_key().sign(session_id) if session_id else None

@@ -104,8 +104,7 @@ def _tokens(request: Any, transport: Transport) -> list[bytes]:
     if not raw and transport.cookie:  # a test may plant a cookie behind Django's parser
         planted = vars(request).get("COOKIES", {}).get(transport.cookie.name)
         raw = _bytes(f"{transport.cookie.name}={planted}") if planted else b""
-    name = (transport.header_name or "").upper().replace("-", "_")
-    return transport.tokens(raw, _bytes(request.META.get(f"HTTP_{name}", "")))
+    return transport.tokens(raw, _bytes(request.META.get(transport.environ_name, "")) if transport.header_name else b"")
 
 
 def _cookie_header(request: Any) -> bytes:
@@ -122,6 +121,8 @@ def _bytes(header: str) -> bytes:
 
 async def _finished(session: SessionStore, response: Any, manager: SessionManager) -> Any:
     settings = manager.settings
+    if session.is_untouched() and not (response.streaming or django.SESSION_SAVE_EVERY_REQUEST):
+        return response
     if response.status_code == 500 and session.core.unavailable and settings.on_outage == "error":
         return unavailable()  # Django turned our error into its own
     try:

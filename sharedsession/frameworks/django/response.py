@@ -93,6 +93,8 @@ async def _lives(session: SessionStore, manager: SessionManager) -> bool:
 def hand_over(response: Any, session: SessionStore, outcome: Outcome) -> None:
     """Tells browser and caches what the outcome asks for."""
     accessed, transport = session.accessed, farm().settings.transport
+    if not (accessed or outcome.token or outcome.clear):
+        return
     headers = list(response.items())
     observer = farm().blocking.observer
     for header in transport.protected(headers, outcome, accessed=accessed, observer=observer):

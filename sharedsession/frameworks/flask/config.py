@@ -13,6 +13,15 @@ from sharedsession.settings import Settings
 from sharedsession.transport import Transport
 
 _PREFIX = "SHAREDSESSION_"
+_COOKIE = (
+    "SESSION_COOKIE_NAME",
+    "SESSION_COOKIE_DOMAIN",
+    "SESSION_COOKIE_PATH",
+    "SESSION_COOKIE_SECURE",
+    "SESSION_COOKIE_SAMESITE",
+    "SESSION_COOKIE_PARTITIONED",
+    "APPLICATION_ROOT",
+)
 
 
 @dataclass(frozen=True)
@@ -29,11 +38,13 @@ class Farm:
 
     def transport(self, app: Flask) -> Transport:
         """How the token travels, after Flask's settings of now."""
-        native = native_cookie(app, development=self.manager.settings.development)
-        seen = tuple(native.values())
-        if seen not in self._transports:
-            self._transports[seen] = Settings.load_transport(self.keywords, native)
-        return self._transports[seen]
+        said = app.config.get
+        seen = tuple([said(name) for name in _COOKIE])
+        known = self._transports.get(seen)
+        if known is None:
+            native = native_cookie(app, development=self.manager.settings.development)
+            known = self._transports[seen] = Settings.load_transport(self.keywords, native)
+        return known
 
 
 def configured(app: Flask) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sharedsession.settings import Keywords, Settings
 from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Transport
 
 _RENEW_WITHIN = 0.1  # seconds since the request began
+_DOTS_WITH_LIFETIME = 3  # of a token of a session with an idle timeout of its own, as permanent ones have
 _NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
 
 
@@ -65,17 +66,22 @@ class SharedSession(SessionInterface):
             return None
         if farm.manager.settings.is_excluded(request.root_path + request.path):
             return ExcludedSession()
-        session = farm.manager.open_as(FlaskSession, _tokens(self._transport(app), request.environ))
+        transport = self._transport(app)
+        tokens = _tokens(transport, request.environ)
+        session = farm.manager.open_as(FlaskSession, tokens)
+        session.transport = transport
         session.opened = time.monotonic()
         session.lifetime = app.permanent_session_lifetime.total_seconds()
         session.permanent_by_default = farm.manager.settings.cookie_persistent
+        session.was_permanent = any(token.count(b".") == _DOTS_WITH_LIFETIME for token in tokens)
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Commits the session, and tells the client and caches what they must know."""
         assert isinstance(session, FlaskSession)  # noqa: S101
         manager = self._farm(app).manager
-        session.end_if_emptied()
+        if session.was_used:
+            session.end_if_emptied()
         try:
             outcome = manager.commit(session)
         except (*_NOT_NOW, Conflict) as error:
@@ -134,9 +140,10 @@ class SharedSession(SessionInterface):
 
     def _transport(self, app: Flask) -> Transport:
         """How the token travels; a subclass may have a name of its own for the cookie."""
-        transport, name = self._farm(app).transport(app), self.get_cookie_name(app)
-        if transport.cookie is None or transport.cookie.name == name:
+        transport = self._farm(app).transport(app)
+        if transport.cookie is None or type(self).get_cookie_name is SharedSession.get_cookie_name:
             return transport
+        name = self.get_cookie_name(app)
         return replace(transport, cookie=replace(transport.cookie, name=name))
 
     @staticmethod
@@ -150,29 +157,43 @@ class SharedSession(SessionInterface):
         return time.monotonic() < session.opened + _RENEW_WITHIN
 
     def _tell(self, app: Flask, session: FlaskSession, outcome: Outcome, response: Response) -> None:
-        farm, transport = self._farm(app), self._transport(app)
-        accessed = session.accessed or (session.was_permanent and app.config["SESSION_REFRESH_EACH_REQUEST"])
-        headers = transport.protected(
-            list(response.headers), outcome, accessed=accessed, observer=farm.manager.observer
-        )
+        transport, headers = session.transport, response.headers
+        if outcome.token or outcome.clear:
+            self._hand_over(app, session, outcome, response)
+        elif session.accessed or (session.was_permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]):
+            if "Vary" not in headers:
+                headers["Vary"] = transport.vary
+            else:
+                self._protect(app, transport, outcome, response)
+
+    def _hand_over(self, app: Flask, session: FlaskSession, outcome: Outcome, response: Response) -> None:
+        self._protect(app, session.transport, outcome, response)
+        cookie = session.transport.cookie
+        if cookie and outcome.token:
+            expires = self.get_expiration_time(app, session)
+            response.set_cookie(value=outcome.token, expires=expires, **self._attributes(app, cookie))
+        elif cookie:
+            response.delete_cookie(**self._attributes(app, cookie))
+
+    def _protect(self, app: Flask, transport: Transport, outcome: Outcome, response: Response) -> None:
+        """Tells caches; what the application said to them is in the headers already."""
+        observer = self._farm(app).manager.observer
+        headers = transport.protected(list(response.headers), outcome, accessed=True, observer=observer)
         response.headers.clear()
         response.headers.extend(headers)
-        if outcome.token and transport.cookie:
-            expires = self.get_expiration_time(app, session)
-            response.set_cookie(value=outcome.token, expires=expires, **self._attributes(app))
-        elif outcome.clear and transport.cookie:
-            response.delete_cookie(**self._attributes(app))
 
-    def _attributes(self, app: Flask) -> dict[str, Any]:
+    def _attributes(self, app: Flask, cookie: CookiePolicy) -> dict[str, Any]:
+        """As the policy has them, or as a subclass says."""
+        plain = type(self) is SharedSession
         given = {
-            "key": self.get_cookie_name(app),
-            "domain": self.get_cookie_domain(app),
-            "path": self.get_cookie_path(app),
-            "secure": self.get_cookie_secure(app),
+            "key": cookie.name,
+            "domain": cookie.domain if plain else self.get_cookie_domain(app),
+            "path": cookie.path if plain else self.get_cookie_path(app),
+            "secure": cookie.secure if plain else self.get_cookie_secure(app),
             "httponly": self.get_cookie_httponly(app),
-            "samesite": self.get_cookie_samesite(app),
+            "samesite": cookie.samesite.capitalize() if plain else self.get_cookie_samesite(app),
         }
-        return given | ({"partitioned": True} if self.get_cookie_partitioned(app) else {})
+        return given | ({"partitioned": True} if cookie.partitioned else {})
 
     def _unavailable(self, app: Flask, response: Response) -> Response:
         """Turns a response into the answer of an outage: no session was lost, and no cookie is taken back."""

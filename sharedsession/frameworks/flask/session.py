@@ -6,16 +6,19 @@ from flask.sessions import NullSession, SessionMixin
 
 from sharedsession.record import Record
 from sharedsession.session import Session
+from sharedsession.transport import Transport
 
 
 class FlaskSession(Session, SessionMixin):
     """A `Session` with what Flask's users expect of theirs."""
 
-    __slots__ = ("_changed", "lifetime", "opened", "permanent_by_default")
+    __slots__ = ("_changed", "lifetime", "opened", "permanent_by_default", "transport", "was_permanent")
 
     lifetime: float
     opened: float
     permanent_by_default: bool
+    transport: Transport
+    was_permanent: bool
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
@@ -31,11 +34,6 @@ class FlaskSession(Session, SessionMixin):
         if bool(permanent) != self.permanent:
             self.persistent = bool(permanent)
             self._idle_timeout = self.lifetime if permanent else None
-
-    @property
-    def was_permanent(self) -> bool:
-        """Whether the token says so; known without a look into the store."""
-        return self.own_idle_timeout is not None
 
     @property
     def was_used(self) -> bool:
