@@ -56,6 +56,7 @@ class Keywords(TypedDict, total=False):
     max_size: int
     encrypt: bool
     autoload: bool
+    adopt: bool
     exclude: str | Iterable[str]
     development: bool
 
@@ -78,6 +79,7 @@ class Settings:
         max_size: bytes of one encoded session.
         encrypt: whether records are sealed or only authenticated.
         autoload: whether ASGI loads before the application runs.
+        adopt: whether a framework's own signed cookie becomes a session of ours.
         is_excluded: whether a path never has a session.
         development: whether weak secrets and plain-HTTP cookies are let pass.
     """
@@ -95,6 +97,7 @@ class Settings:
     max_size: int
     encrypt: bool
     autoload: bool
+    adopt: bool
     is_excluded: Callable[[str], bool] = field(repr=False)
     development: bool
 
@@ -118,6 +121,10 @@ class Settings:
         """
         given = _given(keywords, environ, native)
         values = {name: _convert(name, given) for name in _SETTINGS}
+        if values["adopt"] and "adopt" not in (native or {}):
+            raise ConfigurationError(
+                "adopt takes over signed cookies of Flask and Starlette, in their own modules only"
+            )
         _say_if_development(values)
         return cls(
             machine_key=_machine_key(given, values),
@@ -163,6 +170,7 @@ _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "max_size": (convert.bytes_count, 65536),
     "encrypt": (convert.flag, True),
     "autoload": (convert.flag, True),
+    "adopt": (convert.flag, False),
     "exclude": (convert.patterns, ()),
     "development": (convert.flag, False),
 }
@@ -176,6 +184,7 @@ _PLAIN = (
     "max_size",
     "encrypt",
     "autoload",
+    "adopt",
     "development",
 )
 

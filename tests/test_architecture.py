@@ -41,7 +41,7 @@ COLOURED = {"_drive", "backends.wire.multiplexed", "backends.sqlite_thread"}
 WAITING = {"frameworks.starlette"}  # for the event loop, from a worker thread; it runs none
 # Whatever is neither ours nor the standard library's stands in its own file: module -> who may import it.
 OUTSIDERS = {
-    "itsdangerous": {"machinekey"},
+    "itsdangerous": {"machinekey", "frameworks.starlette_cookie"},
     "cryptography": {"machinekey"},
     "ormsgpack": {"codec", "record"},
     "redis": {"backends.redis"},

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 
 from sharedsession import asgi
 from sharedsession.errors import ConfigurationError, SessionError
+from sharedsession.frameworks.starlette_cookie import Adopting
 from sharedsession.machinekey import SecretKey
 from sharedsession.manager import SessionManager
 from sharedsession.session import Session
@@ -98,8 +99,10 @@ class SessionMiddleware(asgi.SessionMiddleware):
 
     def __init__(self, app: asgi.App, *key: SecretKey | Secret, **settings: Unpack[StarletteKeywords]) -> None:
         given = {**settings, "secret_key": key[0]} if key else {**settings}
-        self.app = app
         self.manager = _Manager(_settings(given), blocking=False)
+        self.app = app
+        if self.manager.settings.adopt:
+            self.app = Adopting(app, self.manager.settings, given | {"secret_key": _revealed(given.get("secret_key"))})
 
 
 class _Manager(SessionManager):
@@ -175,7 +178,8 @@ def _revealed(secret: Any) -> Any:
 def _native(theirs: Mapping[str, Any]) -> dict[str, Any]:
     """A ``max_age`` of two weeks is meant to last: the absolute end, where nobody set it, does not come before."""
     age = _plain(theirs.get("max_age"))
-    return {"absolute_timeout": age} if isinstance(age, int | float) and age > _HALF_A_DAY else {}
+    lasting = isinstance(age, int | float) and age > _HALF_A_DAY
+    return {"adopt": False} | ({"absolute_timeout": age} if lasting else {})
 
 
 def _in_their_words(message: str, theirs: Mapping[str, Any]) -> str:

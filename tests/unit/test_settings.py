@@ -32,7 +32,7 @@ def test_the_defaults_are_the_published_ones():
 def test_every_setting_is_typed_and_known():
     """The table, the keywords and the attributes name the same settings."""
     assert Keywords.__annotations__.keys() == _SETTINGS.keys()
-    assert len(_SETTINGS) == 24
+    assert len(_SETTINGS) == 25
 
 
 WRONG = [

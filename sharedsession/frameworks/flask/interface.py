@@ -14,8 +14,10 @@ from flask.sessions import NullSession, SessionInterface, SessionMixin
 
 from sharedsession.cookie import CookiePolicy
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.frameworks.flask.adoption import adopt, take_back
 from sharedsession.frameworks.flask.config import Farm, configured, secrets
 from sharedsession.frameworks.flask.session import ExcludedSession, FlaskSession
+from sharedsession.machinekey import MachineKey
 from sharedsession.manager import SessionManager
 from sharedsession.outcome import KEEP, Outcome
 from sharedsession.settings import Keywords, Settings
@@ -54,6 +56,8 @@ class SharedSession(SessionInterface):
         farm.transport(app)
         if farm.has_secret(app):
             farm.manager.settings.machine_key()
+        if farm.manager.settings.adopt:  # a weak secret would let anybody write what is adopted
+            MachineKey(secrets(app), development=farm.manager.settings.development)
         for error in _NOT_NOW:
             if error not in app.error_handler_spec[None][None]:
                 app.register_error_handler(error, lambda _error: self._unavailable(current_app, Response()))
@@ -74,6 +78,8 @@ class SharedSession(SessionInterface):
         session.lifetime = app.permanent_session_lifetime.total_seconds()
         session.permanent_by_default = farm.manager.settings.cookie_persistent
         session.was_permanent = any(token.count(b".") == _DOTS_WITH_LIFETIME for token in tokens)
+        if farm.manager.settings.adopt:
+            adopt(app, request, session)
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -127,7 +133,8 @@ class SharedSession(SessionInterface):
     def _take_in(self, app: Flask) -> Farm:
         keywords = configured(app) | self._keywords
         known = weakref.ref(app)
-        settings = Settings.load(keywords, native={"secret_key": lambda: secrets(known()), "absolute_timeout": None})
+        native = {"secret_key": lambda: secrets(known()), "absolute_timeout": None, "adopt": False}
+        settings = Settings.load(keywords, native=native)
         self.manager = SessionManager(settings, blocking=True)
         farm = app.extensions["sharedsession"] = Farm(self.manager, keywords)
         return farm
@@ -168,6 +175,8 @@ class SharedSession(SessionInterface):
 
     def _hand_over(self, app: Flask, session: FlaskSession, outcome: Outcome, response: Response) -> None:
         self._protect(app, session.transport, outcome, response)
+        if session.is_adopted:
+            take_back(app, session, response)
         cookie = session.transport.cookie
         if cookie and outcome.token:
             expires = self.get_expiration_time(app, session)

@@ -12,7 +12,7 @@ from sharedsession.transport import Transport
 class FlaskSession(Session, SessionMixin):
     """A `Session` with what Flask's users expect of theirs."""
 
-    __slots__ = ("_changed", "lifetime", "opened", "permanent_by_default", "transport", "was_permanent")
+    __slots__ = ("_changed", "is_adopted", "lifetime", "opened", "permanent_by_default", "transport", "was_permanent")
 
     lifetime: float
     opened: float
@@ -22,7 +22,7 @@ class FlaskSession(Session, SessionMixin):
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
-        self._changed = False
+        self._changed = self.is_adopted = False
 
     @property
     def permanent(self) -> bool:
