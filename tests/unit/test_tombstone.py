@@ -2,7 +2,7 @@
 
 import pytest
 
-from sharedsession.backends.ring.tombstone import has_note, inscribed, note_on
+from sharedsession.backends.ring.tombstone import has_note, inscribed, is_stone, note_on
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,13 @@ def test_a_tombstone_is_never_empty():
     """A node takes an empty note for leave to delete."""
     assert inscribed(b"", 1200.0, 0.0)
     assert note_on(inscribed(b"", 1200.0, 0.0), 1200.0) == b""
+
+
+def test_what_is_no_tombstone():
+    """A record whose flags were garbled on the way, and a tombstone that was cut short."""
+    assert is_stone(inscribed(b"moved", 1200.0, 10.0))
+    assert is_stone(inscribed(b"", 1200.0, 0.0))
+    assert not any(map(is_stone, [b"", b"\xa1sealed", b".\0\0", b"moved"]))
 
 
 def test_an_end_for_good_is_told_from_a_new_id():

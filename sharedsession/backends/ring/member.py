@@ -5,9 +5,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sharedsession.backends.base import AsyncBackend, Version
+from sharedsession.backends.base import AsyncBackend, Ended, Version
 from sharedsession.backends.ring.backlog import Backlog
 from sharedsession.backends.ring.survey import SILENCE, Silence
+from sharedsession.backends.ring.tombstone import is_stone
 from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
@@ -50,9 +51,10 @@ class Member:
         try:
             if self.backlog:
                 await self._catch_up(within)
-            return await verb(self.verbs)
+            said = await verb(self.verbs)
         except BackendUnavailable:
             return SILENCE
+        return SILENCE if isinstance(said, Ended) and not is_stone(said.note) else said
 
     async def _catch_up(self, within: float) -> None:
         """Sends some of what the node missed; a visitor's request waits for it no longer than is hardly noticed."""

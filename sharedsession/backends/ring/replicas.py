@@ -252,7 +252,8 @@ class RingVerbs:
     ) -> bool:
         """Same as `Backend.leave`: as `end`, but a tombstone that is there already stays, and is believed.
 
-        Of two who leave one record at a time, the one counts who was first at the first node that answers.
+        One of a logout always is. One of another who left is, if no node was left by this call; so of two who leave
+        at a time both may have been first, each on another node.
         """
         assert isinstance(version, Tokens)  # noqa: S101
         order = self._ring.order(key)
@@ -263,8 +264,8 @@ class RingVerbs:
         survey = Survey(lambda _value: 0)
         await self._ask(survey, refusing, key, None, within)
         ended = {node: said for node, said in survey.said.items() if isinstance(said, Ended)}
-        first = next((node for node in askable if heard[node] or node in ended), None)
-        if first in ended or not all(has_note(stone.note) for stone in ended.values()):
+        was_left = any(heard[node] for node in askable if version.by_node.get(node) is not None)
+        if (ended and not was_left) or not all(has_note(stone.note) for stone in ended.values()):
             return False
         heard |= await self._bury(survey.missing(), key, stone, ttl, within)
         await self._end_everywhere(order, heard | dict.fromkeys(ended, True), key, stone, ttl, within)

@@ -23,6 +23,11 @@ def inscribed(note: bytes, ttl: float, note_ttl: float) -> bytes:
     return _MARK + _SILENT_BELOW.pack(max(0, math.ceil(ttl) - math.ceil(note_ttl))) + note if note else _MARK
 
 
+def is_stone(said: bytes) -> bool:
+    """Whether bytes that a node gives for a tombstone are one; else the reply was garbled on the way."""
+    return said == _MARK or (said.startswith(_MARK) and len(said) > _HEAD)
+
+
 def has_note(stone: bytes) -> bool:
     """Whether the record was left for another one, and not ended for good."""
     return len(stone) > _HEAD
