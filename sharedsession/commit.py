@@ -123,13 +123,13 @@ class Committer:
         """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing.
 
         Raises:
-            SessionEnded: a logout, or another new ID, was first; the new session is ended as well.
+            SessionEnded: a logout was first; the new session is ended as well.
         """
         farewell = Farewell(record=session.record if session.grace else None)
         ttl, idle = session.grace or GRACE, self._idle_of(left_id)
         if not await self._vault.leave(left_id, idle, session.allowance, session.version, farewell, ttl):
             await self._vault.end(new_id, self._idle_of(new_id), session.allowance)
-            raise SessionEnded("the session was destroyed, or given a new ID, by another request")
+            raise SessionEnded("the session was destroyed by another request")
 
     async def _replace(self, session: Kept, ours: Record) -> None:
         session_id, base, record, expected = session.id_for_storing(), session.record, ours, session.version

@@ -164,7 +164,7 @@ class Vault:
         """Ends a session that goes on under another ID; for a while its tombstone tells requests in flight.
 
         Returns:
-            Whether it was alive until now.
+            Whether nobody has ended it for good.
         """
         key = self._key(session_id)
         note = self._sealed(session_id, farewell.encode())

@@ -46,11 +46,6 @@ class Ended(NamedTuple):
     ttl: float | None = None
 
 
-def is_left_by(found: Ended | None, note: bytes) -> bool:
-    """Whether a tombstone is the caller's own: its answer was lost, or somebody who saw it has spread it."""
-    return found is not None and bool(note) and found.note == note
-
-
 class Facts(Protocol):
     """What a backend of either colour says of itself without any I/O."""
 
@@ -122,7 +117,7 @@ class Backend(Facts, Protocol):
     def leave(
         self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Ends a record that another one takes the place of, unless it was ended before.
+        """Ends a record that another one takes the place of, unless it was ended for good.
 
         A backend may do without: then `end` is asked, and a logout at the same moment as a new ID is not noticed.
 
@@ -135,7 +130,8 @@ class Backend(Facts, Protocol):
             note_ttl: as for `end`.
 
         Returns:
-            Whether it was ended by this call; ``False`` if somebody had ended it, or the store has forgotten it.
+            ``False`` if somebody has ended it without a note, or the store has forgotten it. That somebody else has
+            left it is no reason to say no: of two who log in at a time, one may never hear the answer to the first.
         """
         ...
 

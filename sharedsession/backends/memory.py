@@ -82,11 +82,10 @@ class MemoryBackend:
     ) -> bool:
         """Same as `Backend.leave`."""
         with self._lock:
-            entry = self._live(key)
-            if entry is None or entry.ended:
-                return False
-            self.end(key, ttl, within, note, note_ttl)
-            return True
+            is_there = self._live(key) is not None
+            if is_there:
+                self.end(key, ttl, within, note, note_ttl)
+            return is_there
 
     def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""

@@ -18,7 +18,7 @@ import hiredis
 from redis.asyncio.connection import parse_url
 
 from sharedsession._drive import Lowered
-from sharedsession.backends.base import Ended, Stored, Version, is_left_by
+from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.connect import redacted
 from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import INCOMPLETE, Address, Desynchronised, Dialect
@@ -149,7 +149,7 @@ class RedisVerbs:
         while not await self._swap(key, raw, note_ttl or _BRIEFLY, version, within):
             found = await self.get(key, None, within)
             if not isinstance(found, Stored):
-                return is_left_by(found, note)
+                return found is not None
             version = found.version
         return True
 

@@ -59,7 +59,7 @@ INSERT INTO sessions (key, value, version, expires, ended) VALUES (?, ?, 1, ?, 1
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 1
 """
 _LEAVE = """
-UPDATE sessions SET value = ?, version = version + 1, expires = ?, ended = 1 WHERE key = ? AND expires > ? AND NOT ended
+UPDATE sessions SET value = ?, version = version + 1, expires = ?, ended = 1 WHERE key = ? AND expires > ?
 """
 _SWEEP = """
 DELETE FROM sessions WHERE expires <= ? AND number IN
@@ -185,7 +185,7 @@ class SqliteBackend:
             connection.execute(_DELETE, (key,))
 
     def leave_on(self, connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float) -> bool:
-        """Turns a live row into a tombstone, in one step."""
+        """Turns a row into a tombstone, in one step."""
         now = time.time()
         return connection.execute(_LEAVE, (note, now + note_ttl, key, now)).rowcount == 1
 

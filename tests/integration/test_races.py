@@ -86,11 +86,8 @@ def test_a_logout_during_a_login_stays(browser: Browser, pool: ThreadPoolExecuto
         assert (answer.status, answer.set_cookies) == (200, [])
 
 
-def test_of_many_logins_at_a_time_one_counts(browser: Browser, pool: ThreadPoolExecutor) -> None:
-    """A double click: an answer has a new cookie, and the visitor is logged in with it.
-
-    Only on a ring may another have one, too, which is as good.
-    """
+def test_many_logins_at_a_time(browser: Browser, pool: ThreadPoolExecutor) -> None:
+    """A double click: each answer has a good new cookie, for the browser may have given up waiting for any of them."""
     browser.go(write("cart", [1]))
 
     def login(session):
@@ -101,7 +98,7 @@ def test_of_many_logins_at_a_time_one_counts(browser: Browser, pool: ThreadPoolE
     answers = [each.finish() for each in slow]
     assert {answer.status for answer in answers} == {200}
     cookies = [line.partition(";")[0] for answer in answers for line in answer.set_cookies]
-    assert len(cookies) == 1 or browser.nodes[0].manager.health()["backend"]["kind"] == "ring"
+    assert len(set(cookies)) == len(answers)
     for browser.cookie in cookies:
         assert browser.go(everything).body == repr({"cart": [1], "user": "alice"})
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from sharedsession._drive import Lowered
-from sharedsession.backends.base import Ended, Stored, Version, is_left_by
+from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply
 from sharedsession.backends.wire.blocking import BlockingLink
@@ -90,14 +90,15 @@ class MemcachedVerbs:
         self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.leave`."""
-        while not await self._leave(key, note, note_ttl or _BRIEFLY, version, within):
+        while not await self.bury_if(key, note, note_ttl or _BRIEFLY, version, within):
             found = await self.get(key, None, within)
             if not isinstance(found, Stored):
-                return is_left_by(found, note)
+                return found is not None
             version = found.version
         return True
 
-    async def _leave(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
+    async def bury_if(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
+        """Leaves a tombstone if the record is still the one that the version stands for."""
         assert isinstance(version, _Token)  # noqa: S101
         request = partial(self._protocol.bury, key, note, ttl, version.cas)
         try:

@@ -24,6 +24,10 @@ class RingNode(AsyncBackend, Protocol):
         """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
         ...
 
+    async def bury_if(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
+        """Leaves a tombstone if the record is still the one that the version stands for."""
+        ...
+
 
 @dataclass(eq=False, slots=True)
 class Member:
@@ -86,7 +90,7 @@ class Member:
             stone: the tombstone.
             ttl: for how long it matters, in seconds.
             within: seconds to wait.
-            version: what the node held; if given, a tombstone that is there already stays.
+            version: what the node held; if given, nothing is done if that has changed.
 
         Returns:
             Whether the node has confirmed it: ``False`` if it could not be asked, or has refused.
@@ -94,7 +98,7 @@ class Member:
 
         async def end(verbs: AsyncBackend) -> bool:
             if version is not None:
-                return await verbs.leave(key, ttl, within, version, stone, ttl)
+                return await self.verbs.bury_if(key, stone, ttl, version, within)
             await verbs.end(key, ttl, within, stone, ttl)
             return True
 

@@ -250,10 +250,9 @@ class RingVerbs:
     async def leave(
         self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.leave`: as `end`, but a tombstone that is there already stays, and is believed.
+        """Same as `Backend.leave`: as `end`, but where a node's copy has changed, it is looked at first.
 
-        One of a logout always is. One of another who left is, if no node was left by this call; so of two who leave
-        at a time both may have been first, each on another node.
+        A tombstone of a logout on any of them is believed. One that was left for a new ID stays.
         """
         assert isinstance(version, Tokens)  # noqa: S101
         order = self._ring.order(key)
@@ -264,10 +263,10 @@ class RingVerbs:
         survey = Survey(lambda _value: 0)
         await self._ask(survey, refusing, key, None, within)
         ended = {node: said for node, said in survey.said.items() if isinstance(said, Ended)}
-        was_left = any(heard[node] for node in askable if version.by_node.get(node) is not None)
-        if (ended and not was_left) or not all(has_note(stone.note) for stone in ended.values()):
+        if not all(has_note(stone.note) for stone in ended.values()):
             return False
-        heard |= await self._bury(survey.missing(), key, stone, ttl, within)
+        heard |= await self._bury([*survey.missing(), *survey.holding()], key, stone, ttl, within)
+        heard |= await self._bury(survey.silent_nodes(), key, stone, ttl, 0.0)  # later
         await self._end_everywhere(order, heard | dict.fromkeys(ended, True), key, stone, ttl, within)
         return True
 

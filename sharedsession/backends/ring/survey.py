@@ -87,7 +87,11 @@ class Survey:
 
     def silent(self) -> int:
         """How many nodes gave no answer."""
-        return sum(isinstance(said, Silence) for said in self.said.values())
+        return len(self.silent_nodes())
+
+    def silent_nodes(self) -> list[int]:
+        """The nodes that gave no answer."""
+        return [node for node, said in self.said.items() if isinstance(said, Silence)]
 
     def missing(self) -> list[int]:
         """The nodes that hold nothing."""
