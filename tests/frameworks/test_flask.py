@@ -210,6 +210,21 @@ def test_a_permanent_session(url: str, farm: Farm) -> None:
     assert "Expires=" not in visit(client, lambda session: setattr(session, "permanent", False)).headers["Set-Cookie"]
 
 
+@pytest.mark.parametrize("kind", ["redis"])
+def test_permanent_before_each_request(request: pytest.FixtureRequest, kind: str, farm: Farm) -> None:
+    """What many applications do costs no store operation where the session is permanent already."""
+    server = request.getfixturevalue(kind)
+    with Relay(server.port) as relay:
+        app = farm(server.url.replace(str(server.port), str(relay.port)))
+        app.before_request(lambda: setattr(flask.session, "permanent", True))
+        client = app.test_client()
+        visit(client, lambda session: session.update(n=1))
+        relay.reset_counts()
+        assert visit(client, None).status_code == 200
+        assert relay.round_trips == 0
+        assert text(client, lambda session: (session["n"], session.permanent)) == "(1, True)"
+
+
 @in_memory
 def test_a_long_request_does_not_hand_out_its_cookie_again(client: FlaskClient, monkeypatch: Any) -> None:
     """The visitor may have logged in meanwhile: the old cookie would overwrite the new one."""

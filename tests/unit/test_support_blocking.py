@@ -69,6 +69,7 @@ def test_our_own_blocking_backends_are_found(kind: str, request: pytest.FixtureR
     assert [text for text in found if ("sqlite3 execute" if kind == "sqlite" else "socket recv") in text]
     with watching() as found:
         asyncio.run(clean())
+    backend.close()
     assert found == []
 
 

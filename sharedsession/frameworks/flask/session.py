@@ -31,6 +31,8 @@ class FlaskSession(Session, SessionMixin):
 
     @permanent.setter
     def permanent(self, permanent: bool) -> None:
+        if permanent and self.was_permanent and not self._loaded:
+            return  # many applications say so before each request: no reason to ask the store
         if bool(permanent) != self.permanent:
             self.persistent = bool(permanent)
             self._idle_timeout = self.lifetime if permanent else None
