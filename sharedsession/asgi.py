@@ -146,7 +146,7 @@ class _Response:
 
     def _heed_the_scope(self) -> None:
         """Some put their own data in our place, or take us out: Litestar's `set_session`, `clear_session`."""
-        session, theirs = self._session, self._scope.get("session")
+        session, theirs = self._session, self._scope.get("session", self._session)
         if isinstance(theirs, Mapping) and type(theirs) is not dict:
             return  # ours, or that of another middleware inside
         if session.is_loaded:

@@ -6,29 +6,21 @@ password in a URL, is ever part of a message.
 """
 
 import difflib
-import fnmatch
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypedDict
 
-from sharedsession import convert
+from sharedsession import convert, parts
 from sharedsession.backends.base import AsyncBackend, Backend
-from sharedsession.backends.connect import connect
-from sharedsession.cookie import CookiePolicy
 from sharedsession.errors import ConfigurationError
-from sharedsession.keyfile import KeyFile
-from sharedsession.livekey import LiveKey
 from sharedsession.machinekey import MachineKey, SecretKey
-from sharedsession.observe import Observer
 from sharedsession.timeouts import Timeouts
 from sharedsession.transport import Transport
 
 Seconds = float | timedelta
 _PREFIX = "SHAREDSESSION_"
-_TRANSPORTS = {"cookie": (True, False), "header": (False, True), "cookie+header": (True, True)}
 
 
 class Keywords(TypedDict, total=False):
@@ -125,13 +117,13 @@ class Settings:
             raise ConfigurationError(
                 "adopt takes over signed cookies of Flask and Starlette, in their own modules only"
             )
-        _say_if_development(values)
+        parts.say_if_development(values)
         return cls(
-            machine_key=_machine_key(given, values),
-            backend=_backend(values),
+            machine_key=parts.machine_key(given, values),
+            backend=parts.backend(values),
             timeouts=Timeouts(values["idle_timeout"], values["absolute_timeout"]),
-            transport=_transport(values),
-            is_excluded=_excluder(values["exclude"]),
+            transport=parts.transport(values),
+            is_excluded=parts.excluder(values["exclude"]),
             **{name: values[name] for name in _PLAIN},
         )
 
@@ -139,7 +131,7 @@ class Settings:
     def load_transport(keywords: Mapping[str, Any], native: Mapping[str, Any]) -> Transport:
         """Same as `load`, for a framework that lets an application change its cookie's attributes while it runs."""
         given = _given(keywords, None, native)
-        return _transport({name: _convert(name, given) for name in _SETTINGS if name not in {"secret_key", "backend"}})
+        return parts.transport({name: _convert(name, given) for name in _SETTINGS})
 
     def agreed(self) -> dict[str, str]:
         """The settings on which the whole farm must agree, as text."""
@@ -161,7 +153,7 @@ _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "cookie_samesite": (convert.text, "lax"),
     "cookie_partitioned": (convert.flag, False),
     "cookie_persistent": (convert.flag, False),
-    "transport": (convert.one_of(*_TRANSPORTS), "cookie"),
+    "transport": (convert.one_of(*parts.TRANSPORTS), "cookie"),
     "header_name": (convert.header_name, "X-Session-Token"),
     "conflict": (convert.one_of("merge", "overwrite", "raise"), "merge"),
     "on_outage": (convert.one_of("error", "anonymous"), "error"),
@@ -240,77 +232,3 @@ def _convert(name: str, given: Mapping[str, Any]) -> Any:
 def _shown(value: Any) -> str:
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
-
-
-# -- from checked values to the parts
-
-
-def _machine_key(given: Mapping[str, Any], values: Mapping[str, Any]) -> Callable[[], MachineKey]:
-    options = {"app_name": values["app_name"], "development": values["development"]}
-    if "secret_key" in given and "key_file" in given:
-        raise ConfigurationError("secret_key and key_file are both set: keep one of them")
-    if "key_file" in given:
-        return KeyFile(values["key_file"], **options)
-    if "secret_key" not in given:
-        raise ConfigurationError(
-            "secret_key is missing: put the output of `sharedsession genkey` in secret_key, or in the environment "
-            "variable SHAREDSESSION_SECRET_KEY, the same on every web node"
-        )
-    if callable(values["secret_key"]):
-        return LiveKey(values["secret_key"], **options)
-    machine_key = MachineKey(values["secret_key"], **options)
-    return lambda: machine_key
-
-
-def _backend(values: Mapping[str, Any]) -> Backend | AsyncBackend:
-    backend = values["backend"]
-    if backend is None:
-        backend = "sqlite:///"
-    if isinstance(backend, str):
-        return connect(backend, breaker_window=values["breaker_window"])
-    verbs = ("get", "add", "replace", "end", "touch")
-    if isinstance(backend, type) or not all(callable(getattr(backend, verb, None)) for verb in verbs):
-        raise ConfigurationError(
-            f"backend must be a URL or an object with the verbs of sharedsession.backends.base, "
-            f"not {type(backend).__name__}"
-        )
-    return backend  # type: ignore[no-any-return]
-
-
-def _transport(values: Mapping[str, Any]) -> Transport:
-    with_cookie, with_header = _TRANSPORTS[values["transport"]]
-    cookie = _cookie(values) if with_cookie else None
-    return Transport(cookie, values["header_name"] if with_header else None)
-
-
-def _cookie(values: Mapping[str, Any]) -> CookiePolicy:
-    development, secure = values["development"], values["cookie_secure"]
-    if secure is False and not development:
-        raise ConfigurationError(
-            "cookie_secure=False sends the session over plain HTTP: leave it out, "
-            "or set development=True on a machine that serves nobody"
-        )
-    secure = not development if secure is None else secure
-    return CookiePolicy(
-        name=values["cookie_name"] or ("session" if development else "__Host-session"),
-        path=values["cookie_path"],
-        domain=values["cookie_domain"],
-        secure=secure,
-        samesite=values["cookie_samesite"],
-        partitioned=values["cookie_partitioned"],
-    )
-
-
-def _excluder(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    if not patterns:
-        return lambda _path: False
-    matcher = re.compile("|".join(map(fnmatch.translate, patterns)))
-    return lambda path: matcher.match(path) is not None
-
-
-def _say_if_development(values: Mapping[str, Any]) -> None:
-    if values["development"]:
-        Observer().event(
-            "development",
-            "development=True: weak secrets and plain-HTTP cookies are allowed; not for production",
-        )

@@ -10,7 +10,7 @@ import math
 import os
 import ssl
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from redis.asyncio.connection import parse_url
 from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.connect import redacted
+from sharedsession.backends.wire import leaving
 from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import INCOMPLETE, Address, Desynchronised, Dialect
 from sharedsession.backends.wire.guard import Guard
@@ -146,12 +147,8 @@ class RedisVerbs:
     ) -> bool:
         """Same as `Backend.leave`."""
         raw = _marked(_ENDED, note)
-        while not await self._swap(key, raw, note_ttl or _BRIEFLY, version, within):
-            found = await self.get(key, None, within)
-            if not isinstance(found, Stored):
-                return found is not None
-            version = found.version
-        return True
+        bury_if = partial(self._swap, key, raw, note_ttl or _BRIEFLY)
+        return await leaving.leave(bury_if, partial(self.get, key, None), version, within)
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""

@@ -13,7 +13,7 @@ from tests.support.webserver import ROOT, serving
 
 SHOPS = {
     "flask": ("gunicorn", "shop:app"),
-    "django": ("gunicorn", "app:application"),
+    "django": ("gunicorn", "shop:application"),
     "fastapi": ("uvicorn", "shop:app"),
     "starlette": ("uvicorn", "shop:app"),
     "wsgi": ("gunicorn", "shop"),

@@ -16,6 +16,8 @@ RUNS = [
     ("wsgi", "gunicorn", "shop", "sqlite"),
     ("wsgi", "gunicorn-gthread", "shop", "redis"),
     ("flask", "gunicorn", "shop:app", "memcached"),
+    ("django", "gunicorn", "shop:application", "redis"),
+    ("django", "uvicorn", "shop:app", "ring"),
     ("asgi", "uvicorn", "shop:app", "sqlite"),
     ("starlette", "uvicorn", "shop:app", "redis"),
     ("fastapi", "uvicorn", "shop:app", "ring"),

@@ -228,4 +228,4 @@ except AttributeError as error:
 assert starlette.CurrentSession is starlette.CurrentSession
 assert "fastapi" in sys.modules
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0

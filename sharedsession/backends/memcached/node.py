@@ -16,6 +16,7 @@ from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply
+from sharedsession.backends.wire import leaving
 from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import Address, Dialect, StaleMark
 from sharedsession.backends.wire.guard import Guard
@@ -90,12 +91,8 @@ class MemcachedVerbs:
         self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.leave`."""
-        while not await self.bury_if(key, note, note_ttl or _BRIEFLY, version, within):
-            found = await self.get(key, None, within)
-            if not isinstance(found, Stored):
-                return found is not None
-            version = found.version
-        return True
+        bury_if = partial(self.bury_if, key, note, note_ttl or _BRIEFLY)
+        return await leaving.leave(bury_if, partial(self.get, key, None), version, within)
 
     async def bury_if(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
         """Leaves a tombstone if the record is still the one that the version stands for."""

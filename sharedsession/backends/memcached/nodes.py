@@ -14,8 +14,8 @@ from sharedsession.backends.memcached import text
 from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
 from sharedsession.backends.ring.backlog import Backlog
 from sharedsession.backends.ring.hashring import LAYOUTS, HashRing, Place
-from sharedsession.backends.ring.member import Member
-from sharedsession.backends.ring.replicas import Gather, RingVerbs
+from sharedsession.backends.ring.member import Gather, Member
+from sharedsession.backends.ring.replicas import RingVerbs
 from sharedsession.backends.wire.dialect import Address
 from sharedsession.backends.wire.link import Link
 from sharedsession.errors import ConfigurationError

@@ -87,7 +87,7 @@ class Change:
         return True
 
     async def _ask(self, node: int) -> Said:
-        return await self._members[node].ask(partial(_get, self._key, self._within), self._within)
+        return await self._members[node].ask(partial(get_copy, self._key, self._within), self._within)
 
     async def _put(self, node: int, token: Version | None) -> "Version | Silence | None":
         if token is None:
@@ -97,7 +97,8 @@ class Change:
         return await self._members[node].ask(verb, self._within)
 
 
-async def _get(key: str, within: float, verbs: AsyncBackend) -> Stored | Ended | None:
+async def get_copy(key: str, within: float, verbs: AsyncBackend) -> Stored | Ended | None:
+    """Asks a node for its copy, and leaves its life as it is."""
     return await verbs.get(key, None, within)
 
 

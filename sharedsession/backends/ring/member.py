@@ -1,7 +1,7 @@
 """One node of a ring, in one colour: whom to ask, and what it must hear first."""
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -26,6 +26,14 @@ class RingNode(AsyncBackend, Protocol):
 
     async def bury_if(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
         """Leaves a tombstone if the record is still the one that the version stands for."""
+        ...
+
+
+class Gather(Protocol):
+    """Runs coroutines that never raise side by side."""
+
+    async def __call__(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """Their results, in order."""
         ...
 
 

@@ -15,31 +15,21 @@ whatever comes after it.
 """
 
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.ring.change import Change, add_copy, replace_copy
+from sharedsession.backends.ring.ending import Ending
 from sharedsession.backends.ring.hashring import HashRing
-from sharedsession.backends.ring.member import Member
+from sharedsession.backends.ring.member import Gather, Member
 from sharedsession.backends.ring.survey import SILENCE, Revision, Silence, Survey, Tokens
-from sharedsession.backends.ring.tombstone import has_note, inscribed, note_on
+from sharedsession.backends.ring.tombstone import inscribed, note_on
 from sharedsession.errors import BackendUnavailable
 from sharedsession.observe import Observer
 
-T = TypeVar("T")
-
 _REPAIR_TTL = 60.0  # for a copy of unknown remaining life; the next renewal sets it right
-
-
-class Gather(Protocol):
-    """Runs coroutines that never raise side by side."""
-
-    async def __call__(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-        """Their results, in order."""
-        ...
 
 
 class RingVerbs:
@@ -242,56 +232,19 @@ class RingVerbs:
 
     async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`: a tombstone on every node that the key could be looked for on."""
-        order = self._ring.order(key)
-        stone = inscribed(note, ttl, note_ttl)
-        heard = await self._bury(self._askable(order), key, stone, ttl, within)
-        await self._end_everywhere(order, heard, key, stone, ttl, within)
+        await self._ending(key, ttl, within, note, note_ttl).carry_out()
 
     async def leave(
         self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.leave`: as `end`, but where a node's copy has changed, it is looked at first.
-
-        A tombstone of a logout on any of them is believed. One that was left for a new ID stays.
-        """
+        """Same as `Backend.leave`: as `end`, but where a node's copy has changed, it is looked at first."""
         assert isinstance(version, Tokens)  # noqa: S101
-        order = self._ring.order(key)
+        return await self._ending(key, ttl, within, note, note_ttl).carry_out(unless_ended=version)
+
+    def _ending(self, key: str, ttl: float, within: float, note: bytes, note_ttl: float) -> Ending:
         stone = inscribed(note, ttl, note_ttl)
-        askable = self._askable(order)
-        heard = await self._bury(askable, key, stone, ttl, within, version.by_node)
-        refusing = [node for node in askable if not heard[node] and version.by_node.get(node) is not None]
-        survey = Survey(lambda _value: 0)
-        await self._ask(survey, refusing, key, None, within)
-        ended = {node: said for node, said in survey.said.items() if isinstance(said, Ended)}
-        if not all(has_note(stone.note) for stone in ended.values()):
-            return False
-        heard |= await self._bury([*survey.missing(), *survey.holding()], key, stone, ttl, within)
-        heard |= await self._bury(survey.silent_nodes(), key, stone, ttl, 0.0)  # later
-        await self._end_everywhere(order, heard | dict.fromkeys(ended, True), key, stone, ttl, within)
-        return True
-
-    async def _end_everywhere(
-        self, order: Sequence[int], heard: dict[int, bool], key: str, stone: bytes, ttl: float, within: float
-    ) -> None:
-        # Where nobody hears, an answer at once is of more use than another try at nodes that are left alone.
-        left_alone = [node for node in order if node not in heard]
-        late = await self._bury(left_alone, key, stone, ttl, within if any(heard.values()) else 0.0)
-        if not any(heard.values()):
-            raise BackendUnavailable("no node of the ring confirmed the end of the session")
-        if not all((heard | late).values()):
-            self._observer.count("tombstones_waiting")
-
-    async def _bury(
-        self,
-        nodes: Sequence[int],
-        key: str,
-        stone: bytes,
-        ttl: float,
-        within: float,
-        versions: Mapping[int, Version | None] = MappingProxyType({}),
-    ) -> dict[int, bool]:
-        buries = [self._members[node].bury(key, stone, ttl, within, versions.get(node)) for node in nodes]
-        return dict(zip(nodes, await self._gather(buries), strict=True))
+        members = {node: self._members[node] for node in self._ring.order(key)}
+        return Ending(members, key, stone, ttl, within, self._gather, self._observer)
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""

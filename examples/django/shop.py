@@ -1,7 +1,7 @@
 """A shop in Django: a counter, a login, a cart, a logout. Run it from this directory.
 
-    SHAREDSESSION_DEVELOPMENT=1 SHAREDSESSION_SECRET_KEY=$(sharedsession genkey) gunicorn --workers 4 app:application
-    SHAREDSESSION_DEVELOPMENT=1 SHAREDSESSION_SECRET_KEY=$(sharedsession genkey) uvicorn --workers 4 app:app
+    SHAREDSESSION_DEVELOPMENT=1 SHAREDSESSION_SECRET_KEY=$(sharedsession genkey) gunicorn --workers 4 shop:application
+    SHAREDSESSION_DEVELOPMENT=1 SHAREDSESSION_SECRET_KEY=$(sharedsession genkey) uvicorn --workers 4 shop:app
 
 (one of them), and visit it with one cookie jar; whichever process answers, it is the same visitor:
 
