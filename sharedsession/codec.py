@@ -45,7 +45,7 @@ def pack(key: str, value: object) -> bytes:
     """
     try:
         key.encode()
-        return _pack(value)
+        return _pack_plain(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"session[{key!r}] cannot be stored: {_reason(error)}") from None
 
@@ -74,6 +74,14 @@ def check_size(items: Mapping[str, bytes], size: int, limit: int) -> None:
 def _reason(error: Exception) -> str:
     unknown = str(error).partition("Type is not msgpack serializable: ")[2]
     return f"a session keeps no {unknown}" if unknown else str(error)
+
+
+def _pack_plain(value: object) -> bytes:
+    """Packs a value; most need no tag, and are done in one call."""
+    try:
+        return ormsgpack.packb(value, option=_OPTIONS)
+    except TypeError:
+        return _pack(value)
 
 
 def _pack(value: object, depth: int = 0) -> bytes:

@@ -21,6 +21,7 @@ from sharedsession.outcome import CLEAR, KEEP, Outcome
 from sharedsession.record import Farewell, Record
 from sharedsession.session import GRACE
 from sharedsession.settings import Settings
+from sharedsession.timeouts import Timeouts
 from sharedsession.vault import Vault
 
 # At each round of a conflict at least one writer wins, so so many writers to one session all get through.
@@ -72,7 +73,7 @@ class Committer:
             return
         if session.is_destroyed:
             await self._destroy(session)
-        record = session.next_record(self._keeper.clock(), rewrite=self._wants_rewrite(session))
+        record = session.next_record(self._keeper.clock())
         if record is None:
             return
         if session.record is None or session.left_id:
@@ -94,10 +95,6 @@ class Committer:
         if session.modified:
             self._drop(session, "the session is read-only in this request")
 
-    def _wants_rewrite(self, session: Kept) -> bool:
-        record, timeouts = session.record, self._keeper.timeouts(session.own_idle_timeout)
-        return record is not None and timeouts.wants_rewrite(record.refreshed, self._keeper.clock())
-
     async def _destroy(self, session: Kept) -> None:
         session_id = session.give_up()
         if session_id:
@@ -112,7 +109,8 @@ class Committer:
 
     async def _add(self, session: Kept, record: Record) -> None:
         session_id = session.id_for_storing()
-        version = await self._vault.add(session_id, record, self._time_to_live(session, record), session.allowance)
+        ttl = self._time_to_live(self._keeper.timeouts(session.own_idle_timeout), record)
+        version = await self._vault.add(session_id, record, ttl, session.allowance)
         if session.left_id:
             await self._take_leave(session, session.left_id, session_id)
         self._observer.count("regenerated" if session.left_id else "created")
@@ -135,9 +133,9 @@ class Committer:
         session_id, base, record, expected = session.id_for_storing(), session.record, ours, session.version
         timeouts = self._keeper.timeouts(session.own_idle_timeout)
         for _ in range(_ATTEMPTS):
-            ttl = self._time_to_live(session, record)
+            ttl = self._time_to_live(timeouts, record)
             stored = await self._vault.swap(session_id, record, ttl, expected, session.allowance)
-            if stored is None or timeouts.is_over(stored.record.created, stored.record.refreshed, self._keeper.clock()):
+            if stored is None or self._is_over(timeouts, stored.record):
                 raise SessionEnded("the session was destroyed, or given a new ID, by another request")
             if stored.record.includes(record):
                 session.settle(stored.record, stored.version, merged=stored.record is not ours)
@@ -161,8 +159,11 @@ class Committer:
     def _idle_of(self, session_id: str) -> float:
         return self._keeper.timeouts(idle_timeout_of(session_id)).idle
 
-    def _time_to_live(self, session: Kept, record: Record) -> float:
-        ttl = self._keeper.timeouts(session.own_idle_timeout).time_to_live(record.created, self._keeper.clock())
+    def _is_over(self, timeouts: Timeouts, record: Record) -> bool:
+        return timeouts.is_over(record.created, record.refreshed, self._keeper.clock())
+
+    def _time_to_live(self, timeouts: Timeouts, record: Record) -> float:
+        ttl = timeouts.time_to_live(record.created, self._keeper.clock())
         if ttl <= 0:
             raise SessionEnded("the session reached its absolute end while the request was running")
         return ttl

@@ -8,7 +8,6 @@ stripped, names are compared byte for byte, and the time is linear in the header
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 
 from sharedsession.errors import ConfigurationError
 
@@ -48,7 +47,7 @@ class CookiePolicy:
         Returns:
             At most three values in the order of the header; more than one means that somebody planted cookies.
         """
-        return [match[1].rstrip(b" \t") for match in islice(self._pattern.finditer(header), MAX_CANDIDATES)]
+        return [value.rstrip(b" \t") for value in self._pattern.findall(header)[:MAX_CANDIDATES]]
 
     def set(self, token: str, max_age: float | None = None) -> str:
         """Writes the Set-Cookie value that hands a token to the browser.

@@ -127,7 +127,8 @@ class Draft:
 
     def with_changes(self, changes: Mapping[str, bytes]) -> dict[str, bytes]:
         """All the data as they shall be stored."""
-        return {key: packed for key, packed in self._packed.items() if key not in self._removed} | dict(changes)
+        kept = {key: packed for key, packed in self._packed.items() if key not in self._removed}
+        return {**kept, **changes}
 
     def replays(self) -> dict[str, Callable[[bytes | None], bytes]]:
         """For each key changed by steps alone: what makes the new value from another request's."""

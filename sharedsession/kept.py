@@ -80,6 +80,7 @@ class Kept:
         "record",
         "unavailable",
         "version",
+        "wants_rewrite",
     )
 
     def __init__(self, keeper: Keeper, tokens: Sequence[bytes], *, now: float, allowance: Any) -> None:
@@ -87,7 +88,7 @@ class Kept:
         self._tokens = tokens  # verified when the ID in them is needed
         self._id: str | None = None
         self._idle_timeout: float | None = None
-        self._opened = self._created = now
+        self._opened = now
         self._draft: Draft
         self._accessed = self._destroyed = self._response_started = self._abandoned = False
         # The rest is the keeper's: it reads these, and sets the first three.
@@ -99,13 +100,17 @@ class Kept:
         self.keep_anyway = False  # set by frameworks that store a session though it is empty, or did not change
         self.left_id: str | None = None
         self.grace = 0.0
-        self._adopt(None, None)
-        self._loaded = not tokens
+        self.record: Record | None = None
+        self._loaded = False
+        if not tokens:
+            self._adopt(None, None)
 
     @property
     def modified(self) -> bool:
         """Whether there is something to save; changes inside nested values count."""
-        return self._destroyed or self._must_be_stored() or self._draft.lost_keys or bool(self._draft.changes())
+        if self._destroyed or not self._loaded:
+            return self._destroyed
+        return self._must_be_stored() or self._draft.lost_keys or bool(self._draft.changes())
 
     @property
     def stored_id(self) -> str | None:
@@ -122,16 +127,21 @@ class Kept:
         return self._idle_timeout
 
     @property
+    def is_abandoned(self) -> bool:
+        """Whether nothing of it is saved any more."""
+        return self._abandoned
+
+    @property
     def is_loaded(self) -> bool:
         """Whether the store was asked, or need not be."""
         return self._loaded
 
     @property
     def needs_no_commit(self) -> bool:
-        """Whether nobody looked at it, and there is nothing to prove to the store either; or not since its commit."""
-        if not self._loaded or self._abandoned or (not self._accessed and self.record is None):
+        """Whether nothing can have changed, and there is nothing to prove to the store either."""
+        if not self._loaded or self._abandoned:
             return True
-        return self._response_started and not (self._destroyed or self._must_be_stored() or self._draft.may_differ)
+        return not (self._draft.may_differ or self._destroyed or self.wants_rewrite or self._must_be_stored())
 
     @property
     def is_destroyed(self) -> bool:
@@ -152,12 +162,11 @@ class Kept:
             self._id = self._idle_timeout = None
         self._adopt(record, version)
 
-    def next_record(self, now: float, *, rewrite: bool = False) -> Record | None:
+    def next_record(self, now: float) -> Record | None:
         """The session as it shall be stored.
 
         Args:
             now: seconds since the epoch.
-            rewrite: store it even if nothing changed.
 
         Returns:
             The record, or ``None`` if there is nothing to store: nothing changed, or a new session is empty.
@@ -166,7 +175,7 @@ class Kept:
             TypeError: a value cannot be stored; the message names the key.
         """
         changes = self._draft.changes()
-        if not (changes or self._draft.lost_keys or rewrite or self._must_be_stored()):
+        if not (changes or self._draft.lost_keys or self.wants_rewrite or self._must_be_stored()):
             return None
         return Record(
             version=self.record.version + 1 if self.record else 1,
@@ -196,11 +205,8 @@ class Kept:
             version: what the backend said stands for it.
             merged: whether another request's changes are in it: then values are decoded anew.
         """
-        draft = self._draft
-        self._adopt(record, version)
+        self._adopt(record, version, None if merged else self._draft.rebased(record.items))
         self.keep_anyway = False
-        if not merged:
-            self._draft = draft.rebased(record.items)
         self.left_id = None
 
     def give_up(self) -> str | None:
@@ -225,13 +231,14 @@ class Kept:
 
     # -- inside
 
-    def _adopt(self, record: Record | None, version: object) -> None:
-        self.record: Record | None = record
+    def _adopt(self, record: Record | None, version: object, draft: Draft | None = None) -> None:
+        self.record = record
         self.version = version
+        self.wants_rewrite = False  # set by the keeper: to prove to the store that it is in use
         self._created = record.created if record else self._opened
         self._principal = record.principal if record else None
         self._persistent = record.persistent if record else None
-        self._draft = Draft(record.items if record else {})
+        self._draft = Draft(record.items if record else {}) if draft is None else draft
         self._loaded = True
 
     def _identify(self) -> None:

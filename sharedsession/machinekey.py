@@ -12,16 +12,18 @@ pickled or compared.
 
 import hashlib
 import hmac
+import os
 import secrets
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NoReturn, TypeAlias, Union
+from typing import NamedTuple, NoReturn, TypeAlias, Union
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from itsdangerous import Signer
 
@@ -34,6 +36,8 @@ MAX_TOKEN_BYTES = 160
 _SEALED = b"\xa1"  # the first byte of a record is its format, so that readers can know older and newer ones
 _AUTHENTICATED = b"\xa2"
 _KEY_ID_BYTES = 6
+_KEY_ID = slice(44, 44 + _KEY_ID_BYTES)  # behind the 43 characters of 32 random bytes, and a dot
+_SIGNATURE = 44  # a dot and the 43 characters of 32 bytes
 _NONCE_BYTES = 12
 _MAC_BYTES = 32
 _REMEMBERED = 128
@@ -54,13 +58,12 @@ class MachineKey:
         ConfigurationError: a secret is missing, weak, a placeholder, or printed in public documentation.
     """
 
-    __slots__ = ("_app_name", "_by_id", "_first", "_secrets")
+    __slots__ = ("_by_id", "_first", "_secrets")
 
     def __init__(self, secret_key: SecretKey, *, app_name: str = "default", development: bool = False) -> None:
         self._secrets = tuple(dict.fromkeys(_flatten(secret_key)))
         _check(self._secrets, development=development)
-        self._app_name = app_name.encode("utf-8", "surrogatepass")
-        keys = [_Keys(secret, self._app_name) for secret in self._secrets]
+        keys = [_Keys(secret, app_name.encode("utf-8", "surrogatepass")) for secret in self._secrets]
         self._first = keys[0]
         self._by_id = {key.key_id: key for key in keys}
 
@@ -76,7 +79,7 @@ class MachineKey:
             idle_timeout: the session's own idle timeout in seconds, if it differs from the farm's. It is part of
                 the ID because a read renews the record before it has seen it.
         """
-        session_id = f"{secrets.token_urlsafe(32)}.{self._first.key_id}"
+        session_id = f"{secrets.token_urlsafe(32)}.{self._first.key_id.decode()}"
         return session_id if idle_timeout is None else f"{session_id}.{max(1, round(idle_timeout * 1000))}"
 
     def sign(self, session_id: str) -> str:
@@ -91,18 +94,17 @@ class MachineKey:
         Returns:
             The session ID, or ``None`` for whatever no holder of a secret has signed.
         """
-        signed, _, _ = token.rpartition(b".")
-        fields = signed.split(b".")
-        if not 2 <= len(fields) <= 3 or len(token) > MAX_TOKEN_BYTES:
+        if len(token) > MAX_TOKEN_BYTES:
             return None
-        key = self._by_id.get(fields[1].decode("latin-1"))
+        signed = token[:-_SIGNATURE]
+        key = self._by_id.get(signed[_KEY_ID])
         signature = (key or self._first).signer.get_signature(signed)
-        genuine = hmac.compare_digest(signature, token[len(signed) + 1 :])
+        genuine = hmac.compare_digest(b".%b" % signature, token[-_SIGNATURE:])
         return signed.decode("ascii") if key and genuine else None
 
     def store_key(self, session_id: str) -> str:
         """The name under which a store keeps the record: a keyed hash, useless as a cookie."""
-        return self._key_of(session_id).store_key(session_id)
+        return self._key_of(session_id).of_session(session_id).store_key
 
     def handle(self, session_id: str) -> str:
         """The session's public name for logs and lists: it leads neither to the cookie nor to the record.
@@ -120,12 +122,14 @@ class MachineKey:
             record: the plain bytes.
             encrypt: ``False`` leaves them readable, still authenticated.
         """
-        header = (_SEALED if encrypt else _AUTHENTICATED) + self._first.key_id.encode()
-        context = self._context(header, session_id)
+        key = self._first
+        keys = key.of_session(session_id)
         if not encrypt:
-            return header + self._first.mac(context, record) + record
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return header + nonce + self._first.cipher(session_id).encrypt(nonce, record, context)
+            header = _AUTHENTICATED + key.key_id
+            return header + key.mac(header + keys.context, record) + record
+        header = _SEALED + key.key_id
+        nonce = os.urandom(_NONCE_BYTES)
+        return header + nonce + keys.cipher.encrypt(nonce, record, header + keys.context)
 
     def open(self, session_id: str, sealed: bytes) -> bytes | None:
         """Opens what `seal` made for this session ID under any of the secrets.
@@ -134,28 +138,26 @@ class MachineKey:
             The plain bytes, or ``None`` if the record is another session's, damaged, forged or planted.
         """
         header, body = sealed[: 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES :]
-        key = self._by_id.get(header[1:].decode("latin-1"))
+        key = self._by_id.get(header[1:])
         if key is None:
             return None
-        context = self._context(header, session_id)
+        keys = key.of_session(session_id)
+        context = header + keys.context
         if header[:1] == _SEALED:
-            return _decrypt(key.cipher(session_id), body, context)
+            return _decrypt(keys.cipher, body, context)
         if header[:1] == _AUTHENTICATED and hmac.compare_digest(key.mac(context, body[_MAC_BYTES:]), body[:_MAC_BYTES]):
             return body[_MAC_BYTES:]
         return None
 
     def fingerprints(self) -> list[str]:
         """A public name for each secret, newest first: equal on two nodes if and only if the secrets are."""
-        return list(self._by_id)
+        return [key_id.decode() for key_id in self._by_id]
 
     def _key_of(self, session_id: str) -> "_Keys":
         try:
-            return self._by_id[session_id.split(".", 2)[1]]
+            return self._by_id[session_id[_KEY_ID].encode()]
         except KeyError:
             raise SessionEnded("the secret under which the session began was taken away") from None
-
-    def _context(self, header: bytes, session_id: str) -> bytes:
-        return b"\0".join((header, self._app_name, session_id.encode()))
 
     def __repr__(self) -> str:
         return f"<MachineKey of {len(self._secrets)} secret(s), hidden>"
@@ -170,10 +172,24 @@ def idle_timeout_of(session_id: str) -> float | None:
     return int(fields[2]) / 1000 if len(fields) == 3 else None
 
 
+class _SessionKeys(NamedTuple):
+    """What is derived from one secret for one session.
+
+    Attributes:
+        store_key: the name of its record.
+        cipher: a key per session: a dump together with the secret still opens nothing without the cookies.
+        context: what a sealed record is bound to, behind its header.
+    """
+
+    store_key: str
+    cipher: AESGCM
+    context: bytes
+
+
 class _Keys:
     """What is derived, once, from one secret."""
 
-    __slots__ = ("_handle", "_mac", "_seal", "_store", "cipher", "key_id", "signer", "store_key")
+    __slots__ = ("_app_name", "_handle", "_mac", "_seal", "_store", "key_id", "of_session", "signer")
 
     def __init__(self, secret: bytes, app_name: bytes) -> None:
         def derive(purpose: bytes, length: int = 32) -> bytes:
@@ -181,33 +197,45 @@ class _Keys:
             return HKDF(SHA256(), length, salt=b"sharedsession", info=info).derive(secret)
 
         # Four and a half bytes are six characters without padding.
-        self.key_id = _text(derive(b"key id", 5))[:_KEY_ID_BYTES]
+        self.key_id = _base64(derive(b"key id", 5))[:_KEY_ID_BYTES]
         self.signer = _CachedSigner(derive(b"cookie"))
-        self._seal = derive(b"seal")
-        self._mac = derive(b"authenticate")
-        self._store = derive(b"store key")
+        self._app_name = app_name
+        self._seal = _KeyedHash(derive(b"seal"))
+        self._mac = _KeyedHash(derive(b"authenticate"))
+        self._store = _KeyedHash(derive(b"store key"))
         self._handle = derive(b"handle")
-        # A request needs each of them for one session several times; remembered for the sessions of a moment.
-        self.store_key = lru_cache(_REMEMBERED)(self._store_key)
-        self.cipher = lru_cache(_REMEMBERED)(self._cipher)
+        # A request needs them for one session several times; remembered for the sessions of a moment.
+        self.of_session = lru_cache(_REMEMBERED)(self._of_session)
 
     def store_digest(self, session_id: str) -> bytes:
-        return hmac.digest(self._store, session_id.encode(), "sha256")[:16]
+        return self._store(session_id.encode())[:16]
 
-    def _store_key(self, session_id: str) -> str:
-        return f"ss:{_text(self.store_digest(session_id))}"
-
-    def _cipher(self, session_id: str) -> AESGCM:
-        """A key per session: a dump together with the secret still opens nothing without the cookies."""
-        return AESGCM(hmac.digest(self._seal, session_id.encode(), "sha256"))
+    def _of_session(self, session_id: str) -> _SessionKeys:
+        raw = session_id.encode()
+        store_key = f"ss:{_text(self._store(raw)[:16])}"
+        return _SessionKeys(store_key, AESGCM(self._seal(raw)), b"\0".join((b"", self._app_name, raw)))
 
     def mac(self, context: bytes, record: bytes) -> bytes:
-        return hmac.digest(self._mac, context + b"\0" + record, "sha256")
+        return self._mac(context + b"\0" + record)
 
     def permute(self, block: bytes) -> bytes:
         # A single block: ECB is the bare permutation here.
         encryptor = Cipher(algorithms.AES(self._handle), modes.ECB()).encryptor()  # noqa: S305
         return encryptor.update(block) + encryptor.finalize()
+
+
+class _KeyedHash:
+    """HMAC-SHA256 whose key is taken in once: a copy of that state costs a quarter of a new one."""
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = HMAC(key, SHA256())
+
+    def __call__(self, data: bytes) -> bytes:
+        hashing = self._keyed.copy()
+        hashing.update(data)
+        return hashing.finalize()
 
 
 class _CachedSigner(Signer):
@@ -218,11 +246,10 @@ class _CachedSigner(Signer):
 
     def __init__(self, key: bytes) -> None:
         super().__init__(key, salt=b"sharedsession.token")
-        self._derived = self.derive_key()
+        self._hash = _KeyedHash(self.derive_key())
 
     def get_signature(self, value: str | bytes) -> bytes:
-        data = value if isinstance(value, bytes) else value.encode()
-        return _base64(hmac.digest(self._derived, data, "sha256"))
+        return _base64(self._hash(value if isinstance(value, bytes) else value.encode()))
 
 
 def _flatten(secret_key: SecretKey) -> Iterable[bytes]:

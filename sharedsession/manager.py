@@ -73,7 +73,7 @@ class SessionManager:
 
     def verified(self, tokens: Sequence[bytes]) -> str | None:
         """Finds the session ID in what a request carries; ``None`` if nothing in it is genuine."""
-        genuine = set(filter(None, map(self.settings.machine_key().verify, tokens)))
+        genuine = {session_id for token in tokens if (session_id := self.settings.machine_key().verify(token))}
         if len(genuine) == 1:
             return genuine.pop()
         if genuine:
@@ -117,9 +117,10 @@ class SessionManager:
 
     def _begin(self, session: Kept, found: Held | Farewell | None, timeouts: Timeouts) -> None:
         if isinstance(found, Held):
-            record, version = found
-            if not timeouts.is_over(record.created, record.refreshed, self.clock()):
-                session.begin(record, version)
+            record, now = found.record, self.clock()
+            if not timeouts.is_over(record.created, record.refreshed, now):
+                session.begin(record, found.version)
+                session.wants_rewrite = timeouts.wants_rewrite(record.refreshed, now)
                 return
             self.observer.count("expired")
         if isinstance(found, Farewell):

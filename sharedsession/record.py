@@ -4,11 +4,11 @@ A record is one MessagePack array, so that it is opened without decoding what th
 each value still packed. A farewell is what a tombstone says after `regenerate`.
 """
 
-import secrets
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ormsgpack
 
@@ -71,13 +71,12 @@ class Record(NamedTuple):
     @classmethod
     def decode(cls, encoded: bytes) -> "Record":
         """Turns bytes that `encode` made, and that were authenticated, into a record."""
-        version, created, refreshed, principal, persistent, items, marks = _unpack(encoded)
-        return cls(version, created, refreshed, principal, persistent, items, marks)
+        return cls._make(ormsgpack.unpackb(encoded))
 
 
 def new_mark() -> bytes:
     """A mark for one write."""
-    return secrets.token_bytes(_MARK)
+    return os.urandom(_MARK)
 
 
 def marked(marks: bytes, mark: bytes, *, calm: bool) -> bytes:
@@ -109,9 +108,5 @@ class Farewell:
     @classmethod
     def decode(cls, encoded: bytes) -> "Farewell":
         """Turns bytes that `encode` made, and that were authenticated, into a farewell."""
-        (record,) = _unpack(encoded)
+        (record,) = ormsgpack.unpackb(encoded)
         return cls(record=record and Record.decode(record))
-
-
-def _unpack(encoded: bytes) -> Any:
-    return ormsgpack.unpackb(encoded)

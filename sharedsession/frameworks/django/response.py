@@ -71,7 +71,7 @@ async def _commit(session: SessionStore, core: Session, manager: SessionManager)
     outcome = await manager.acommit(core)
     if due:
         session.show_key()
-    if due and core.needs_no_commit and not (core.is_read_only or core.unavailable):
+    if due and core.is_abandoned and not (core.is_read_only or core.unavailable):
         raise SessionInterrupted(_INTERRUPTED)
     if outcome.token and core.record is None:  # created and ended in one request
         return CLEAR if core.had_token else KEEP

@@ -73,9 +73,9 @@ class SharedSession(SessionInterface):
         transport = self._transport(app)
         tokens = _tokens(transport, request.environ)
         session = farm.manager.open_as(FlaskSession, tokens)
+        session.app = app
         session.transport = transport
         session.opened = time.monotonic()
-        session.lifetime = app.permanent_session_lifetime.total_seconds()
         session.permanent_by_default = farm.manager.settings.cookie_persistent
         session.was_permanent = any(token.count(b".") == _DOTS_WITH_LIFETIME for token in tokens)
         if farm.manager.settings.adopt:
@@ -86,7 +86,7 @@ class SharedSession(SessionInterface):
         """Commits the session, and tells the client and caches what they must know."""
         assert isinstance(session, FlaskSession)  # noqa: S101
         manager = self._farm(app).manager
-        if session.was_used:
+        if not session.needs_no_commit:
             session.end_if_emptied()
         try:
             outcome = manager.commit(session)
@@ -96,7 +96,7 @@ class SharedSession(SessionInterface):
             self._unavailable(app, response)
             return
         session.response_started()
-        if outcome == KEEP and self._must_renew(app, session):
+        if outcome is KEEP and self._must_renew(app, session):
             outcome = manager.renewed(session)
         self._tell(app, session, outcome, response)
         if response.is_streamed:
@@ -169,7 +169,7 @@ class SharedSession(SessionInterface):
             self._hand_over(app, session, outcome, response)
         elif session.accessed or (session.was_permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]):
             if "Vary" not in headers:
-                headers["Vary"] = transport.vary
+                headers.add("Vary", transport.vary)
             else:
                 self._protect(app, transport, outcome, response)
 
@@ -179,17 +179,25 @@ class SharedSession(SessionInterface):
             take_back(app, session, response)
         cookie = session.transport.cookie
         if cookie and outcome.token:
-            expires = self.get_expiration_time(app, session)
-            response.set_cookie(value=outcome.token, expires=expires, **self._attributes(app, cookie))
+            self._set_cookie(app, session, cookie, response, outcome.token)
         elif cookie:
             response.delete_cookie(**self._attributes(app, cookie))
 
+    def _set_cookie(
+        self, app: Flask, session: FlaskSession, cookie: CookiePolicy, response: Response, token: str
+    ) -> None:
+        expires = self.get_expiration_time(app, session)
+        if expires is None and type(self) is SharedSession and self.get_cookie_httponly(app):
+            response.headers.add("Set-Cookie", cookie.set(token))
+        else:
+            response.set_cookie(value=token, expires=expires, **self._attributes(app, cookie))
+
     def _protect(self, app: Flask, transport: Transport, outcome: Outcome, response: Response) -> None:
         """Tells caches; what the application said to them is in the headers already."""
-        observer = self._farm(app).manager.observer
-        headers = transport.protected(list(response.headers), outcome, accessed=True, observer=observer)
-        response.headers.clear()
-        response.headers.extend(headers)
+        observer, said = self._farm(app).manager.observer, list(response.headers)
+        for header in transport.protected(said, outcome, accessed=True, observer=observer):
+            if header not in said:
+                response.headers[header[0]] = header[1]
 
     def _attributes(self, app: Flask, cookie: CookiePolicy) -> dict[str, Any]:
         """As the policy has them, or as a subclass says."""

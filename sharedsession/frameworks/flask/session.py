@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+from flask import Flask
 from flask.sessions import NullSession, SessionMixin
 
 from sharedsession.record import Record
@@ -12,9 +13,9 @@ from sharedsession.transport import Transport
 class FlaskSession(Session, SessionMixin):
     """A `Session` with what Flask's users expect of theirs."""
 
-    __slots__ = ("_changed", "is_adopted", "lifetime", "opened", "permanent_by_default", "transport", "was_permanent")
+    __slots__ = ("_changed", "app", "is_adopted", "opened", "permanent_by_default", "transport", "was_permanent")
 
-    lifetime: float
+    app: Flask
     opened: float
     permanent_by_default: bool
     transport: Transport
@@ -35,7 +36,7 @@ class FlaskSession(Session, SessionMixin):
             return  # many applications say so before each request: no reason to ask the store
         if bool(permanent) != self.permanent:
             self.persistent = bool(permanent)
-            self._idle_timeout = self.lifetime if permanent else None
+            self._idle_timeout = self.app.permanent_session_lifetime.total_seconds() if permanent else None
 
     @property
     def was_used(self) -> bool:
