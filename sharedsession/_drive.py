@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Readable(Awaitable[None]):
-    """What a blocking link awaits between sending and receiving: meanwhile others may send, and receive first.
+    """What a blocking link awaits between sending and receiving, so that others may send, and receive first.
 
     Args:
         fileno: of the socket that the reply will come on.
@@ -33,6 +33,11 @@ class Readable(Awaitable[None]):
     def __init__(self, fileno: int) -> None:
         self.fileno = fileno
         self.deadline = 0.0
+
+    def until(self, deadline: float) -> "Readable":
+        """Itself, to be awaited until a moment on the monotonic clock."""
+        self.deadline = deadline
+        return self
 
     def __await__(self) -> Generator[Any, None, None]:
         yield self
@@ -48,7 +53,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         while type(coroutine.send(None)) is Readable:
             pass
     except StopIteration as done:
-        return cast("T", done.value)
+        value: T = done.value
+        return value
     coroutine.close()
     raise RuntimeError("an asynchronous backend cannot serve a blocking application")
 
@@ -102,19 +108,33 @@ def _poll(filenos: Iterable[int], timeout: float) -> set[int]:
 
 
 async def gather_on_loop(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Runs coroutines side by side on the event loop."""
-    return await asyncio.gather(*coroutines)
+    """Runs coroutines side by side on the event loop: the first in this task, since others have their price."""
+    if not coroutines:
+        return []
+    first, *others = coroutines
+    tasks = [asyncio.ensure_future(other) for other in others]
+    try:
+        return [await first, *[await task for task in tasks]]
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
 
 
-class Done(Awaitable[None]):
+class Done(Awaitable[T]):
     """What a blocking method returns where its asynchronous twin returns a coroutine: awaiting it waits for nothing."""
 
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
+    __slots__ = ("_result",)
+
+    def __init__(self, result: T) -> None:
+        self._result = result
+
+    def __await__(self) -> Generator[Any, None, T]:
+        yield from ()
+        return self._result
 
 
-DONE = Done()
+DONE = Done(None)
 
 
 class Lifted:
@@ -173,31 +193,27 @@ class Lowered:
         return self.verbs.health()
 
     def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
-        return run(self._coroutine(self.verbs.get(key, touch, within)))
+        return run(self.verbs.get(key, touch, within))
 
     def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
-        return run(self._coroutine(self.verbs.add(key, value, ttl, within)))
+        return run(self.verbs.add(key, value, ttl, within))
 
     def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
-        return run(self._coroutine(self.verbs.replace(key, value, ttl, version, within)))
+        return run(self.verbs.replace(key, value, ttl, version, within))
 
     def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
-        run(self._coroutine(self.verbs.end(key, ttl, within, note, note_ttl)))
+        run(self.verbs.end(key, ttl, within, note, note_ttl))
 
     def leave(
         self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        return run(self._coroutine(self.verbs.leave(key, ttl, within, version, note, note_ttl)))
+        return run(self.verbs.leave(key, ttl, within, version, note, note_ttl))
 
     def touch(self, key: str, ttl: float, within: float) -> bool:
-        return run(self._coroutine(self.verbs.touch(key, ttl, within)))
+        return run(self.verbs.touch(key, ttl, within))
 
     def close(self) -> None:
-        run(self._coroutine(self.verbs.close()))
-
-    @staticmethod
-    def _coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
-        return cast("Coroutine[Any, Any, T]", awaitable)
+        run(self.verbs.close())
 
 
 def is_asynchronous(backend: object) -> bool:

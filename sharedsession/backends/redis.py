@@ -108,11 +108,9 @@ class RedisVerbs:
         """Same as `Backend.get`."""
         command = ("GET", key) if touch is None else ("GETEX", key, "PX", _milliseconds(touch))
         raw = await self._ask(command, within, planted=("WRONGTYPE",))
-        if raw is None:
-            return None
-        if isinstance(raw, bytes) and raw[:1] == _ENDED:
-            return Ended(raw[_HEAD:])
-        return Stored(raw[_HEAD:], raw) if isinstance(raw, bytes) else Stored(b"", b"")
+        if isinstance(raw, bytes):
+            return Ended(raw[_HEAD:]) if raw[:1] == _ENDED else Stored(raw[_HEAD:], raw)
+        return None if raw is None else Stored(b"", b"")
 
     async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
@@ -165,7 +163,7 @@ class RedisVerbs:
 
     async def _ask(self, command: tuple[Any, ...], within: float, planted: Sequence[str] = ()) -> Any:
         """Sends a command. Any error but those named means "cannot answer", never "not there"."""
-        reply = (await self._link.ask(_packed(command), within)).reply
+        reply, _ = await self._link.ask(_packed(command), within)
         if isinstance(reply, hiredis.ReplyError) and _code(reply) not in planted:
             self._guard.observer.event("store_refused", f"{self._guard.address} refuses {command[0]}: {reply}")
             raise BackendUnavailable(f"the server refuses {command[0]}: {_code(reply)}")

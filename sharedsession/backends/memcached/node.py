@@ -7,7 +7,7 @@ nothing on a connection that was opened after it was read.
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply
 from sharedsession.backends.wire import leaving
 from sharedsession.backends.wire.blocking import BlockingLink
-from sharedsession.backends.wire.dialect import Address, Dialect, StaleMark
+from sharedsession.backends.wire.dialect import Address, Answer, Dialect, StaleMark, made
 from sharedsession.backends.wire.guard import Guard
 from sharedsession.backends.wire.link import Link
 from sharedsession.errors import BackendError, BackendUnavailable
@@ -43,6 +43,7 @@ class MemcachedVerbs:
         self._link = link
         self._server = server
         self._protocol = server.protocol
+        self._answers = server.protocol.answers
         self._opaques = itertools.count(1)
 
     @property
@@ -52,26 +53,25 @@ class MemcachedVerbs:
 
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
-        reply, mark = await self._ask(key, partial(self._protocol.get, key, touch), within)
+        reply, mark = await self._ask(self._protocol.get, key, within, None, touch)
         found = reply if type(reply) is Hit else _hit(reply)
         if found is None:
             return None
-        ttl = float(found.ttl) if found.ttl >= 0 else None
-        if found.flags & TOMBSTONE:
-            return Ended(found.value, ttl)
-        return Stored(found.value, _Token(found.cas, mark), ttl)
+        value, cas, flags, seconds, _ = found
+        ttl = float(seconds) if seconds >= 0 else None
+        return Ended(value, ttl) if flags & TOMBSTONE else Stored(value, made(_Token, (cas, mark)), ttl)
 
     async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
-        reply, mark = await self._ask(key, partial(self._protocol.add, key, value, ttl), within)
+        reply, mark = await self._ask(self._protocol.add, key, within, None, value, ttl)
         return self._stored(reply, mark, b"NS")
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
         """Same as `Backend.replace`."""
         assert isinstance(version, _Token)  # noqa: S101
-        request = partial(self._protocol.replace, key, value, ttl, version.cas)
+        cas, mark = version
         try:
-            reply, mark = await self._ask(key, request, within, version.mark)
+            reply, mark = await self._ask(self._protocol.replace, key, within, mark, value, ttl, cas)
         except StaleMark:
             return None
         return self._stored(reply, mark, b"EX", b"NF")
@@ -80,10 +80,10 @@ class MemcachedVerbs:
         """Same as `Backend.end`. A note that finds no memory gives way to the deletion."""
         del ttl
         if note:
-            reply, _ = await self._ask(key, partial(self._protocol.bury, key, note, note_ttl, None), within)
+            reply, _ = await self._ask(self._protocol.bury, key, within, None, note, note_ttl, None)
             if reply.status == b"HD":
                 return
-        reply, _ = await self._ask(key, partial(self._protocol.delete, key), within)
+        reply, _ = await self._ask(self._protocol.delete, key, within)
         if reply.status != b"NF":
             _expect(reply, b"HD")
 
@@ -97,9 +97,8 @@ class MemcachedVerbs:
     async def bury_if(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
         """Leaves a tombstone if the record is still the one that the version stands for."""
         assert isinstance(version, _Token)  # noqa: S101
-        request = partial(self._protocol.bury, key, note, ttl, version.cas)
         try:
-            reply, _ = await self._ask(key, request, within, version.mark)
+            reply, _ = await self._ask(self._protocol.bury, key, within, version.mark, note, ttl, version.cas)
         except StaleMark:
             return False
         if reply.status in {b"EX", b"NF"}:
@@ -109,7 +108,7 @@ class MemcachedVerbs:
 
     async def knock(self, within: float) -> None:
         """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
-        answer = await self._link.ask(self._protocol.NOTHING, within, check=_is_sign_of_life, anyway=True)
+        answer = await self._link.ask(self._protocol.NOTHING, within, _SIGN_OF_LIFE, anyway=True)
         _expect(answer.reply, b"MN")
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
@@ -124,17 +123,16 @@ class MemcachedVerbs:
         """Same as `Backend.health`."""
         return {"kind": "memcached", "nodes": [self._server.facts()]}
 
-    async def _ask(
-        self, key: str, request: Callable[[int], bytes], within: float, mark: int | None = None
-    ) -> tuple[Any, int]:
+    def _ask(
+        self, request: Callable[..., bytes], key: str, within: float, mark: int | None = None, *arguments: Any
+    ) -> Coroutine[Any, Any, Answer]:
         opaque = next(self._opaques)
-        answers = self._protocol.answers
-        return await self._link.ask(request(opaque), within, check=lambda reply: answers(reply, key, opaque), mark=mark)
+        return self._link.ask(request(key, *arguments, opaque), within, (self._answers, key, opaque), mark)
 
     @staticmethod
     def _stored(reply: Any, mark: int, *refusals: bytes) -> Version | None:
         if type(reply) is Done:
-            return _Token(reply.cas, mark)
+            return made(_Token, (reply.cas, mark))
         if reply.status in refusals:
             return None
         _expect(reply, b"HD")
@@ -163,6 +161,7 @@ class MemcachedServer:
         protocol: ModuleType = meta,
     ) -> None:
         self.protocol = protocol
+        self._in_ring = in_ring
         self.guard = Guard(address, breaker_window, name=name, demotes_slow=in_ring)
         self._up_since = math.inf
         self.evictions = 0
@@ -175,7 +174,7 @@ class MemcachedServer:
 
     def blocking_link(self) -> BlockingLink:
         """A link for applications that block."""
-        return BlockingLink(self._dialect, self.guard)
+        return BlockingLink(self._dialect, self.guard, side_by_side=self._in_ring)
 
     def multiplexed_link(self) -> Link:
         """A link for event loops."""
@@ -228,8 +227,11 @@ class MemcachedBackend(Lowered):
         return self._server.verbs(self._server.multiplexed_link())
 
 
-def _is_sign_of_life(reply: Any) -> bool:
+def _is_sign_of_life(reply: Any, _key: str, _opaque: int) -> bool:
     return isinstance(reply, Reply) and reply.status == b"MN"
+
+
+_SIGN_OF_LIFE = (_is_sign_of_life, "", 0)
 
 
 def _hit(reply: Reply) -> Hit | None:

@@ -9,7 +9,7 @@ import re
 import time
 from typing import NamedTuple
 
-from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised
+from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised, made
 
 MAX_RELATIVE_TTL = 2_592_000  # 30 days: anything longer is read as seconds since the epoch
 ITEM_OVERHEAD = 576  # of an item: header and key, generously
@@ -82,9 +82,23 @@ class Parser:
         Raises:
             Desynchronised: the bytes are not memcached's.
         """
-        found = _HIT.match(self._buffer, self._at) or _DONE.match(self._buffer, self._at)
+        buffer, at = self._buffer, self._at
+        if at == len(buffer):
+            return INCOMPLETE
+        found = _HIT.match(buffer, at)
         if found:
-            return self._hit(found) if found.re is _HIT else self._done(found)
+            size, cas, flags, ttl, opaque = found.groups()
+            value = self._block(found.end(), int(size))
+            return INCOMPLETE if value is None else made(Hit, (value, int(cas), int(flags), int(ttl), int(opaque)))
+        found = _DONE.match(buffer, at)
+        if found:
+            cas, opaque = found.groups()
+            self._at = found.end()
+            return made(Done, (int(cas), int(opaque)))
+        return self._any()
+
+    def _any(self) -> object:
+        """The next reply in whatever form."""
         end = self._buffer.find(b"\r\n", self._at)
         if end < 0:
             if len(self._buffer) - self._at > _LONGEST_LINE:
@@ -106,15 +120,6 @@ class Parser:
         self._at = end + 2
         return Reply(words[0], words[1:])
 
-    def _hit(self, found: re.Match[bytes]) -> object:
-        size, cas, flags, ttl, opaque = map(int, found.groups())
-        value = self._block(found.end(), size)
-        return INCOMPLETE if value is None else Hit(value, cas, flags, ttl, opaque)
-
-    def _done(self, found: re.Match[bytes]) -> object:
-        self._at = found.end()
-        return Done(int(found[1]), int(found[2]))
-
     def _value(self, words: list[bytes], start: int) -> object:
         if len(words) < 2 or not words[1].isdigit() or len(words[1]) > 10:
             raise Desynchronised("a value without a length")
@@ -123,19 +128,19 @@ class Parser:
 
     def _block(self, start: int, size: int) -> bytes | None:
         """A data block, once it is all there."""
-        end = start + size
-        if len(self._buffer) < end + 2:
+        buffer, end = self._buffer, start + size
+        if len(buffer) < end + 2:
             return None
-        if self._buffer[end : end + 2] != b"\r\n":
+        if buffer[end : end + 2] != b"\r\n":
             raise Desynchronised("a value of another length")
         self._at = end + 2
-        return self._buffer[start:end]
+        return buffer[start:end]
 
 
 def get(key: str, touch: float | None, opaque: int) -> bytes:
     """Read, CAS token, client flags, remaining life and renewal in one round trip; a renewal keeps the token."""
-    renewal = f" T{expiry(touch)}" if touch is not None else ""
-    return f"mg {key} v c f t{renewal} O{opaque}\r\n".encode()
+    renewal = "" if touch is None else f"T{expiry(touch)} "
+    return f"mg {key} v c f t {renewal}O{opaque}\r\n".encode()
 
 
 def add(key: str, value: bytes, ttl: float, opaque: int) -> bytes:
@@ -168,7 +173,7 @@ GREETING: tuple[bytes, ...] = (STATISTICS, SETTINGS)
 
 def answers(reply: object, key: str, opaque: int) -> bool:
     """Whether a reply can be the answer to a request: it repeats the opaque, or carries none because it is an error."""
-    if isinstance(reply, Hit | Done):
+    if type(reply) is Hit or type(reply) is Done:
         return reply.opaque == opaque
     return isinstance(reply, Reply) and (b"O%d" % opaque in reply.flags or reply.is_error)
 
@@ -178,5 +183,7 @@ def expiry(ttl: float) -> int:
 
     Over 30 days it is a date; the clock of the web node then matters, by minutes against a month.
     """
-    seconds = max(1, math.ceil(ttl))
-    return seconds if seconds <= MAX_RELATIVE_TTL else math.ceil(time.time()) + seconds
+    seconds = math.ceil(ttl)
+    if seconds > MAX_RELATIVE_TTL:
+        return math.ceil(time.time()) + seconds
+    return seconds if seconds > 0 else 1

@@ -12,10 +12,14 @@ _BATCH = 64
 
 
 class Backlog:
-    """What one node missed."""
+    """What one node missed.
+
+    Attributes:
+        waiting: the tombstones by key, each with the moment when it no longer matters; empty but for outages.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, tuple[bytes, float]] = {}
+        self.waiting: dict[str, tuple[bytes, float]] = {}
         self._lock = threading.Lock()
 
     def add(self, key: str, note: bytes, ttl: float, now: float) -> None:
@@ -28,25 +32,25 @@ class Backlog:
             now: a monotonic clock in seconds.
         """
         with self._lock:
-            self._waiting[key] = (note, now + ttl)
-            while len(self._waiting) > _MOST:
-                del self._waiting[next(iter(self._waiting))]
+            self.waiting[key] = (note, now + ttl)
+            while len(self.waiting) > _MOST:
+                del self.waiting[next(iter(self.waiting))]
 
     def due(self, now: float) -> list[tuple[str, bytes, float]]:
         """What to send before anything else: keys, notes and remaining times to live; a batch at most."""
-        if not self._waiting:
+        if not self.waiting:
             return []
         with self._lock:
-            batch = list(islice(self._waiting.items(), _BATCH))
+            batch = list(islice(self.waiting.items(), _BATCH))
             for key, (_, end) in batch:
                 if end <= now:
-                    del self._waiting[key]
+                    del self.waiting[key]
         return [(key, note, math.ceil(end - now)) for key, (note, end) in batch if end > now]
 
     def done(self, key: str) -> None:
         """The node has heard of it."""
         with self._lock:
-            self._waiting.pop(key, None)
+            self.waiting.pop(key, None)
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)

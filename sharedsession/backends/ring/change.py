@@ -1,8 +1,9 @@
 """One change of a record on its way to several nodes: by compare-and-swap, or ``add`` where there is no copy."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from sharedsession.backends.base import AsyncBackend, Ended, Stored, Version
 from sharedsession.backends.ring.member import Member
@@ -86,29 +87,33 @@ class Change:
         self.stored[node] = version
         return True
 
-    async def _ask(self, node: int) -> Said:
-        return await self._members[node].ask(partial(get_copy, self._key, self._within), self._within)
+    def _ask(self, node: int) -> Coroutine[Any, Any, Said]:
+        return self._members[node].ask(partial(get_copy, self._key, None, self._within), self._within)
 
-    async def _put(self, node: int, token: Version | None) -> "Version | Silence | None":
+    def _put(self, node: int, token: Version | None) -> "Coroutine[Any, Any, Version | Silence | None]":
         if token is None:
             verb = partial(add_copy, self._key, self._value, self._ttl, self._within)
         else:
             verb = partial(replace_copy, self._key, self._value, self._ttl, token, self._within)
-        return await self._members[node].ask(verb, self._within)
+        return self._members[node].ask(verb, self._within)
 
 
-async def get_copy(key: str, within: float, verbs: AsyncBackend) -> Stored | Ended | None:
-    """Asks a node for its copy, and leaves its life as it is."""
-    return await verbs.get(key, None, within)
+def get_copy(
+    key: str, touch: float | None, within: float, verbs: AsyncBackend
+) -> Coroutine[Any, Any, Stored | Ended | None]:
+    """Asks a node for its copy, and renews it or leaves its life as it is."""
+    return verbs.get(key, touch, within)
 
 
-async def add_copy(key: str, value: bytes, ttl: float, within: float, verbs: AsyncBackend) -> Version | None:
+def add_copy(
+    key: str, value: bytes, ttl: float, within: float, verbs: AsyncBackend
+) -> Coroutine[Any, Any, Version | None]:
     """Gives a copy to a node that has none."""
-    return await verbs.add(key, value, ttl, within)
+    return verbs.add(key, value, ttl, within)
 
 
-async def replace_copy(
+def replace_copy(
     key: str, value: bytes, ttl: float, token: Version, within: float, verbs: AsyncBackend
-) -> Version | None:
+) -> Coroutine[Any, Any, Version | None]:
     """Gives a copy to a node in the place of the one that the token stands for."""
-    return await verbs.replace(key, value, ttl, token, within)
+    return verbs.replace(key, value, ttl, token, within)

@@ -80,7 +80,7 @@ class Ending:
     async def _overcame(self, refusing: Sequence[int]) -> bool:
         """Looks at the nodes whose copy is another than was read; ``False`` if one tells of a logout."""
         survey = Survey(lambda _value: 0)
-        verb = partial(get_copy, self._key, self._left())
+        verb = partial(get_copy, self._key, None, self._left())
         survey.add(refusing, await self._gather([self._members[node].ask(verb, self._left()) for node in refusing]))
         ended = {node: said for node, said in survey.said.items() if isinstance(said, Ended)}
         if not all(has_note(said.note) for said in ended.values()):

@@ -61,7 +61,7 @@ class Member:
             within: seconds to wait for each request.
         """
         try:
-            if self.backlog:
+            if self.backlog.waiting:
                 await self._catch_up(within)
             said = await verb(self.verbs)
         except BackendUnavailable:

@@ -15,16 +15,17 @@ whatever comes after it.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from sharedsession.backends.base import Ended, Stored, Version
-from sharedsession.backends.ring.change import Change, add_copy, replace_copy
+from sharedsession.backends.ring.change import Change, add_copy, get_copy, replace_copy
 from sharedsession.backends.ring.ending import Ending
 from sharedsession.backends.ring.hashring import HashRing
 from sharedsession.backends.ring.member import Gather, Member
-from sharedsession.backends.ring.survey import SILENCE, Revision, Silence, Survey, Tokens
+from sharedsession.backends.ring.survey import SILENCE, Revision, Said, Silence, Survey, Tokens
 from sharedsession.backends.ring.tombstone import inscribed, note_on
 from sharedsession.errors import BackendUnavailable
 from sharedsession.observe import Observer
@@ -56,7 +57,7 @@ class RingVerbs:
     @property
     def max_value(self) -> int:
         """Same as `Facts.max_value`: what the smallest node takes."""
-        return min(member.verbs.max_value for member in self._members)
+        return min([member.verbs.max_value for member in self._members])
 
     # -- read
 
@@ -76,32 +77,37 @@ class RingVerbs:
             revision: opens a copy.
         """
         order = self._ring.order(key)
-        self._longest_idle = max(self._longest_idle, touch or 0.0)
+        if touch is not None and touch > self._longest_idle:
+            self._longest_idle = touch
         deadline = time.monotonic() + 2 * within
         survey = Survey(revision)
-        await self._ask(survey, self._askable(order)[: self._replicas], key, touch, within)
+        nodes = self._first_askable(order)
+        survey.add(nodes, await self._gather(self._asks(nodes, key, touch, within)))
         agreed = survey.agreed(order[: self._replicas])
         if agreed is not None:
             return Stored(agreed.value, survey.tokens(), agreed.ttl)
         await self._widen(survey, order, key, _left(within, deadline))
         if len(order) > survey.silent() >= self._replicas:  # a newer copy could be on none but the silent ones
-            await self._ask(survey, await self._knock(order, within), key, None, _left(within, deadline))
+            back = await self._knock(order, within)
+            survey.add(back, await self._gather(self._asks(back, key, None, _left(within, deadline))))
         return await self._conclude(survey, order, key, touch, _left(within, deadline))
 
-    async def _ask(self, survey: Survey, nodes: Sequence[int], key: str, touch: float | None, within: float) -> None:
-        asks = [self._members[node].ask(lambda verbs: verbs.get(key, touch, within), within) for node in nodes]
-        survey.add(nodes, await self._gather(asks))
+    def _asks(
+        self, nodes: Iterable[int], key: str, touch: float | None, within: float
+    ) -> list[Coroutine[Any, Any, Said]]:
+        verb = partial(get_copy, key, touch, within)
+        return [self._members[node].ask(verb, within) for node in nodes]
 
     async def _widen(self, survey: Survey, order: Sequence[int], key: str, within: float) -> None:
         self._observer.count("reads_widened")
         others = [node for node in order if node not in survey.said]
-        askable = [node for node in others if within and self._members[node].is_askable()]
+        askable = list(self._askable(others)) if within else []
         survey.add(others, [SILENCE] * len(others))
-        await self._ask(survey, askable, key, None, within)
+        survey.add(askable, await self._gather(self._asks(askable, key, None, within)))
 
     async def _knock(self, order: Sequence[int], within: float) -> list[int]:
         """The nodes that were left alone and turn out to be back."""
-        left_alone = [node for node in order if not self._members[node].is_askable()]
+        left_alone = [node for node in order if not self._is_askable(node)]
         answers = await self._gather([self._members[node].knock(within) for node in left_alone])
         return [node for node, is_back in zip(left_alone, answers, strict=True) if is_back]
 
@@ -148,7 +154,7 @@ class RingVerbs:
         ttl = touch if touch is not None else _remaining(best.ttl) - 1
         if ttl < 1 or not within:
             return
-        owners = self._askable(order)[: self._replicas]
+        owners = self._first_askable(order)
         missing = [node for node in survey.missing() if node in owners]
         tokens = survey.tokens().by_node
         repairs = [self._members[n].ask(partial(add_copy, key, best.value, ttl, within), within) for n in missing]
@@ -168,7 +174,7 @@ class RingVerbs:
         order = self._ring.order(key)
         stored: dict[int, Version | None] = {}
         refused = False
-        left = self._askable(order)
+        left = list(self._askable(order))
         deadline = time.monotonic() + 2 * within
         while left and len(stored) < self._replicas and (within := _left(within, deadline)):
             asked, left = left[: self._replicas - len(stored)], left[self._replicas - len(stored) :]
@@ -209,16 +215,13 @@ class RingVerbs:
         self._count_copies(len(write.stored))
         return Tokens(write.stored)
 
-    async def _carry(self, write: Change, nodes: Sequence[int]) -> bool:
+    async def _carry(self, write: Change, nodes: Iterable[int]) -> bool:
         """Brings a change to as many nodes as it needs; ``False`` if another request was there before."""
-        left = list(nodes)
-        while left and not write.stored:  # the first node that answers is where two writers meet
-            if await write.on(left.pop(0)) is False:
-                return False
-        while left and len(write.stored) < self._replicas:
-            wanted = self._replicas - len(write.stored)
-            asked, left = left[:wanted], left[wanted:]
-            if False in await self._gather([write.on(node) for node in asked]):
+        left = iter(nodes)
+        # The first node that answers is where two writers meet; then the others are told side by side.
+        while asked := list(islice(left, self._replicas - len(write.stored) if write.stored else 1)):
+            changes = [write.on(node) for node in asked]
+            if False in (await self._gather(changes) if len(changes) > 1 else [await changes[0]]):
                 return False
         return True
 
@@ -271,8 +274,16 @@ class RingVerbs:
 
     # -- one node
 
-    def _askable(self, order: Sequence[int]) -> list[int]:
-        return [node for node in order if self._members[node].is_askable()]
+    def _askable(self, order: Iterable[int]) -> Iterator[int]:
+        """Looks at no more nodes than are taken: mostly these are the owners alone."""
+        return filter(self._is_askable, order)
+
+    def _is_askable(self, node: int) -> bool:
+        return self._members[node].is_askable()
+
+    def _first_askable(self, order: Iterable[int]) -> list[int]:
+        """As many as hold a record."""
+        return list(islice(self._askable(order), self._replicas))
 
 
 def _left(within: float, deadline: float) -> float:

@@ -39,6 +39,8 @@ class Survey:
         revision: opens a copy and tells its number.
     """
 
+    __slots__ = ("_revision", "_revisions", "said")
+
     def __init__(self, revision: Revision) -> None:
         self._revision = revision
         self._revisions: dict[bytes, int | None] = {}
@@ -76,10 +78,14 @@ class Survey:
 
     def agreed(self, owners: Sequence[int]) -> Stored | None:
         """The record, if all owners gave the same one, so that nobody else needs to be asked; it is not opened."""
-        answers = [self.said.get(node, SILENCE) for node in owners]
-        values = {said.value if isinstance(said, Stored) else None for said in answers}
-        first = answers[0]
-        return first if len(values) == 1 and isinstance(first, Stored) else None
+        first = self.said.get(owners[0])
+        if not isinstance(first, Stored):
+            return None
+        for node in owners:
+            said = self.said.get(node)
+            if not isinstance(said, Stored) or said.value != first.value:
+                return None
+        return first
 
     def has_silence(self) -> bool:
         """Whether a node gave no answer."""
@@ -113,7 +119,13 @@ class Survey:
 
     def tokens(self) -> Tokens:
         """The version: a write is conditional on what each node held."""
-        return Tokens({node: said.version if isinstance(said, Stored) else None for node, said in self._known()})
+        return Tokens(
+            {
+                node: said.version if isinstance(said, Stored) else None
+                for node, said in self.said.items()
+                if not isinstance(said, Silence)
+            }
+        )
 
     def number(self, copy: Stored) -> int | None:
         """The authentic number of a copy."""
@@ -124,9 +136,6 @@ class Survey:
     def _age_of(self, copy: Stored) -> int:
         number = self.number(copy)
         return -1 if number is None else number
-
-    def _known(self) -> list[tuple[int, Stored | Ended | None]]:
-        return [(node, said) for node, said in self.said.items() if not isinstance(said, Silence)]
 
     def _live(self) -> list[Stored]:
         return [said for said in self.said.values() if isinstance(said, Stored)]

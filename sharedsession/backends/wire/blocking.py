@@ -19,9 +19,11 @@ from sharedsession.backends.wire.dialect import (
     Address,
     Answer,
     Check,
-    Desynchronised,
     Dialect,
+    Parser,
     StaleMark,
+    checked,
+    made,
 )
 from sharedsession.backends.wire.guard import FAILURES, Guard
 
@@ -34,11 +36,14 @@ class BlockingLink:
     Args:
         dialect: of the server.
         guard: of the node.
+        side_by_side: whether other links may be asked at the same time, by the same thread; else a request waits
+            for its reply and nobody hears of it.
     """
 
-    def __init__(self, dialect: Dialect, guard: Guard) -> None:
+    def __init__(self, dialect: Dialect, guard: Guard, *, side_by_side: bool = False) -> None:
         self._dialect = dialect
         self._guard = guard
+        self._side_by_side = side_by_side
         self._idle: deque[_Connection] = deque()
         self._process = os.getpid()
 
@@ -46,9 +51,9 @@ class BlockingLink:
         self,
         request: bytes,
         within: float,
-        *,
         check: Check | None = None,
         mark: int | None = None,
+        *,
         anyway: bool = False,
     ) -> Answer:
         """Same as `Link.ask`."""
@@ -58,32 +63,27 @@ class BlockingLink:
             guard.begin(anyway=anyway)
         newest = guard.newest
         try:
-            connection, reply = await self._exchange(request, deadline, check, mark)
+            idle = self._take(mark)
+            connection = idle or await self._open(deadline)
+            try:
+                reply = await connection.exchange(request, deadline, check)
+            except (ConnectionError, EOFError):
+                if idle is None:
+                    raise
+                connection = await self._open_instead(mark, deadline)
+                reply = await connection.exchange(request, deadline, check)
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
-            guard.worked(0.0 if anyway else connection.waited, within)
+            guard.worked(0.0 if anyway else time.monotonic() - connection.listened, within)
         self._idle.append(connection)
-        return Answer(reply, connection.serial if connection.serial > newest else newest)
+        serial = connection.serial
+        return made(Answer, (reply, serial if serial > newest else newest))
 
     def close(self) -> None:
         """Closes the connections that lie idle."""
         while self._idle:
             self._idle.pop().close()
-
-    async def _exchange(
-        self, request: bytes, deadline: float, check: Check | None, mark: int | None
-    ) -> "tuple[_Connection, Any]":
-        connection = self._take(mark)
-        if connection:
-            try:
-                return connection, await connection.exchange(request, deadline, check)
-            except (ConnectionError, EOFError):
-                self.close()  # the server has gone since: the others that lay idle are as dead
-                if mark is not None:
-                    raise StaleMark from None
-        connection = await self._open(deadline)
-        return connection, await connection.exchange(request, deadline, check)
 
     def _take(self, mark: int | None) -> "_Connection | None":
         """A connection that lies idle; ``None`` if one must be opened."""
@@ -101,8 +101,17 @@ class BlockingLink:
             raise StaleMark
         return connection
 
+    async def _open_instead(self, mark: int | None, deadline: float) -> "_Connection":
+        """In the place of an idle one that the server has closed: then the others are as dead, and so are tokens."""
+        self.close()
+        if mark is not None:
+            raise StaleMark from None
+        return await self._open(deadline)
+
     async def _open(self, deadline: float) -> "_Connection":
-        connection = _Connection(_connect(self._guard.address, deadline), self._dialect)
+        connection = _Connection(
+            _connect(self._guard.address, deadline), self._dialect.parser(), side_by_side=self._side_by_side
+        )
         try:
             if self._dialect.greeting:
                 self._dialect.greeted(await connection.exchange_all(self._dialect.greeting, deadline))
@@ -116,21 +125,22 @@ class BlockingLink:
 class _Connection:
     """One socket and what of the last reply is still unread, which between two requests is nothing."""
 
-    __slots__ = ("_parser", "_patience", "_readable", "_socket", "serial", "waited")
+    __slots__ = ("_parser", "_patience", "_readable", "_socket", "listened", "serial")
 
-    def __init__(self, connected: socket.socket, dialect: Dialect) -> None:
+    def __init__(self, connected: socket.socket, parser: Parser, *, side_by_side: bool) -> None:
         self._socket = connected
-        self._readable = Readable(connected.fileno())
+        self._readable = Readable(connected.fileno()) if side_by_side else None
         self._patience = _Patience(connected)
-        self._parser = dialect.parser()
+        self._parser = parser
         self.serial = 0
-        self.waited = 0.0
+        self.listened = 0.0  # since when, on the monotonic clock
 
     async def exchange(self, request: bytes, deadline: float, check: Check | None) -> Any:
         try:
             self._send(request, deadline)
-            await self._readable
-            return self._checked(self._reply(deadline), check)
+            if self._readable:
+                await self._readable.until(deadline)
+            return checked(self._receive(deadline), check)
         except BaseException:
             self.close()
             raise
@@ -138,7 +148,8 @@ class _Connection:
     async def exchange_all(self, requests: Sequence[bytes], deadline: float) -> list[Any]:
         try:
             self._send(b"".join(requests), deadline)
-            await self._readable
+            if self._readable:
+                await self._readable.until(deadline)
             return [self._next(deadline) for _ in requests]
         except BaseException:
             self.close()
@@ -147,36 +158,33 @@ class _Connection:
     def close(self) -> None:
         self._socket.close()
 
-    @staticmethod
-    def _checked(reply: Any, check: Check | None) -> Any:
-        if check and not check(reply):
-            raise Desynchronised("an answer to another request")
-        return reply
-
     def _send(self, data: bytes, deadline: float) -> None:
-        self._readable.deadline = deadline
-        self._patience.until(_left(deadline))
+        left, patience = deadline - time.monotonic(), self._patience
+        if left <= 0 or not patience.shortest <= left <= patience.longest:
+            patience.until(_left(deadline))
         self._socket.sendall(data)
 
     def _next(self, deadline: float) -> Any:
         """A reply of several, which may be here already."""
         reply = self._parser.pop()
-        return self._reply(deadline) if reply is INCOMPLETE else reply
+        return self._receive(deadline) if reply is INCOMPLETE else reply
 
-    def _reply(self, deadline: float) -> Any:
-        started = now = time.monotonic()
-        reply = INCOMPLETE
-        while reply is INCOMPLETE:
-            self._patience.until(deadline - now)
+    def _receive(self, deadline: float) -> Any:
+        now, patience = time.monotonic(), self._patience
+        self.listened = now
+        while True:
+            left = deadline - now
+            if not patience.shortest <= left <= patience.longest:
+                patience.until(left)
             # After the deadline what has arrived still counts: we may only have been late to look.
             data = self._socket.recv(_READ, 0 if now < deadline else socket.MSG_DONTWAIT)
             if not data:
                 raise EOFError("connection closed")
             self._parser.feed(data)
             reply = self._parser.pop()
+            if reply is not INCOMPLETE:
+                return reply
             now = time.monotonic()
-        self.waited = now - started
-        return reply
 
 
 class _Patience:
@@ -186,18 +194,18 @@ class _Patience:
         connected: a plain socket; one of TLS, or of a library that replaces sockets by its own, keeps time by itself.
     """
 
-    __slots__ = ("_in_kernel", "_longest", "_shortest", "_socket")
+    __slots__ = ("_in_kernel", "_socket", "longest", "shortest")
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._in_kernel = type(connected).__module__ == "socket"
-        self._longest = self._shortest = 0.0
+        self.longest = self.shortest = 0.0
         if self._in_kernel:
             connected.settimeout(None)
 
     def until(self, left: float) -> None:
-        """Lets the next calls wait for so many seconds; set anew only where it differs by more than a hair."""
-        if self._shortest <= left <= self._longest or (self._in_kernel and left <= 0):
+        """Lets the next calls wait for so many seconds; needless while that is between `shortest` and `longest`."""
+        if self._in_kernel and left <= 0:
             return
         if not self._in_kernel:
             self._socket.settimeout(max(0.0, left))
@@ -206,7 +214,7 @@ class _Patience:
         timeval = struct.pack("@ll", int(seconds), int(fraction * 1_000_000))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-        self._longest, self._shortest = left * 1.001, left * 0.96
+        self.longest, self.shortest = left * 1.001, left * 0.96
 
 
 def _connect(address: Address, deadline: float) -> socket.socket:

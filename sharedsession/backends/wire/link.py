@@ -12,9 +12,9 @@ class Link(Protocol):
         self,
         request: bytes,
         within: float,
-        *,
         check: Check | None = None,
         mark: int | None = None,
+        *,
         anyway: bool = False,
     ) -> Answer:
         """Sends one request and returns its reply.
@@ -22,7 +22,7 @@ class Link(Protocol):
         Args:
             request: the bytes of one request that has one reply.
             within: seconds to wait at most, connecting included.
-            check: whether a reply can be the answer; if not, the connection is closed.
+            check: who says whether a reply can be the answer; if it cannot, the connection is closed.
             mark: of the answer whose token the request carries.
             anyway: ask even a server that is left alone because it failed.
 

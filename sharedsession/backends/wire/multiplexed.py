@@ -1,15 +1,16 @@
 """The asynchronous link: one connection per event loop, shared by all its requests.
 
-What is asked in one tick of the loop leaves in one write. Replies come in the order of the requests; a request that
-was cancelled leaves its place in the queue, so its reply is read and dropped, never taken for another's. One timer
-watches the whole connection: when the oldest request gets no answer in time, nobody behind it will, and all fail.
+Where many ask, what they ask in one tick of the loop leaves in one write; whoever asks alone is not kept waiting for
+others. Replies come in the order of the requests; a request that was cancelled leaves its place in the queue, so its
+reply is read and dropped, never taken for another's. One timer watches the whole connection: when one request gets no
+answer in time, nobody behind it will, and all fail.
 """
 
 import asyncio
+import math
 import os
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,8 @@ from sharedsession.backends.wire.dialect import (
     Dialect,
     Parser,
     StaleMark,
+    checked,
+    made,
 )
 from sharedsession.backends.wire.guard import FAILURES, Guard
 
@@ -45,9 +48,9 @@ class MultiplexedLink:
         self,
         request: bytes,
         within: float,
-        *,
         check: Check | None = None,
         mark: int | None = None,
+        *,
         anyway: bool = False,
     ) -> Answer:
         """Same as `Link.ask`."""
@@ -56,31 +59,26 @@ class MultiplexedLink:
         if not guard.is_calm:
             guard.begin(anyway=anyway)
         try:
-            connection, reply = await self._exchange(request, deadline, check, mark)
+            shared = self._connected(mark)
+            connection = shared or await self._open(asyncio.get_running_loop(), deadline)
+            try:
+                reply = await connection.send(request, deadline, check)
+            except (ConnectionError, EOFError):
+                if shared is None:
+                    raise
+                connection = self._connected(mark) or await self._open(connection.loop, deadline)
+                reply = await connection.send(request, deadline, check)
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
             guard.worked(0.0 if anyway else time.monotonic() - deadline + within, within)
-        return Answer(reply, connection.serial)
+        return made(Answer, (reply, connection.serial))
 
     def close(self) -> None:
         """Closes the connection of the running event loop."""
         connection = self._connections.pop(asyncio.get_running_loop(), None)
         if connection is not None:
             connection.fail(ConnectionAbortedError("closed"))
-
-    async def _exchange(
-        self, request: bytes, deadline: float, check: Check | None, mark: int | None
-    ) -> "tuple[_Connection, Any]":
-        connection = self._connected(mark)
-        if connection:
-            try:
-                return connection, await connection.send(request, deadline, check)
-            except (ConnectionError, EOFError):
-                connection = self._connected(mark)  # somebody may have opened one meanwhile
-        if connection is None:
-            connection = await self._open(asyncio.get_running_loop(), deadline)
-        return connection, await connection.send(request, deadline, check)
 
     def _connected(self, mark: int | None) -> "_Connection | None":
         """The connection of the running event loop; ``None`` if it must be opened."""
@@ -132,23 +130,22 @@ class MultiplexedLink:
         return protocol
 
 
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    reply: "asyncio.Future[Any]"
-    deadline: float
-    check: Check | None
+_Waiter = tuple["asyncio.Future[Any]", float, Check | None]  # for a reply, until when, and what it must fit
 
 
 class _Connection(asyncio.Protocol):
     """One connection: requests in a queue, replies in the same order."""
 
+    _transport: asyncio.Transport  # from `connection_made` on, and nobody asks before
+
     def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser) -> None:
         self.loop = loop
         self._parser = parser
-        self._transport: asyncio.Transport | None = None
         self._waiting: deque[_Waiter] = deque()
         self._outbox: list[bytes] = []
+        self._is_crowded = False
         self._watchdog: asyncio.TimerHandle | None = None
+        self._alarm = math.inf
         self._closed = loop.create_future()
         self._lingering: asyncio.Task[None] | None = None
         self.is_closed = False
@@ -160,12 +157,16 @@ class _Connection(asyncio.Protocol):
         if self.is_closed:
             reply.set_exception(ConnectionResetError("connection closed"))
             return reply
-        if not self._outbox:
+        if self._outbox:
+            self._outbox.append(request)
+        elif self._waiting or self._is_crowded:
+            self._outbox.append(request)
             self.loop.call_soon(self._flush)
-        self._outbox.append(request)
-        self._waiting.append(_Waiter(reply, deadline, check))
-        if self._watchdog is None:
-            self._watch()
+        else:
+            self._transport.write(request)  # alone: waiting for company would cost a turn of the loop
+        self._waiting.append((reply, deadline, check))
+        if deadline < self._alarm:
+            self._wake_at(deadline)
         return reply
 
     def fail(self, error: Exception) -> None:
@@ -176,12 +177,11 @@ class _Connection(asyncio.Protocol):
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
         while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.reply.done():
-                waiter.reply.set_exception(error)
+            reply = self._waiting.popleft()[0]
+            if not reply.done():
+                reply.set_exception(error)
 
     def closes_with_its_loop(self) -> None:
         """A loop that ends cancels its tasks; this one is how the connection hears of it."""
@@ -201,8 +201,8 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed(data)
-            while (reply := self._parser.pop()) is not INCOMPLETE:
-                self._answer(reply)
+            while (said := self._parser.pop()) is not INCOMPLETE:
+                self._answer(said)
         except Exception as error:  # noqa: BLE001  (whatever stumbles over a reply must leave nobody waiting)
             self.fail(error if isinstance(error, Desynchronised) else Desynchronised("a reply out of all rules"))
 
@@ -212,28 +212,34 @@ class _Connection(asyncio.Protocol):
     # -- inside
 
     def _flush(self) -> None:
-        if self._transport is not None and not self.is_closed:
+        self._is_crowded = len(self._outbox) > 1
+        if not self.is_closed:
             self._transport.write(b"".join(self._outbox))
         self._outbox.clear()
 
-    def _answer(self, reply: Any) -> None:
+    def _answer(self, said: Any) -> None:
         if not self._waiting:
             raise Desynchronised("an answer that nobody asked for")
-        waiter = self._waiting[0]
-        if waiter.check and not waiter.check(reply):
-            raise Desynchronised("an answer to another request")
+        reply, _, check = self._waiting[0]
+        checked(said, check)
         self._waiting.popleft()
-        if not waiter.reply.done():
-            waiter.reply.set_result(reply)
+        if not reply.done():
+            reply.set_result(said)
+
+    def _wake_at(self, deadline: float) -> None:
+        """Sets the one timer, however many wait."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._alarm = deadline
+        self._watchdog = self.loop.call_later(max(0.0, deadline - time.monotonic()), self._watch)
 
     def _watch(self) -> None:
-        """Looks when the earliest deadline comes; one timer, however many wait."""
-        self._watchdog = None
+        """Looks whether somebody waits in vain, and when to look again."""
+        self._watchdog, self._alarm = None, math.inf
         if not self._waiting:
             return
-        earliest = min(waiter.deadline for waiter in self._waiting)
-        left = earliest - time.monotonic()
-        if left <= 0:
+        earliest = min(deadline for _, deadline, _ in self._waiting)
+        if earliest <= time.monotonic():
             self.fail(TimeoutError("no answer in time"))
         else:
-            self._watchdog = self.loop.call_later(left, self._watch)
+            self._wake_at(earliest)
