@@ -8,6 +8,7 @@ from sharedsession.errors import (
     BackendUnavailable,
     ConfigurationError,
     Conflict,
+    LockTimeout,
     LogoutNotConfirmed,
     SessionEnded,
     SessionError,
@@ -16,6 +17,8 @@ from sharedsession.errors import (
 )
 from sharedsession.machinekey import MachineKey
 from sharedsession.manager import SessionManager
+from sharedsession.observe import Event
+from sharedsession.principals import SessionInfo
 from sharedsession.session import Session
 from sharedsession.settings import Settings
 
@@ -24,11 +27,14 @@ __all__ = [
     "BackendUnavailable",
     "ConfigurationError",
     "Conflict",
+    "Event",
+    "LockTimeout",
     "LogoutNotConfirmed",
     "MachineKey",
     "Session",
     "SessionEnded",
     "SessionError",
+    "SessionInfo",
     "SessionManager",
     "SessionNotLoaded",
     "SessionTooLarge",

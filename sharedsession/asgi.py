@@ -1,13 +1,13 @@
 """SessionMiddleware for ASGI 3: ``scope["session"]``, loaded before the application runs, or by it.
 
 The session is committed before the first byte of the response leaves; bodies pass through unbuffered. A websocket's
-session is loaded at connect, and its cookie can be set at accept.
+session is loaded at connect, and its cookie can be set at accept; when it has ended elsewhere, the websocket is closed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Unpack
 
-from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.errors import NOT_NOW, BackendUnavailable, Conflict
 from sharedsession.manager import SessionManager
 from sharedsession.outcome import KEEP, Outcome
 from sharedsession.session import Session
@@ -22,7 +22,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HEADS = {"http.response.start", "websocket.accept"}
-_NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
+_POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
 
 
 class SessionMiddleware:
@@ -50,14 +50,36 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         session = scope["session"] = self.manager.open(self._tokens(scope))
-        response = _Response(self.manager, session, scope, send)
+        if settings.remember_client:
+            session.client = _client(scope)
+        if scope["type"] == "websocket":
+            await self._serve_websocket(session, scope, receive, send)
+        else:
+            await self._serve(_Response(self.manager, session, scope, send), scope, receive)
+
+    async def _serve(self, response: "_Response", scope: Scope, receive: Receive) -> None:
+        session = response.session
         try:
-            if settings.autoload and not session.is_loaded:
+            if self.manager.settings.autoload and not session.is_loaded:
                 await self.manager.load(session)
             await self.app(scope, receive, response.send)
             await response.finish()
-        except _NOT_NOW:
+        except NOT_NOW:
             await response.refuse()
+
+    async def _serve_websocket(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
+        response = _Response(self.manager, session, scope, send)
+        watch = self.manager.watch(session, response.close_websocket)
+
+        async def heard() -> Message:
+            message = await receive()
+            watch.is_in_use = watch.is_in_use or message["type"] == "websocket.receive"
+            return message
+
+        try:
+            await self._serve(response, scope, heard)
+        finally:
+            await watch.stop()
 
     def _tokens(self, scope: Scope) -> list[bytes]:
         transport = self.manager.settings.transport
@@ -76,7 +98,7 @@ class _Response:
 
     def __init__(self, manager: SessionManager, session: Session, scope: Scope, send: Send) -> None:
         self._manager = manager
-        self._session = session
+        self.session = session
         self._scope = scope
         self._send = send
         self._is_http = scope["type"] == "http"
@@ -94,7 +116,7 @@ class _Response:
         """Saves what changed after the first byte; a cookie can no longer be set, so none is needed."""
         if self._started and not self._refused:
             self._heed_the_scope()
-            await self._manager.acommit(self._session)
+            await self._manager.acommit(self.session)
 
     async def refuse(self) -> None:
         """Answers for an application that the store's outage left without a session."""
@@ -111,15 +133,21 @@ class _Response:
         else:
             await self._send({"type": "websocket.close", "code": 1013})  # try again later
 
+    async def close_websocket(self) -> None:
+        """The session has ended elsewhere: so has the conversation that it stood for."""
+        if self._started and not self._refused:
+            self._refused = True
+            await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "the session has ended"})
+
     async def _head(self, message: Message) -> Message:
-        session, settings = self._session, self._manager.settings
+        session, settings = self.session, self._manager.settings
         if session.unavailable and message.get("status") == 500 and settings.on_outage == "error":
             await self.refuse()  # the application framework turned our error into its own
             return message
         self._heed_the_scope()
         try:
             outcome = await self._manager.acommit(session)
-        except (*_NOT_NOW, Conflict) as error:
+        except (*NOT_NOW, Conflict) as error:
             if isinstance(error, Conflict) and settings.conflict == "raise":
                 raise
             await self.refuse()
@@ -134,7 +162,7 @@ class _Response:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
         return _encode(
             self._manager.settings.transport.apply(
-                headers, outcome, accessed=self._session.accessed, observer=self._manager.observer
+                headers, outcome, accessed=self.session.accessed, observer=self._manager.observer
             )
         )
 
@@ -146,7 +174,7 @@ class _Response:
 
     def _heed_the_scope(self) -> None:
         """Some put their own data in our place, or take us out: Litestar's `set_session`, `clear_session`."""
-        session, theirs = self._session, self._scope.get("session", self._session)
+        session, theirs = self.session, self._scope.get("session", self.session)
         if isinstance(theirs, Mapping) and type(theirs) is not dict:
             return  # ours, or that of another middleware inside
         if session.is_loaded:
@@ -155,6 +183,13 @@ class _Response:
             session.destroy()
         session.update(theirs if isinstance(theirs, dict) else {})
         self._scope["session"] = session
+
+
+def _client(scope: Scope) -> tuple[str | None, str | None]:
+    """What a list of sessions may tell of a login: the browser and the address."""
+    agent = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"user-agent"), None)
+    address = scope.get("client")
+    return agent, address[0] if address else None
 
 
 def _encode(headers: Headers) -> RawHeaders:

@@ -12,20 +12,23 @@ back:
     destroyed   no             -        nothing                CLEAR if a token came in
 """
 
+from sharedsession._turns import Turns
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded
-from sharedsession.kept import Keeper, Kept
+from sharedsession.keeper import Keeper
+from sharedsession.kept import Kept
 from sharedsession.machinekey import idle_timeout_of
 from sharedsession.merge import merge
 from sharedsession.observe import Observer
 from sharedsession.outcome import CLEAR, KEEP, Outcome
+from sharedsession.principals import Entry, Index
 from sharedsession.record import Farewell, Record
 from sharedsession.session import GRACE
 from sharedsession.settings import Settings
-from sharedsession.timeouts import Timeouts
-from sharedsession.vault import Vault
+from sharedsession.timeouts import LEEWAY, Timeouts
+from sharedsession.vault import Allowance, Vault
 
-# At each round of a conflict at least one writer wins, so so many writers to one session all get through.
-_ATTEMPTS = 64
+_ATTEMPTS = 1000  # at each round of a conflict some writer wins; the request's time mostly ends before
+_DAY = 86400.0  # seconds
 
 
 class Committer:
@@ -34,13 +37,19 @@ class Committer:
     Args:
         settings: of the farm.
         vault: where the records are.
+        index: of the principals' sessions.
+        turns: of those in this process who write one session.
         observer: told what happened.
         keeper: tells the time, and how long a session lives.
     """
 
-    def __init__(self, settings: Settings, vault: Vault, observer: Observer, keeper: Keeper) -> None:
+    def __init__(
+        self, settings: Settings, vault: Vault, index: Index, turns: Turns, *, observer: Observer, keeper: Keeper
+    ) -> None:
         self._settings = settings
         self._vault = vault
+        self._index = index
+        self._turns = turns
         self._observer = observer
         self._keeper = keeper
 
@@ -56,7 +65,7 @@ class Committer:
             self._drop(session, "its session ended while the request was running")
         except BackendUnavailable:
             session.unavailable = True
-            self._observer.count("unavailable")
+            self._observer.count("unavailable", session.stored_id, session.owner)
             if self._settings.on_outage == "error":
                 raise
             self._drop(session, "the session store is not answering")
@@ -71,6 +80,8 @@ class Committer:
         if session.is_read_only:
             self._refuse_changes(session)
             return
+        if session.allowance is None:
+            session.allowance = Allowance(self._settings.timeout)
         if session.is_destroyed:
             await self._destroy(session)
         record = session.next_record(self._keeper.clock())
@@ -96,7 +107,7 @@ class Committer:
             self._drop(session, "the session is read-only in this request")
 
     async def _destroy(self, session: Kept) -> None:
-        session_id = session.give_up()
+        principal, session_id = session.owner, session.give_up()
         if session_id:
             try:
                 await self._vault.end(session_id, self._idle_of(session_id), session.allowance)
@@ -104,18 +115,30 @@ class Committer:
                 raise LogoutNotConfirmed("the session store did not confirm the end of the session") from None
             except SessionEnded:  # with the secret that it began under
                 pass
-            self._observer.count("destroyed")
+            self._observer.count("destroyed", session_id, principal)
         session.outcome = CLEAR if session.had_token else KEEP
 
     async def _add(self, session: Kept, record: Record) -> None:
         session_id = session.id_for_storing()
         ttl = self._time_to_live(self._keeper.timeouts(session.own_idle_timeout), record)
+        if record.principal is not None:
+            await self._enter(session, session_id, record.principal)
         version = await self._vault.add(session_id, record, ttl, session.allowance)
         if session.left_id:
             await self._take_leave(session, session.left_id, session_id)
-        self._observer.count("regenerated" if session.left_id else "created")
+        self._observer.count("regenerated" if session.left_id else "created", session_id, record.principal)
         session.settle(record, version)
         session.outcome = self.handed_over(session, session_id)
+
+    async def _enter(self, session: Kept, session_id: str, principal: str) -> None:
+        """Has the session in its principal's index, before anybody can use it."""
+        timeouts, now = self._keeper.timeouts(session.own_idle_timeout), self._keeper.clock()
+        store_key = self._settings.machine_key().store_key(session_id)
+        agent, address = session.client or (None, None)
+        entry = Entry(store_key, session.began, timeouts.idle, agent, address)
+        until = min(timeouts.ends_at(session.began), now + _DAY + 2 * timeouts.idle + LEEWAY)
+        handle = self._keeper.handle(session_id)
+        await self._index.enter(principal, handle, entry, session.allowance, now=now, until=until)
 
     async def _take_leave(self, session: Kept, left_id: str, new_id: str) -> None:
         """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing.
@@ -130,29 +153,45 @@ class Committer:
             raise SessionEnded("the session was destroyed by another request")
 
     async def _replace(self, session: Kept, ours: Record) -> None:
+        """Writes a stored session: those of one process one after the other, so that none of a crowd starves."""
+        session_id = session.id_for_storing()
+        if ours.principal is not None and (session.wants_rewrite or _is_another_day(session.record, ours)):
+            await self._enter(session, session_id, ours.principal)
+        has_turn = self._turns.take(session_id) or await self._turns.wait(session_id, 2 * self._settings.timeout)
+        try:
+            await self._swap(session, ours)
+        finally:
+            if has_turn:
+                self._turns.leave(session_id)
+
+    async def _swap(self, session: Kept, ours: Record) -> None:
         session_id, base, record, expected = session.id_for_storing(), session.record, ours, session.version
         timeouts = self._keeper.timeouts(session.own_idle_timeout)
         for _ in range(_ATTEMPTS):
             ttl = self._time_to_live(timeouts, record)
             stored = await self._vault.swap(session_id, record, ttl, expected, session.allowance)
-            if stored is None or self._is_over(timeouts, stored.record):
+            if stored is None or (stored.record is not record and self._is_over(timeouts, stored.record)):
                 raise SessionEnded("the session was destroyed, or given a new ID, by another request")
             if stored.record.includes(record):
                 session.settle(stored.record, stored.version, merged=stored.record is not ours)
                 return
+            if session.held_lock is not None:
+                await session.held_lock.insist()
             record, expected = self._reconciled(session, base, ours, stored.record), stored.version
         raise Conflict("the session is written by too many requests at once")
 
     def _reconciled(self, session: Kept, base: Record | None, ours: Record, theirs: Record) -> Record:
+        if base is not None and ours.items == base.items:  # it was only to be written again
+            return ours.following(theirs, theirs.items)
         if self._settings.conflict == "raise":
-            self._observer.count("conflict")
+            self._observer.count("conflict", session.stored_id, ours.principal)
             raise Conflict("another request changed the session while this one was running")
         replays = session.draft.replays()
         if self._settings.conflict == "overwrite":
-            self._observer.count("overwritten")
+            self._observer.count("overwritten", session.stored_id, ours.principal)
             steps = {key: replay(theirs.items.get(key)) for key, replay in replays.items()}
             return ours.following(theirs, {**ours.items, **steps})
-        self._observer.count("merged")
+        self._observer.count("merged", session.stored_id, ours.principal)
         items = merge(base.items if base else {}, ours.items, theirs.items, session.draft.assigned, replays)
         return ours.following(theirs, items)
 
@@ -173,3 +212,8 @@ class Committer:
         if record is None or not (self._settings.cookie_persistent if record.persistent is None else record.persistent):
             return None
         return self._keeper.timeouts(None).ends_at(record.created) - self._keeper.clock()
+
+
+def _is_another_day(base: Record | None, ours: Record) -> bool:
+    """Whether the last write was on another day; so a session that is written all the time is entered once a day."""
+    return base is not None and base.refreshed // _DAY != ours.refreshed // _DAY

@@ -72,6 +72,28 @@ def bytes_count(value: Any) -> int:
     return int(size)
 
 
+def bytes_or_none(value: Any) -> int | None:
+    """Takes a size in bytes, or nothing."""
+    return None if value is None or (isinstance(value, str) and value.lower() == "none") else bytes_count(value)
+
+
+def count_or_none(value: Any) -> int | None:
+    """Takes a number of things, or nothing."""
+    if value is None or (isinstance(value, str) and value.lower() == "none"):
+        return None
+    count = _number(value)
+    if count is None or not 1 <= count < math.inf or count != int(count):
+        raise ValueError("must be a positive whole number, or None for no limit")
+    return int(count)
+
+
+def callable_or_none(value: Any) -> Callable[..., Any] | None:
+    """Takes a function, or nothing."""
+    if value is not None and not callable(value):
+        raise ValueError("must be a function that takes an Event, given in code and not in the environment")
+    return value  # type: ignore[no-any-return]
+
+
 def patterns(value: Any) -> tuple[str, ...]:
     """Takes path patterns, as a list or separated by commas or white space."""
     found = re.findall(r"[^,\s]+", value) if isinstance(value, str) else value

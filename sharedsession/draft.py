@@ -127,7 +127,9 @@ class Draft:
 
     def with_changes(self, changes: Mapping[str, bytes]) -> dict[str, bytes]:
         """All the data as they shall be stored."""
-        kept = {key: packed for key, packed in self._packed.items() if key not in self._removed}
+        kept = self._packed
+        if self._removed:
+            kept = {key: packed for key, packed in kept.items() if key not in self._removed}
         return {**kept, **changes}
 
     def replays(self) -> dict[str, Callable[[bytes | None], bytes]]:

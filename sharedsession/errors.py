@@ -10,7 +10,8 @@ or a value of the session.
     ├── SessionEnded           nobody, as a rule: the session was destroyed meanwhile
     ├── BackendError           whoever runs the store
     │   └── BackendUnavailable     nobody answered in time: "don't know", never "no session"
-    ├── Conflict               the application, if it asked for ``conflict="raise"``
+    ├── Conflict               the application, if it asked for ``conflict="raise"``, or lost a lock
+    ├── LockTimeout            the application: another request holds the session's lock; try again later
     └── LogoutNotConfirmed     the application: tell the user to try again
 """
 
@@ -50,5 +51,13 @@ class Conflict(SessionError):
     """Another request changed the session, and the two changes could not be brought together."""
 
 
+class LockTimeout(SessionError, TimeoutError):
+    """The session's lock was not free in time, or too many requests wait for it already."""
+
+
 class LogoutNotConfirmed(SessionError):
     """No node of the store confirmed the end of the session: it may still be alive."""
+
+
+NOT_NOW = (BackendUnavailable, LockTimeout, LogoutNotConfirmed)
+"""What a middleware answers with 503 and ``Retry-After``: it may work in a moment."""

@@ -1,61 +1,26 @@
 """What is kept of a session from request to request, and what this request did to it: the keeper's side of a Session.
 
-The `Keeper`, which is the manager, loads and saves; a session asks it for what it cannot do itself. No I/O here.
+What it cannot do itself, it asks its `Keeper` for. No I/O here.
 """
 
-from collections.abc import Awaitable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from sharedsession.draft import Draft
+from sharedsession.errors import SessionError
+from sharedsession.keeper import Client, HeldLock, Keeper
 from sharedsession.machinekey import idle_timeout_of
 from sharedsession.outcome import KEEP
 from sharedsession.record import Record, marked, new_mark
-from sharedsession.timeouts import Timeouts
 
 _CALM = 5.0  # seconds
-
-
-class Keeper(Protocol):
-    """What a session asks of the manager, in the colour of the application."""
-
-    @property
-    def loads_on_demand(self) -> bool:
-        """Whether a look at the session may wait for the store (WSGI), or must not (an event loop)."""
-        ...
-
-    def load(self, session: "Kept") -> Awaitable[None]:
-        """Loads it: at once where `loads_on_demand`, else when awaited."""
-        ...
-
-    def save(self, session: "Kept") -> Awaitable[None]:
-        """Commits it: at once where `loads_on_demand`, else when awaited."""
-        ...
-
-    def clock(self) -> float:
-        """Now, in seconds since the epoch."""
-        ...
-
-    def verified(self, tokens: Sequence[bytes]) -> str | None:
-        """Finds the session ID in what a request carries; ``None`` if nothing in it is genuine."""
-        ...
-
-    def new_id(self, idle_timeout: float | None) -> str:
-        """Mints a session ID."""
-        ...
-
-    def handle(self, session_id: str) -> str:
-        """The public name of a session ID."""
-        ...
-
-    def timeouts(self, idle_timeout: float | None) -> Timeouts:
-        """The farm's timeouts, with the session's own idle timeout if it has one."""
-        ...
 
 
 class Kept:
     """The state of a session in one request."""
 
     __slots__ = (
+        "__weakref__",
         "_abandoned",
         "_accessed",
         "_created",
@@ -64,6 +29,7 @@ class Kept:
         "_id",
         "_idle_timeout",
         "_keeper",
+        "_left_owner",
         "_loaded",
         "_opened",
         "_persistent",
@@ -71,8 +37,10 @@ class Kept:
         "_response_started",
         "_tokens",
         "allowance",
+        "client",
         "grace",
         "had_token",
+        "held_lock",
         "is_read_only",
         "keep_anyway",
         "left_id",
@@ -83,25 +51,28 @@ class Kept:
         "wants_rewrite",
     )
 
-    def __init__(self, keeper: Keeper, tokens: Sequence[bytes], *, now: float, allowance: Any) -> None:
+    def __init__(self, keeper: Keeper, tokens: Sequence[bytes], *, now: float) -> None:
         self._keeper = keeper
         self._tokens = tokens  # verified when the ID in them is needed
         self._id: str | None = None
         self._idle_timeout: float | None = None
+        self._left_owner: str | None = None
         self._opened = now
         self._draft: Draft
-        self._accessed = self._destroyed = self._response_started = self._abandoned = False
-        # The rest is the keeper's: it reads these, and sets the first three.
-        self.allowance = allowance
+        self._accessed = self._destroyed = self._response_started = self._abandoned = self._loaded = False
+        # The rest is the keeper's: it reads these, and sets the first four.
+        self.allowance: Any = None
         self.outcome = KEEP
-        self.unavailable = False
+        self.unavailable = self.wants_rewrite = False  # the latter to prove to the store that it is in use
         self.had_token = bool(tokens)
         self.is_read_only = False
         self.keep_anyway = False  # set by frameworks that store a session though it is empty, or did not change
         self.left_id: str | None = None
         self.grace = 0.0
+        self.client: Client | None = None  # set by middlewares that are told to remember it
+        self.held_lock: HeldLock | None = None
         self.record: Record | None = None
-        self._loaded = False
+        self.version: object = None
         if not tokens:
             self._adopt(None, None)
 
@@ -127,6 +98,11 @@ class Kept:
         return self._idle_timeout
 
     @property
+    def accessed(self) -> bool:
+        """Whether this request looked at the session in any way."""
+        return self._accessed
+
+    @property
     def is_abandoned(self) -> bool:
         """Whether nothing of it is saved any more."""
         return self._abandoned
@@ -149,6 +125,16 @@ class Kept:
         if self._destroyed or self.record is None or self.keep_anyway:
             return self._destroyed
         return self._draft.was_cleared and not self._draft and self._principal == self.record.principal
+
+    @property
+    def began(self) -> float:
+        """When the session began, in seconds since the epoch."""
+        return self._created
+
+    @property
+    def owner(self) -> str | None:
+        """Whose session it is in the store, as far as this request knows."""
+        return self.record.principal if self.record else self._left_owner
 
     @property
     def draft(self) -> Draft:
@@ -225,6 +211,18 @@ class Kept:
         """From now on nothing of it is saved; the application still sees what it wrote."""
         self._abandoned = True
 
+    def at_once(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Carries a step out before it returns.
+
+        Raises:
+            SessionError: the application runs on an event loop.
+        """
+        if not self._keeper.loads_on_demand:
+            raise SessionError(
+                "this application runs on an event loop: use `await session.asave()`, `async with session.lock()`"
+            )
+        self._keeper.do(step)
+
     def response_started(self) -> None:
         """From now on no cookie can be set: what would need one is an error where it is asked for."""
         self._response_started = True
@@ -234,7 +232,7 @@ class Kept:
     def _adopt(self, record: Record | None, version: object, draft: Draft | None = None) -> None:
         self.record = record
         self.version = version
-        self.wants_rewrite = False  # set by the keeper: to prove to the store that it is in use
+        self.wants_rewrite = False
         self._created = record.created if record else self._opened
         self._principal = record.principal if record else None
         self._persistent = record.persistent if record else None
@@ -254,6 +252,7 @@ class Kept:
         """Starts anew; an ID under which the store may hold something is left, without grace."""
         if self.record is not None or not self._loaded:
             self.left_id = self.left_id or self.stored_id
+            self._left_owner = self.owner
         self._id = self._idle_timeout = None
         self.grace = 0.0
         self._adopt(None, None)

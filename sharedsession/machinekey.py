@@ -1,8 +1,6 @@
 """The farm's secrets and everything made from them: IDs, tokens, sealed records, store keys, handles.
 
-One secret never does two jobs: HKDF (RFC 5869) derives a key per purpose, bound to ``app_name``, so that two
-applications under one secret have nothing in common. Pure: no clock, no I/O. Nothing here can be printed,
-pickled or compared.
+Pure: no clock, no I/O. Nothing here can be printed, pickled or compared.
 
     session ID   <43 random characters>.<key ID>[.<idle milliseconds>]
     token        <session ID>.<signature>                                     what travels
@@ -10,23 +8,16 @@ pickled or compared.
     record       <format><key ID><nonce><AES-256-GCM ciphertext and tag>      what a store keeps
 """
 
-import hashlib
 import hmac
-import os
 import secrets
-from binascii import b2a_base64
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import NamedTuple, NoReturn, TypeAlias, Union
+from typing import NoReturn, TypeAlias, Union
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from itsdangerous import Signer
 
+from sharedsession.derivation import BLOCK_BYTES, KEY_ID_BYTES, SecretKeys, store_key_of, url_text
 from sharedsession.errors import ConfigurationError, SessionEnded
 from sharedsession.secretcheck import problem_with
 
@@ -35,13 +26,10 @@ SecretKey: TypeAlias = Union[str, bytes, "MachineKey", Sequence[Union[str, bytes
 MAX_TOKEN_BYTES = 160
 _SEALED = b"\xa1"  # the first byte of a record is its format, so that readers can know older and newer ones
 _AUTHENTICATED = b"\xa2"
-_KEY_ID_BYTES = 6
-_KEY_ID = slice(44, 44 + _KEY_ID_BYTES)  # behind the 43 characters of 32 random bytes, and a dot
+_KEY_ID = slice(44, 44 + KEY_ID_BYTES)  # behind the 43 characters of 32 random bytes, and a dot
 _SIGNATURE = 44  # a dot and the 43 characters of 32 bytes
 _NONCE_BYTES = 12
 _MAC_BYTES = 32
-_REMEMBERED = 128
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class MachineKey:
@@ -63,7 +51,7 @@ class MachineKey:
     def __init__(self, secret_key: SecretKey, *, app_name: str = "default", development: bool = False) -> None:
         self._secrets = tuple(dict.fromkeys(_flatten(secret_key)))
         _check(self._secrets, development=development)
-        keys = [_Keys(secret, app_name.encode("utf-8", "surrogatepass")) for secret in self._secrets]
+        keys = [SecretKeys(secret, app_name.encode("utf-8", "surrogatepass")) for secret in self._secrets]
         self._first = keys[0]
         self._by_id = {key.key_id: key for key in keys}
 
@@ -112,7 +100,32 @@ class MachineKey:
         A permutation of the store key under a key of its own, so that a holder of the secret can go back.
         """
         key = self._key_of(session_id)
-        return _text(key.permute(key.store_digest(session_id)))
+        return url_text(key.permute(key.store_digest(session_id)))
+
+    def store_keys_of(self, handle: str) -> list[str]:
+        """The store keys that a handle can stand for: one for each secret, since it does not tell which made it.
+
+        Returns:
+            Store keys, newest secret first; nothing if it is no handle.
+        """
+        try:
+            block = urlsafe_b64decode(f"{handle}==")
+        except ValueError:
+            return []
+        found = [key for key in self._by_id.values() if len(block) == BLOCK_BYTES and url_text(block) == handle]
+        return [store_key_of(key.permute(block, back=True)) for key in found]
+
+    def index_ids(self, principal: str) -> list[str]:
+        """The IDs under which the index of a principal's sessions is kept: one for each secret, newest first.
+
+        Built as session IDs are, but never signed: no token leads there.
+        """
+        return [f"{key.index_name(principal)}.{key_id.decode()}.index" for key_id, key in self._by_id.items()]
+
+    @staticmethod
+    def lock_id(session_id: str) -> str:
+        """The ID under which the lock of a session is kept; never signed, either."""
+        return f"{session_id}.lock"
 
     def seal(self, session_id: str, record: bytes, *, encrypt: bool = True) -> bytes:
         """Encrypts and authenticates a record, so that only this session's ID and a secret open it.
@@ -128,7 +141,7 @@ class MachineKey:
             header = _AUTHENTICATED + key.key_id
             return header + key.mac(header + keys.context, record) + record
         header = _SEALED + key.key_id
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
         return header + nonce + keys.cipher.encrypt(nonce, record, header + keys.context)
 
     def open(self, session_id: str, sealed: bytes) -> bytes | None:
@@ -137,7 +150,7 @@ class MachineKey:
         Returns:
             The plain bytes, or ``None`` if the record is another session's, damaged, forged or planted.
         """
-        header, body = sealed[: 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES :]
+        header, body = sealed[: 1 + KEY_ID_BYTES], sealed[1 + KEY_ID_BYTES :]
         key = self._by_id.get(header[1:])
         if key is None:
             return None
@@ -153,7 +166,7 @@ class MachineKey:
         """A public name for each secret, newest first: equal on two nodes if and only if the secrets are."""
         return [key_id.decode() for key_id in self._by_id]
 
-    def _key_of(self, session_id: str) -> "_Keys":
+    def _key_of(self, session_id: str) -> SecretKeys:
         try:
             return self._by_id[session_id[_KEY_ID].encode()]
         except KeyError:
@@ -170,86 +183,6 @@ def idle_timeout_of(session_id: str) -> float | None:
     """The idle timeout in seconds that the ID itself carries, or ``None`` for the farm's own."""
     fields = session_id.split(".")
     return int(fields[2]) / 1000 if len(fields) == 3 else None
-
-
-class _SessionKeys(NamedTuple):
-    """What is derived from one secret for one session.
-
-    Attributes:
-        store_key: the name of its record.
-        cipher: a key per session: a dump together with the secret still opens nothing without the cookies.
-        context: what a sealed record is bound to, behind its header.
-    """
-
-    store_key: str
-    cipher: AESGCM
-    context: bytes
-
-
-class _Keys:
-    """What is derived, once, from one secret."""
-
-    __slots__ = ("_app_name", "_handle", "_mac", "_seal", "_store", "key_id", "of_session", "signer")
-
-    def __init__(self, secret: bytes, app_name: bytes) -> None:
-        def derive(purpose: bytes, length: int = 32) -> bytes:
-            info = b"\0".join((b"sharedsession 1", purpose, app_name))
-            return HKDF(SHA256(), length, salt=b"sharedsession", info=info).derive(secret)
-
-        # Four and a half bytes are six characters without padding.
-        self.key_id = _base64(derive(b"key id", 5))[:_KEY_ID_BYTES]
-        self.signer = _CachedSigner(derive(b"cookie"))
-        self._app_name = app_name
-        self._seal = _KeyedHash(derive(b"seal"))
-        self._mac = _KeyedHash(derive(b"authenticate"))
-        self._store = _KeyedHash(derive(b"store key"))
-        self._handle = derive(b"handle")
-        # A request needs them for one session several times; remembered for the sessions of a moment.
-        self.of_session = lru_cache(_REMEMBERED)(self._of_session)
-
-    def store_digest(self, session_id: str) -> bytes:
-        return self._store(session_id.encode())[:16]
-
-    def _of_session(self, session_id: str) -> _SessionKeys:
-        raw = session_id.encode()
-        store_key = f"ss:{_text(self._store(raw)[:16])}"
-        return _SessionKeys(store_key, AESGCM(self._seal(raw)), b"\0".join((b"", self._app_name, raw)))
-
-    def mac(self, context: bytes, record: bytes) -> bytes:
-        return self._mac(context + b"\0" + record)
-
-    def permute(self, block: bytes) -> bytes:
-        # A single block: ECB is the bare permutation here.
-        encryptor = Cipher(algorithms.AES(self._handle), modes.ECB()).encryptor()  # noqa: S305
-        return encryptor.update(block) + encryptor.finalize()
-
-
-class _KeyedHash:
-    """HMAC-SHA256 whose key is taken in once: a copy of that state costs a quarter of a new one."""
-
-    __slots__ = ("_keyed",)
-
-    def __init__(self, key: bytes) -> None:
-        self._keyed = HMAC(key, SHA256())
-
-    def __call__(self, data: bytes) -> bytes:
-        hashing = self._keyed.copy()
-        hashing.update(data)
-        return hashing.finalize()
-
-
-class _CachedSigner(Signer):
-    """itsdangerous' signer; the same bytes, but its key is derived once and not at every call."""
-
-    default_digest_method = staticmethod(hashlib.sha256)
-    default_key_derivation = "hmac"
-
-    def __init__(self, key: bytes) -> None:
-        super().__init__(key, salt=b"sharedsession.token")
-        self._hash = _KeyedHash(self.derive_key())
-
-    def get_signature(self, value: str | bytes) -> bytes:
-        return _base64(self._hash(value if isinstance(value, bytes) else value.encode()))
 
 
 def _flatten(secret_key: SecretKey) -> Iterable[bytes]:
@@ -285,11 +218,3 @@ def _decrypt(cipher: AESGCM, body: bytes, context: bytes) -> bytes | None:
         return cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], context)
     except (InvalidTag, ValueError):  # ValueError: a nonce cut short
         return None
-
-
-def _text(raw: bytes) -> str:
-    return _base64(raw).decode()
-
-
-def _base64(raw: bytes) -> bytes:
-    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=")

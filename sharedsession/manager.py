@@ -5,26 +5,35 @@ What must wait is written once, as ``async def``; `_drive` makes it blocking. Wh
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sharedsession import _drive
+from sharedsession._clockwork import BlockingClockwork, LoopClockwork
 from sharedsession.backends.base import AsyncBackend
 from sharedsession.commit import Committer
 from sharedsession.errors import BackendUnavailable, ConfigurationError, SessionEnded
+from sharedsession.keepalive import Keepalive
 from sharedsession.kept import Kept
+from sharedsession.lock import Locksmith, SessionLock
 from sharedsession.observe import Observer
 from sharedsession.outcome import KEEP, Outcome
+from sharedsession.oversight import Oversight
+from sharedsession.principals import Index
 from sharedsession.record import Farewell
 from sharedsession.session import Session
 from sharedsession.settings import Settings
 from sharedsession.timeouts import Timeouts
 from sharedsession.vault import Allowance, Held, Vault
+from sharedsession.watch import Watch
 
+K = TypeVar("K", bound=Kept)
 S = TypeVar("S", bound=Session)
+T = TypeVar("T")
 
 
-class SessionManager:
+class SessionManager(Oversight):
     """Opens and commits sessions, for one farm, one backend and one colour of application.
 
     Args:
@@ -38,7 +47,7 @@ class SessionManager:
 
     def __init__(self, settings: Settings, *, blocking: bool, clock: Callable[[], float] = time.time) -> None:
         self.settings = settings
-        self.observer = Observer()
+        self.observer = Observer(settings.on_event, self.handle)
         self.loads_on_demand = blocking
         self.clock = clock
         self._timeouts = settings.timeouts
@@ -48,9 +57,17 @@ class SessionManager:
             settings.machine_key,
             encrypt=settings.encrypt,
             max_size=settings.max_size,
+            compress_above=settings.compress_above,
             observer=self.observer,
         )
-        self._committer = Committer(settings, self._vault, self.observer, self)
+        waits = blocking or self._in_thread
+        clockwork = BlockingClockwork() if waits else LoopClockwork()
+        gather = _drive.gather_blocking if waits else _drive.gather_on_loop
+        turns = clockwork.turns()
+        self.index = Index(settings, self._vault, gather, turns, self.observer)
+        self._locksmith = Locksmith(settings, self._vault, clockwork, self.observer)
+        self._keepalive = Keepalive(self._renew, clockwork.ticker)
+        self._committer = Committer(settings, self._vault, self.index, turns, observer=self.observer, keeper=self)
 
     @classmethod
     def from_settings(cls, *, blocking: bool = True, **keywords: Any) -> "SessionManager":
@@ -69,7 +86,7 @@ class SessionManager:
 
     def open_as(self, kind: type[S], tokens: Sequence[bytes]) -> S:
         """Same as `open`, for a framework whose sessions can do more."""
-        return kind(self, tokens, now=self.clock(), allowance=Allowance(self.settings.timeout))
+        return kind(self, tokens, now=self.clock())
 
     def verified(self, tokens: Sequence[bytes]) -> str | None:
         """Finds the session ID in what a request carries; ``None`` if nothing in it is genuine."""
@@ -95,16 +112,37 @@ class SessionManager:
         if session.stored_id is None:
             session.begin(None)
             return _drive.DONE
-        if session.is_loaded:
-            session.allowance = Allowance(self.settings.timeout)
+        step = self.load_now if session.is_loaded else self._load
         if self.loads_on_demand:
-            _drive.run(self._load(session))
+            _drive.run(step(session))
             return _drive.DONE
-        return _drive.in_thread(lambda: self._load(session)) if self._in_thread else self._load(session)
+        return self.do(lambda: step(session)) if self._in_thread else step(session)
+
+    def do(self, step: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
+        """Carries a step out: at once where the application blocks, else when awaited."""
+        if self.loads_on_demand:
+            return _drive.Done(_drive.run(step()))
+        return _drive.in_thread(step) if self._in_thread else step()
+
+    async def load_now(self, session: Kept) -> None:
+        """A step of `do`: asks the store, with time of its own to wait for it."""
+        session.allowance = Allowance(self.settings.timeout)
+        await self._load(session)
+
+    async def commit_now(self, session: Kept) -> None:
+        """A step of `do`: commits, with time of its own to wait for the store.
+
+        Raises:
+            SessionEnded: the session was destroyed, or given a new ID, by another request.
+        """
+        session.allowance = Allowance(self.settings.timeout)
+        await self._committer.commit(session)
 
     async def _load(self, session: Kept) -> None:
         session_id = session.stored_id
         assert session_id  # noqa: S101
+        if session.allowance is None:
+            session.allowance = Allowance(self.settings.timeout)
         try:
             timeouts = self.timeouts(session.own_idle_timeout)
             found = await self._vault.read(session_id, timeouts.idle, session.allowance)
@@ -121,17 +159,25 @@ class SessionManager:
             if not timeouts.is_over(record.created, record.refreshed, now):
                 session.begin(record, found.version)
                 session.wants_rewrite = timeouts.wants_rewrite(record.refreshed, now)
+                self._keepalive.begin(session, timeouts.idle)
                 return
-            self.observer.count("expired")
+            self.observer.count("expired", session.stored_id, record.principal)
         if isinstance(found, Farewell):
             session.begin(found.record, read_only=True)
         else:
             session.begin(None)
 
+    async def _renew(self, session: Kept, idle: float) -> None:
+        """A request takes long: its session lives on meanwhile, if the store answers."""
+        session_id = session.stored_id
+        if session_id is not None:
+            with suppress(BackendUnavailable, SessionEnded):
+                await self._vault.renew(session_id, idle, Allowance(self.settings.timeout))
+
     def _out_of_reach(self, session: Kept) -> None:
         """An outage says nothing about the session: its cookie stays, and nothing is saved in its place."""
         session.unavailable = True
-        self.observer.count("unavailable")
+        self.observer.count("unavailable", session.stored_id)
         if self.settings.on_outage == "error":
             raise BackendUnavailable("the session store is not answering")
         session.begin(None, read_only=True)
@@ -144,13 +190,7 @@ class SessionManager:
         Raises:
             SessionEnded: the session was destroyed, or given a new ID, by another request.
         """
-        session.allowance = Allowance(self.settings.timeout)
-        if self.loads_on_demand:
-            _drive.run(self._committer.commit(session))
-            return _drive.DONE
-        if self._in_thread:
-            return _drive.in_thread(lambda: self._committer.commit(session))
-        return self._committer.commit(session)
+        return self.do(lambda: self.commit_now(session))
 
     def commit(self, session: Kept) -> Outcome:
         """Saves what a blocking application changed, and says what the client must be told.
@@ -162,22 +202,45 @@ class SessionManager:
             BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
             LogoutNotConfirmed: the store did not confirm the end of the session.
         """
+        self._keepalive.end(session)
         if session.needs_no_commit:
             return session.outcome
         return _drive.run(self._committer.finish(session))
 
     async def acommit(self, session: Kept) -> Outcome:
         """Same as `commit`, for an application on an event loop."""
+        self._keepalive.end(session)
         if session.needs_no_commit:
             return session.outcome
-        if self._in_thread:
-            return await _drive.in_thread(lambda: self._committer.finish(session))
-        return await self._committer.finish(session)
+        return await self.do(lambda: self._committer.finish(session))
 
     def renewed(self, session: Kept) -> Outcome:
         """The outcome that hands a stored session's token out once more, so that a cookie with an age lives on."""
         stored = session.record is not None and not session.is_read_only and session.stored_id
         return self._committer.handed_over(session, stored) if stored else KEEP
+
+    def lock(self, session: K, timeout: float, lease: float) -> SessionLock[K]:
+        """The lock of a session, not taken yet; see `Session.lock`."""
+        return SessionLock(session, self, self._locksmith, timeout, lease)
+
+    def _twin(self) -> "SessionManager":
+        twin = SessionManager(self.settings, blocking=not self.loads_on_demand, clock=self.clock)
+        twin.observer.counters = self.observer.counters  # one count, whoever asks
+        return twin
+
+    def watch(self, session: Kept, when_ended: Callable[[], Awaitable[None]]) -> Watch:
+        """Looks after the session of a websocket, each ``websocket_check`` seconds, until it is told to stop."""
+
+        async def lives(renew: bool) -> bool:
+            session_id = session.stored_id if session.accessed and session.record else None
+            idle = self.timeouts(session.own_idle_timeout).idle if renew else None
+            allowance = Allowance(self.settings.timeout)
+            return session_id is None or await self.do(lambda: self._vault.is_alive(session_id, idle, allowance))
+
+        watch = Watch(lives, when_ended)
+        if self.settings.websocket_check is not None:
+            watch.begin(LoopClockwork(), self.settings.websocket_check)
+        return watch
 
     # -- facts
 
@@ -204,6 +267,14 @@ class SessionManager:
     async def afingerprint(self) -> dict[str, str]:
         """Same as `fingerprint`."""
         return self.fingerprint()
+
+    def ready(self) -> bool:
+        """Asks the store for a sign of life, within ``timeout``; not at all while it is known to be down."""
+        return _drive.run(self._vault.answers(Allowance(self.settings.timeout)))
+
+    async def aready(self) -> bool:
+        """Same as `ready`."""
+        return await self.do(lambda: self._vault.answers(Allowance(self.settings.timeout)))
 
     # -- for the session
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sharedsession import compression
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.backends.connect import connect
 from sharedsession.cookie import CookiePolicy
@@ -92,3 +93,14 @@ def say_if_development(values: Mapping[str, Any]) -> None:
             "development",
             "development=True: weak secrets and plain-HTTP cookies are allowed; not for production",
         )
+
+
+def check_compression(values: Mapping[str, Any]) -> None:
+    """Sees that there is a library for it, if it is wanted."""
+    if values["compress_above"] is not None:
+        try:
+            compression.Zstd()
+        except ImportError:
+            raise ConfigurationError(
+                f"compress_above needs zstd, which is not installed: {compression.MEND}, or leave it out"
+            ) from None

@@ -4,7 +4,7 @@ A record is one MessagePack array, so that it is opened without decoding what th
 each value still packed. A farewell is what a tombstone says after `regenerate`.
 """
 
-import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -76,7 +76,7 @@ class Record(NamedTuple):
 
 def new_mark() -> bytes:
     """A mark for one write."""
-    return os.urandom(_MARK)
+    return secrets.token_bytes(_MARK)
 
 
 def marked(marks: bytes, mark: bytes, *, calm: bool) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Self
 from sharedsession import codec
 from sharedsession.draft import Step
 from sharedsession.errors import SessionError, SessionNotLoaded
+from sharedsession.keeper import Exclusive
 from sharedsession.kept import Kept
 
 GRACE = 10.0
@@ -102,11 +103,6 @@ class Session(Kept, MutableMapping[str, Any]):
         """Whether the store holds nothing of this session yet."""
         self._look()
         return self.record is None
-
-    @property
-    def accessed(self) -> bool:
-        """Whether this request looked at the session in any way."""
-        return self._accessed
 
     @property
     def created_at(self) -> datetime:
@@ -204,13 +200,32 @@ class Session(Kept, MutableMapping[str, Any]):
             Conflict: with ``conflict="raise"``, another request changed it.
             BackendUnavailable: the store cannot answer.
         """
-        if not self._keeper.loads_on_demand:
-            raise SessionError("this application runs on an event loop: use `await session.asave()`")
-        self._keeper.save(self)
+        self.at_once(lambda: self._keeper.commit_now(self))
 
     async def asave(self) -> None:
         """Same as `save`, for applications on an event loop."""
-        await self._keeper.save(self)
+        await self._keeper.do(lambda: self._keeper.commit_now(self))
+
+    def lock(self, timeout: float = 10.0, lease: float = 10.0) -> Exclusive[Self]:
+        """Exclusive access across the farm, where merging is not enough: ``with`` or ``async with`` it.
+
+        Inside, the session is as the store has it now; it is saved before the lock is released. Readers are not held
+        up, and writers that do not ask for the lock are merged as ever. An exception inside drops what was changed.
+
+        Args:
+            timeout: seconds to wait for the lock.
+            lease: seconds, at least 2, after which a holder that died or stands still loses it. One that lives
+                keeps it.
+
+        Returns:
+            A context manager that gives the session.
+
+        Raises:
+            LockTimeout: on entry, another request held it for too long, or 50 wait already.
+            Conflict: at the end, the lock was lost meanwhile; nothing was saved.
+            SessionEnded: the session was destroyed meanwhile.
+        """
+        return self._keeper.lock(self, timeout, lease)
 
     def __repr__(self) -> str:
         state = "not loaded" if not self._loaded else "new" if self.record is None else "stored"

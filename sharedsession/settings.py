@@ -16,6 +16,7 @@ from sharedsession import convert, parts
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.errors import ConfigurationError
 from sharedsession.machinekey import MachineKey, SecretKey
+from sharedsession.observe import OnEvent
 from sharedsession.timeouts import Timeouts
 from sharedsession.transport import Transport
 
@@ -46,6 +47,11 @@ class Keywords(TypedDict, total=False):
     timeout: Seconds
     breaker_window: Seconds
     max_size: int
+    compress_above: int | None
+    max_sessions: int | None
+    remember_client: bool
+    on_event: OnEvent | None
+    websocket_check: Seconds | None
     encrypt: bool
     autoload: bool
     adopt: bool
@@ -69,6 +75,11 @@ class Settings:
         timeout: seconds for one store operation; a request waits at most twice this.
         breaker_window: seconds for which a failed node is left alone.
         max_size: bytes of one encoded session.
+        compress_above: bytes of an encoded session above which it is compressed; ``None``: never.
+        max_sessions: of one principal at a time; one more ends the oldest.
+        remember_client: whether lists of sessions tell the browser and the address of a login.
+        on_event: called with each `Event`.
+        websocket_check: seconds after which an open websocket looks whether its session has ended.
         encrypt: whether records are sealed or only authenticated.
         autoload: whether ASGI loads before the application runs.
         adopt: whether a framework's own signed cookie becomes a session of ours.
@@ -87,6 +98,11 @@ class Settings:
     timeout: float
     breaker_window: float
     max_size: int
+    compress_above: int | None
+    max_sessions: int | None
+    remember_client: bool
+    on_event: OnEvent | None = field(repr=False)
+    websocket_check: float | None
     encrypt: bool
     autoload: bool
     adopt: bool
@@ -118,6 +134,7 @@ class Settings:
                 "adopt takes over signed cookies of Flask and Starlette, in their own modules only"
             )
         parts.say_if_development(values)
+        parts.check_compression(values)
         return cls(
             machine_key=parts.machine_key(given, values),
             backend=parts.backend(values),
@@ -160,6 +177,11 @@ _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "timeout": (convert.seconds, 0.25),
     "breaker_window": (convert.seconds, 2.0),
     "max_size": (convert.bytes_count, 65536),
+    "compress_above": (convert.bytes_or_none, None),
+    "max_sessions": (convert.count_or_none, None),
+    "remember_client": (convert.flag, False),
+    "on_event": (convert.callable_or_none, None),
+    "websocket_check": (convert.seconds_or_none, 60.0),
     "encrypt": (convert.flag, True),
     "autoload": (convert.flag, True),
     "adopt": (convert.flag, False),
@@ -174,6 +196,11 @@ _PLAIN = (
     "timeout",
     "breaker_window",
     "max_size",
+    "compress_above",
+    "max_sessions",
+    "remember_client",
+    "on_event",
+    "websocket_check",
     "encrypt",
     "autoload",
     "adopt",

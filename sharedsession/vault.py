@@ -4,14 +4,16 @@ Whatever does not open is no session: another session's record, a damaged, forge
 in the store (a wrong key that was deployed by mistake can be taken back), and never an error.
 """
 
+import math
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from sharedsession import compression
 from sharedsession.backends.base import AsyncBackend, Ended, ReplicatedBackend, Stored, Version
 from sharedsession.codec import check_size
-from sharedsession.errors import BackendError, BackendUnavailable
+from sharedsession.errors import BackendError, BackendUnavailable, SessionEnded
 from sharedsession.machinekey import MachineKey
 from sharedsession.observe import Observer
 from sharedsession.record import Farewell, Record
@@ -20,6 +22,7 @@ from sharedsession.timeouts import TouchThrottle
 T = TypeVar("T")
 
 _OVERHEAD = 128  # bytes that sealing and a backend's own marks add to a record, at most
+_NOBODYS = "sharedsession:sign-of-life"  # a store key; those of sessions begin otherwise
 _LEAST = 0.1  # of an operation's time: with less left, asking would only make a healthy node look dead
 
 
@@ -63,6 +66,7 @@ class Vault:
         encrypt: whether to seal, or only to authenticate.
         max_size: most bytes of one encoded session.
         observer: told of what does not open.
+        compress_above: bytes above which a record is compressed; ``None``: never.
     """
 
     def __init__(
@@ -73,29 +77,31 @@ class Vault:
         encrypt: bool,
         max_size: int,
         observer: Observer,
+        compress_above: int | None = None,
     ) -> None:
         self._store = store
         self._replicated = store if isinstance(store, ReplicatedBackend) else None
         self._machine_key = machine_key
         self._encrypt = encrypt
         self._max_size = max_size
+        self._compress_above = compress_above
         self._observer = observer
         self._throttle = TouchThrottle()
         self._always_renew = getattr(store, "renews_when_due", False)
 
-    async def read(self, session_id: str, idle: float, allowance: Allowance) -> Held | Farewell | None:
+    async def read(self, session_id: str, idle: float | None, allowance: Allowance) -> Held | Farewell | None:
         """Reads a record and, where it is due, renews its life in the same round trip.
 
         Args:
             session_id: whose record.
-            idle: the idle timeout to renew with, in seconds.
+            idle: the idle timeout to renew with, in seconds; ``None`` leaves its life as it is.
             allowance: of the request.
 
         Returns:
             The record, what its tombstone says, or ``None`` if there is no session.
         """
         key = self._key(session_id)
-        renew = idle if self._always_renew else self._throttle.due(key, idle, time.monotonic())
+        renew = idle if idle is None or self._always_renew else self._throttle.due(key, idle, time.monotonic())
         found = None
         try:
             with allowance as within:
@@ -110,18 +116,31 @@ class Vault:
 
         Raises:
             SessionTooLarge: nothing was sent.
+            SessionEnded: see `add_if_free`.
+        """
+        version = await self.add_if_free(session_id, record, ttl, allowance)
+        if version is None:
+            raise BackendError("the store refused a new session under a fresh random key")
+        return version
+
+    async def add_if_free(self, session_id: str, record: Record, ttl: float, allowance: Allowance) -> Version | None:
+        """Stores a record under an ID that may be taken; then it returns ``None``.
+
+        Raises:
+            SessionTooLarge: nothing was sent.
+            SessionEnded: somebody who ends all sessions of its principal was first.
         """
         key, sealed = self._key(session_id), self._seal(session_id, record)
         with allowance as within:
             version = await self._store.add(key, sealed, ttl, within)
         if version is not None:
             return version
-        # A fresh random key is never taken: it was our own write, whose answer got lost on the way.
+        # It may have been our own write, whose answer got lost on the way.
         with allowance as within:
             found = await self._get(session_id, key, None, within)
-        if isinstance(found, Stored) and found.value == sealed:
-            return found.version
-        raise BackendError("the store refused a new session under a fresh random key")
+        if isinstance(found, Ended):
+            raise SessionEnded("the session was ended before it was stored")
+        return found.version if isinstance(found, Stored) and found.value == sealed else None
 
     async def swap(
         self, session_id: str, record: Record, ttl: float, expected: Version, allowance: Allowance
@@ -153,10 +172,45 @@ class Vault:
 
     async def end(self, session_id: str, idle: float, allowance: Allowance) -> None:
         """Ends a session."""
-        key = self._key(session_id)
+        await self.end_key(self._key(session_id), idle, allowance)
+
+    async def end_key(self, store_key: str, idle: float, allowance: Allowance) -> None:
+        """Same as `end`, for who knows the store key only."""
         with allowance as within:
-            await self._store.end(key, idle, within)
-        self._throttle.forget(key)
+            await self._store.end(store_key, idle, within)
+        self._throttle.forget(store_key)
+
+    async def renew(self, session_id: str, idle: float, allowance: Allowance) -> None:
+        """Renews a session's life without reading."""
+        with allowance as within:
+            await self._store.touch(self._key(session_id), idle, within)
+
+    async def is_alive(self, session_id: str, idle: float | None, allowance: Allowance) -> bool:
+        """Whether a session is in the store; renews its life in the same round trip, if there is an idle timeout."""
+        with allowance as within:
+            return isinstance(await self._store.get(self._key(session_id), idle, within), Stored)
+
+    async def life_of_key(self, store_key: str, allowance: Allowance) -> float | None:
+        """Whether a session is alive, for who knows the store key only; its record stays sealed.
+
+        Returns:
+            The seconds that it still has, ``inf`` where the store does not tell; ``None`` if it has ended.
+        """
+        with allowance as within:
+            found = await self._store.get(store_key, None, within)
+        if not isinstance(found, Stored):
+            return None
+        return math.inf if found.ttl is None else found.ttl
+
+    async def answers(self, allowance: Allowance) -> bool:
+        """Whether the store, or any node of a ring, gives a sign of life: it is asked for a key that nobody uses."""
+        try:
+            with allowance as within:
+                await self._store.get(_NOBODYS, None, within)
+        except BackendError:
+            nodes = self._store.health().get("nodes", ()) if self._replicated else ()
+            return any(node["state"] == "up" for node in nodes)
+        return True
 
     async def leave(
         self, session_id: str, idle: float, allowance: Allowance, version: Version, farewell: Farewell, ttl: float
@@ -210,11 +264,14 @@ class Vault:
 
     def _seal(self, session_id: str, record: Record) -> bytes:
         encoded = record.encode()
-        check_size(record.items, len(encoded), min(self._max_size, self._store.max_value - _OVERHEAD))
-        return self._sealed(session_id, encoded)
+        check_size(record.items, len(encoded), self._max_size)
+        packed = compression.shrunk(encoded, self._compress_above)
+        check_size(record.items, len(packed), self._store.max_value - _OVERHEAD)
+        return self._machine_key().seal(session_id, packed, encrypt=self._encrypt)
 
     def _sealed(self, session_id: str, plain: bytes) -> bytes:
-        return self._machine_key().seal(session_id, plain, encrypt=self._encrypt)
+        packed = compression.shrunk(plain, self._compress_above)
+        return self._machine_key().seal(session_id, packed, encrypt=self._encrypt)
 
     def _opened(self, session_id: str, found: Stored | Ended | None) -> Held | Farewell | None:
         if isinstance(found, Stored):
@@ -228,7 +285,10 @@ class Vault:
         plain = self._machine_key().open(session_id, sealed)
         try:
             if plain is not None:
-                return decode(plain)
+                return decode(compression.restored(plain))
+        except ImportError:
+            self._observer.event("zstd_missing", compression.MISSING)
+            return None
         except (ValueError, TypeError):  # authentic, but of the other kind, or of a newer version
             pass
         self._observer.event(

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Unpack
 
-from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.errors import NOT_NOW, BackendUnavailable, Conflict
 from sharedsession.manager import SessionManager
+from sharedsession.outcome import KEEP
 from sharedsession.session import Session
 from sharedsession.settings import Keywords, Settings
 from sharedsession.transport import UNAVAILABLE_BODY, Headers
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 ENVIRON_KEY = "sharedsession.session"
-_NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
 
 
 class SessionMiddleware:
@@ -45,6 +45,8 @@ class SessionMiddleware:
         if settings.is_excluded(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
             return self.app(environ, start_response)
         session = environ[ENVIRON_KEY] = self.manager.open(self._tokens(environ))
+        if settings.remember_client:
+            session.client = (environ.get("HTTP_USER_AGENT"), environ.get("REMOTE_ADDR"))
         response = _Response(self.manager, session, start_response)
         return response.of(self.app, environ)
 
@@ -57,19 +59,20 @@ class SessionMiddleware:
 class _Response:
     """One response on its way out: holds its head back until the session is committed."""
 
+    _head: tuple[str, Headers, Any] | None = None
+    _write: Callable[[bytes], object] | None = None  # some servers have none to give
+    _started = _refused = False
+
     def __init__(self, manager: SessionManager, session: Session, start_response: "StartResponse") -> None:
         self._manager = manager
         self._session = session
         self._start_response = start_response
-        self._head: tuple[str, Headers, Any] | None = None
-        self._write: Callable[[bytes], object] | None = None  # some servers have none to give
-        self._started = self._refused = False
 
     def of(self, app: "WSGIApplication", environ: "WSGIEnvironment") -> Iterable[bytes]:
         """Calls the application; the head leaves at once if the body is already there."""
         try:
             body = app(environ, self.start_response)
-        except _NOT_NOW:
+        except NOT_NOW:
             return self._unavailable()
         file_wrapper = environ.get("wsgi.file_wrapper")
         if self._head and (isinstance(body, list | tuple) or (file_wrapper and type(body) is file_wrapper)):
@@ -97,7 +100,7 @@ class _Response:
                 yield chunk
             if not self._started:
                 self._begin()
-        except _NOT_NOW:
+        except NOT_NOW:
             if self._started:
                 raise
             self._unavailable()
@@ -126,15 +129,16 @@ class _Response:
             return False
         try:
             outcome = self._manager.commit(session)
-        except (*_NOT_NOW, Conflict) as error:
+        except (*NOT_NOW, Conflict) as error:
             if isinstance(error, Conflict) and self._manager.settings.conflict == "raise":
                 raise
             self._unavailable()
             return False
         session.response_started()
-        headers = self._manager.settings.transport.apply(
-            headers, outcome, accessed=session.accessed, observer=self._manager.observer
-        )
+        if session.accessed or outcome is not KEEP:
+            headers = self._manager.settings.transport.apply(
+                headers, outcome, accessed=session.accessed, observer=self._manager.observer
+            )
         self._write = self._start_response(status, headers, exc_info)
         self._started = True
         return True

@@ -17,8 +17,9 @@ MOST_BODY_LINES = 30  # of code in one function
 
 # fmt: off
 PURE = {
-    "convert", "errors", "machinekey", "secretcheck", "cookie", "codec", "record", "merge", "timeouts", "draft",
-    "outcome", "kept", "session", "backends.base", "backends.ring.health", "backends.memcached.protocol",
+    "convert", "errors", "derivation", "keeper", "machinekey", "secretcheck", "cookie", "codec", "record", "merge",
+    "timeouts", "draft", "outcome", "compression", "kept", "session", "backends.base", "backends.ring.health",
+    "backends.memcached.protocol",
 }
 IO = {
     "asyncio", "concurrent", "fcntl", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib", "queue",
@@ -26,24 +27,27 @@ IO = {
     "threading", "time", "urllib",
 }
 ABOVE_BACKENDS = (
-    "cookie", "machinekey", "session", "codec", "record", "manager", "asgi", "wsgi", "frameworks", "vault", "transport",
-    "settings",
+    "cookie", "derivation", "machinekey", "session", "codec", "record", "compression", "manager", "asgi", "wsgi",
+    "frameworks", "vault", "transport", "settings", "readiness", "telemetry",
 )
 # fmt: on
 # What a pure file may have all the same, and why.
 PURE_BUT = {
     ("backends.memcached.protocol", "time"): "memcached reads a time to live over 30 days as a date",
     ("codec", "sys"): "Markup is of the type that this process has, if any",
+    ("compression", "sys"): "which Python has zstd of its own",
     ("backends.ring.health", "threading"): "a lock around a few fields, which several threads ask",
 }
 
-COLOURED = {"_drive", "backends.wire.multiplexed", "backends.sqlite_thread"}
+COLOURED = {"_drive", "_clockwork", "_turns", "backends.wire.multiplexed", "backends.sqlite_thread"}
 WAITING = {"frameworks.starlette"}  # for the event loop, from a worker thread; it runs none
 # Whatever is neither ours nor the standard library's stands in its own file: module -> who may import it.
 OUTSIDERS = {
-    "itsdangerous": {"machinekey", "frameworks.starlette_cookie"},
-    "cryptography": {"machinekey"},
+    "itsdangerous": {"derivation", "frameworks.starlette_cookie"},
+    "cryptography": {"derivation", "machinekey"},
     "ormsgpack": {"codec", "record"},
+    "zstandard": {"compression"},
+    "compression": {"compression"},  # the standard library's, from Python 3.14 on
     "redis": {"backends.redis"},
     "hiredis": {"backends.redis"},
     "sqlalchemy": {"backends.sql"},
@@ -55,7 +59,9 @@ OUTSIDERS = {
     "starlette": {"frameworks.starlette"},
     "fastapi": {"frameworks.starlette"},
     "uvicorn": {"demo"},
-    "_typeshed": {"wsgi"},
+    "prometheus_client": {"telemetry.prometheus"},
+    "opentelemetry": {"telemetry.opentelemetry"},
+    "_typeshed": {"wsgi", "readiness"},
 }
 
 

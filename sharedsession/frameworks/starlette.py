@@ -5,7 +5,7 @@ and ``CurrentSession`` for FastAPI, which is imported only for who asks for that
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Unpack
 
@@ -73,10 +73,10 @@ class StarletteSession(Session):
         self._look_to_write()
         self.keep_anyway = bool(self)
 
-    def save(self) -> None:
-        """Commits now, in a worker thread; on the event loop that is ``await session.asave()``."""
-        if not _done_from_thread(self.asave):
-            super().save()
+    def at_once(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Carries a step out before it returns: in a worker thread, as the event loop must not wait."""
+        if not _done_from_thread(lambda: self._keeper.do(step)):
+            super().at_once(step)
 
     def _look(self) -> None:
         if self._loaded or not _done_from_thread(self.load):

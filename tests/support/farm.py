@@ -1,10 +1,11 @@
 """A farm in one process: web nodes of either colour behind one interface, and browsers that visit them.
 
 A handler is a plain function of the session. Under ASGI it runs in a worker thread while the middleware lives on an
-event loop of the node's own, so one test says the same of both colours.
+event loop of the node's own, so one test says the same of both colours. A coroutine function runs on that loop.
 """
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,8 +65,9 @@ class WebNode:
         if self.colour == "asgi":
             self._loop.call_soon_threadsafe(self._ending.set_result, None)
             self._thread.join(10)
-        else:
-            self.manager.settings.backend.close()
+        backend = self.manager.settings.backend
+        if not inspect.iscoroutinefunction(backend.close):  # what blocking verbs of an asynchronous manager opened, too
+            backend.close()
 
     def __enter__(self) -> Self:
         return self
@@ -162,7 +164,11 @@ def _wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
 
 
 async def _asgi_app(scope: Any, receive: Any, send: Any) -> None:
-    result = await asyncio.to_thread(scope["test.handler"], scope["session"])
+    handler = scope["test.handler"]
+    if inspect.iscoroutinefunction(handler):
+        result = await handler(scope["session"])
+    else:
+        result = await asyncio.to_thread(handler, scope["session"])
     headers = [(b"content-type", b"text/plain")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": repr(result).encode()})

@@ -4,25 +4,34 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, assert_type
 
+from opentelemetry.trace import get_tracer_provider
+from prometheus_client import REGISTRY
+
 import sharedsession
 from sharedsession import (
     BackendUnavailable,
     ConfigurationError,
     Conflict,
+    Event,
+    LockTimeout,
     LogoutNotConfirmed,
     MachineKey,
     Session,
     SessionEnded,
     SessionError,
+    SessionInfo,
     SessionManager,
     SessionNotLoaded,
     SessionTooLarge,
     Settings,
+    readiness,
 )
 from sharedsession.asgi import Receive, Scope, Send
 from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
 from sharedsession.backends import connect
 from sharedsession.backends.base import AsyncBackend, Backend, Ended, Stored, Version
+from sharedsession.telemetry.opentelemetry import instrument
+from sharedsession.telemetry.prometheus import Collector
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 
 if TYPE_CHECKING:
@@ -52,6 +61,8 @@ def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Ite
     session.regenerate()
     session.regenerate(grace=10)
     session.principal = "user:42"
+    with session.lock(timeout=5, lease=10) as locked:
+        assert_type(locked, Session)
     session.principal = None
     session.idle_timeout = 60
     session.persistent = True
@@ -67,6 +78,8 @@ async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
     session: Session = scope["session"]
     await session.load()
     await session.asave()
+    async with session.lock() as locked:
+        assert_type(locked, Session)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
@@ -83,6 +96,11 @@ def mistakes(session: Session, environ: "WSGIEnvironment") -> None:
     WsgiMiddleware(asgi_app, secret_key="x")  # type: ignore[arg-type]
     AsgiMiddleware(wsgi_app, secret_key="x")  # type: ignore[arg-type]
     MachineKey(5)  # type: ignore[arg-type]
+
+
+def told(event: Event) -> None:
+    """What happened to a session."""
+    assert_type((event.name, event.session, event.principal), tuple[str, str | None, str | None])
 
 
 def middlewares() -> None:
@@ -108,6 +126,11 @@ def middlewares() -> None:
         timeout=0.25,
         breaker_window=2,
         max_size=1 << 16,
+        max_sessions=5,
+        remember_client=True,
+        on_event=told,
+        websocket_check=timedelta(seconds=30),
+        compress_above=4096,
         encrypt=True,
         autoload=True,
         exclude=["/static/*"],
@@ -128,7 +151,21 @@ async def managers() -> None:
     assert_type(manager.health(), dict[str, Any])
     assert_type(await manager.ahealth(), dict[str, Any])
     assert_type(manager.fingerprint(), dict[str, str])
+    assert_type(manager.list("user:42"), list[SessionInfo])
+    assert_type(await manager.alist("user:42"), list[SessionInfo])
+    assert_type(manager.revoke("handle"), bool)
+    assert_type(await manager.arevoke("handle"), bool)
+    assert_type(manager.revoke_all("user:42", except_="handle"), int)
+    assert_type(await manager.arevoke_all("user:42"), int)
     assert_type(await manager.afingerprint(), dict[str, str])
+    assert_type(manager.ready(), bool)
+    assert_type(await manager.aready(), bool)
+    for_wsgi: WSGIApplication = readiness.wsgi(manager, details=True)
+    AsgiMiddleware(readiness.asgi(manager), secret_key="an application")
+    REGISTRY.register(Collector(manager))
+    instrument(manager)
+    instrument(manager, tracer_provider=get_tracer_provider())
+    del for_wsgi
     assert_type(connect("redis://localhost", breaker_window=1.0), Backend | AsyncBackend)
     assert_type(MachineKey.generate(), str)
     assert_type(sharedsession.__version__, str)
@@ -138,7 +175,15 @@ def errors(session: Session) -> None:
     """Each error can be caught by its own name, and all of them by one."""
     try:
         session.save()
-    except (SessionEnded, Conflict, SessionTooLarge, SessionNotLoaded, LogoutNotConfirmed, ConfigurationError) as error:
+    except (
+        SessionEnded,
+        Conflict,
+        SessionTooLarge,
+        SessionNotLoaded,
+        LogoutNotConfirmed,
+        ConfigurationError,
+        LockTimeout,
+    ) as error:
         root: SessionError = error
         raise root from None
     except BackendUnavailable as error:

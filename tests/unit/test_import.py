@@ -8,6 +8,7 @@ from pathlib import Path
 import sharedsession
 
 CLIENTS = ["redis", "hiredis", "pymemcache", "sqlalchemy", "psycopg", "sqlite3"]
+BRIDGES = ["zstandard", "prometheus_client", "opentelemetry"]
 FRAMEWORKS = ["flask", "werkzeug", "django", "starlette", "fastapi", "uvicorn", "gunicorn"]
 
 _WATCH = """
@@ -36,7 +37,7 @@ def test_importing_the_library_loads_no_client_and_does_no_work():
     )
     seen = json.loads(answer.stdout)
     loaded = {name.split(".")[0] for name in seen["modules"]}
-    assert loaded & set(CLIENTS + FRAMEWORKS) == set()
+    assert loaded & set(CLIENTS + FRAMEWORKS + BRIDGES) == set()
     assert not {"sharedsession.asgi", "sharedsession.wsgi", "sharedsession.cli"} & set(seen["modules"])
     assert seen["done"] == []
     assert seen["threads"] == 1
@@ -52,6 +53,6 @@ def test_every_error_is_a_session_error():
     """``except SessionError`` catches whatever the library raises on purpose."""
     errors = [getattr(sharedsession, name) for name in sharedsession.__all__]
     errors = [error for error in errors if isinstance(error, type) and issubclass(error, Exception)]
-    assert len(errors) == 9
+    assert len(errors) == 10
     assert all(issubclass(error, sharedsession.SessionError) for error in errors)
     assert issubclass(sharedsession.BackendUnavailable, sharedsession.BackendError)

@@ -78,7 +78,7 @@ def stored(manager, **data):
         (True, lambda s: s.update(x=1), ["get", "replace"], "keep"),
         (True, lambda s: s.regenerate(), ["get", "add", "leave"], "set"),
         (True, lambda s: (s.update(x=1), s.regenerate()), ["get", "add", "leave"], "set"),
-        (True, lambda s: setattr(s, "principal", "user:1"), ["get", "add", "leave"], "set"),
+        (True, lambda s: setattr(s, "principal", "user:1"), ["get", "get", "add", "add", "leave"], "set"),
         (True, lambda s: s.clear(), ["get", "end"], "clear"),
         (True, lambda s: s.destroy(), ["end"], "clear"),
         (True, lambda s: (s.get("x"), s.destroy()), ["get", "end"], "clear"),

@@ -32,7 +32,7 @@ def test_the_defaults_are_the_published_ones():
 def test_every_setting_is_typed_and_known():
     """The table, the keywords and the attributes name the same settings."""
     assert Keywords.__annotations__.keys() == _SETTINGS.keys()
-    assert len(_SETTINGS) == 25
+    assert len(_SETTINGS) == 30
 
 
 WRONG = [
@@ -42,6 +42,7 @@ WRONG = [
     ("timeout", [0, "x", None, math.inf], "seconds"),
     ("breaker_window", [0, "x", None, math.nan], "seconds"),
     ("max_size", [0, -1, 1.5, "big", None, True, math.inf, math.nan, "inf", "nan", 10**400], "whole number"),
+    ("compress_above", [0, -1, 1.5, "big", "", True, math.inf, []], "whole number of bytes"),
     ("cookie_name", [5, "a b", "a;b", " "], "cookie_name"),
     ("cookie_path", ["", "app", 5, None, "/a;b"], "cookie_path"),
     ("cookie_domain", [5, "a b", "exa mple", True], "cookie_domain"),
@@ -149,6 +150,13 @@ def test_a_duration_is_a_number_of_seconds_or_a_timedelta(given, seconds):
 def test_the_absolute_timeout_can_be_switched_off(none):
     """As a keyword and as text in the environment."""
     assert load(absolute_timeout=none).timeouts.absolute is None
+
+
+@pytest.mark.parametrize(("given", "above"), [(1, 1), ("4096", 4096), (None, None), ("none", None), ("None", None)])
+def test_compression_is_a_number_of_bytes_or_off(given, above):
+    """As a keyword and as text in the environment; which nodes compress is no matter of the whole farm."""
+    assert load(compress_above=given).compress_above == above
+    assert "compress_above" not in load(compress_above=given).agreed()
 
 
 def test_development_allows_weak_secrets_and_plain_http_and_says_so(caplog):

@@ -10,6 +10,7 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from sharedsession._drive import run
 from sharedsession.frameworks.django.farm import farm
+from sharedsession.frameworks.django.lock import DjangoLock
 from sharedsession.frameworks.django.twins import Twins
 from sharedsession.frameworks.django.verbs import Verbs, blocking, on_loop, opened
 from sharedsession.session import GRACE, Session
@@ -121,6 +122,29 @@ class LoadedSession(Twins, SessionBase):
         """Same as `Session.append`."""
         self._session.append(key, value)
         self.modified = True
+
+    @property
+    def id(self) -> str:
+        """Same as `Session.id`: a public handle, fit for logs and lists."""
+        return str(self._session.id)
+
+    @property
+    def principal(self) -> str | None:
+        """Same as `Session.principal`: whose session it is. Setting another value gives the session a new key."""
+        principal: str | None = self._session.principal
+        return principal
+
+    @principal.setter
+    def principal(self, principal: str | None) -> None:
+        session = self._session
+        if session.principal != principal:
+            session.principal = principal
+            self.modified = True
+            self._mint()
+
+    def lock(self, timeout: float = 10.0, lease: float = 10.0) -> DjangoLock:
+        """Same as `Session.lock`; in code on an event loop ``async with`` it."""
+        return DjangoLock(self, timeout, lease)
 
     # -- expiry
 

@@ -12,14 +12,12 @@ from django.conf import settings as django
 from django.contrib.sessions import middleware as theirs
 
 from sharedsession._drive import run
-from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.errors import NOT_NOW, Conflict
 from sharedsession.frameworks.django.farm import farm
 from sharedsession.frameworks.django.response import hand_over, settle, unavailable
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.manager import SessionManager
 from sharedsession.transport import Transport
-
-_NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
 
 
 class SessionMiddleware(theirs.SessionMiddleware):
@@ -47,7 +45,7 @@ class SessionMiddleware(theirs.SessionMiddleware):
         self.process_request(request)
         try:
             response = self.get_response(request)
-        except _NOT_NOW:
+        except NOT_NOW:
             return unavailable()
         return self.process_response(request, response)
 
@@ -58,7 +56,7 @@ class SessionMiddleware(theirs.SessionMiddleware):
         self.process_request(request)
         try:
             response = await self.get_response(request)
-        except _NOT_NOW:
+        except NOT_NOW:
             return unavailable()
         if not _is_ours(request):
             return await sync_to_async(super().process_response)(request, response)
@@ -67,7 +65,10 @@ class SessionMiddleware(theirs.SessionMiddleware):
     def process_request(self, request: Any) -> None:
         """Opens the session; the store is not asked yet."""
         tokens = _tokens(request, farm().settings.transport)
-        request.session = self.SessionStore.of_request(farm().blocking.open(tokens))
+        core = farm().blocking.open(tokens)
+        if farm().settings.remember_client:
+            core.client = (request.META.get("HTTP_USER_AGENT"), request.META.get("REMOTE_ADDR"))
+        request.session = self.SessionStore.of_request(core)
 
     def process_response(self, request: Any, response: Any) -> Any:
         """Commits the session and says so in the response."""
@@ -77,7 +78,7 @@ class SessionMiddleware(theirs.SessionMiddleware):
 
     def process_exception(self, _request: Any, exception: Exception) -> Any:
         """Answers for a view that the store's outage left without a session."""
-        return unavailable() if isinstance(exception, _NOT_NOW) else None
+        return unavailable() if isinstance(exception, NOT_NOW) else None
 
     def _is_excluded(self, request: Any) -> bool:
         """Whether it never has a session. It gets one all the same, which nobody keeps: Django's apps ask for it."""
@@ -127,7 +128,7 @@ async def _finished(session: SessionStore, response: Any, manager: SessionManage
         return unavailable()  # Django turned our error into its own
     try:
         outcome = await settle(session, response.status_code, manager)
-    except (*_NOT_NOW, Conflict) as error:
+    except (*NOT_NOW, Conflict) as error:
         if isinstance(error, Conflict) and settings.conflict == "raise":
             raise
         return unavailable()

@@ -13,7 +13,7 @@ from flask import Flask, Request, Response, current_app
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 
 from sharedsession.cookie import CookiePolicy
-from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.errors import NOT_NOW, Conflict
 from sharedsession.frameworks.flask.adoption import adopt, take_back
 from sharedsession.frameworks.flask.config import Farm, configured, secrets
 from sharedsession.frameworks.flask.session import ExcludedSession, FlaskSession
@@ -25,7 +25,6 @@ from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Transp
 
 _RENEW_WITHIN = 0.1  # seconds since the request began
 _DOTS_WITH_LIFETIME = 3  # of a token of a session with an idle timeout of its own, as permanent ones have
-_NOT_NOW = (BackendUnavailable, LogoutNotConfirmed)
 
 
 class SharedSession(SessionInterface):
@@ -58,7 +57,7 @@ class SharedSession(SessionInterface):
             farm.manager.settings.machine_key()
         if farm.manager.settings.adopt:  # a weak secret would let anybody write what is adopted
             MachineKey(secrets(app), development=farm.manager.settings.development)
-        for error in _NOT_NOW:
+        for error in NOT_NOW:
             if error not in app.error_handler_spec[None][None]:
                 app.register_error_handler(error, lambda _error: self._unavailable(current_app, Response()))
         app.session_interface = self
@@ -73,6 +72,8 @@ class SharedSession(SessionInterface):
         transport = self._transport(app)
         tokens = _tokens(transport, request.environ)
         session = farm.manager.open_as(FlaskSession, tokens)
+        if farm.manager.settings.remember_client:
+            session.client = (request.headers.get("User-Agent"), request.remote_addr)
         session.app = app
         session.transport = transport
         session.opened = time.monotonic()
@@ -90,7 +91,7 @@ class SharedSession(SessionInterface):
             session.end_if_emptied()
         try:
             outcome = manager.commit(session)
-        except (*_NOT_NOW, Conflict) as error:
+        except (*NOT_NOW, Conflict) as error:
             if isinstance(error, Conflict) and manager.settings.conflict == "raise":
                 raise
             self._unavailable(app, response)

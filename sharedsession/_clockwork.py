@@ -1,0 +1,154 @@
+"""How each colour lets time pass: by sleeping and threads, or by timers and tasks of the event loop.
+
+With `_drive` and `_turns` the only files that know of colour.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sharedsession._drive import run
+from sharedsession._turns import LoopTurns, ThreadTurns
+
+Step = Callable[[], Coroutine[Any, Any, None]]
+
+
+class BlockingClockwork:
+    """A blocking application sleeps, and a thread does what is to be done meanwhile."""
+
+    def turns(self) -> ThreadTurns:
+        """Makes lines for those who want the same thing."""
+        return ThreadTurns()
+
+    def ticker(self, step: Step) -> "BlockingTicker":
+        """Makes what does a step again and again."""
+        return BlockingTicker(step)
+
+    @staticmethod
+    async def pause(seconds: float) -> None:
+        """Waits."""
+        time.sleep(seconds)  # noqa: ASYNC251  (no loop runs this)
+
+    @staticmethod
+    def repeat(seconds: float, step: Step) -> Callable[[], Awaitable[None]]:
+        """Does a step each so many seconds in a thread, until what is returned is awaited."""
+        stopped = threading.Event()
+
+        def work() -> None:
+            while not stopped.wait(seconds):
+                run(step())
+
+        thread = threading.Thread(target=work, name="sharedsession-repeat", daemon=True)
+        thread.start()
+
+        async def stop() -> None:
+            stopped.set()
+            thread.join()
+
+        return stop
+
+
+class LoopClockwork:
+    """An application on an event loop has that look at the clock."""
+
+    def turns(self) -> LoopTurns:
+        """Makes lines for those who want the same thing."""
+        return LoopTurns()
+
+    def ticker(self, step: Step) -> "LoopTicker":
+        """Makes what does a step again and again."""
+        return LoopTicker(step)
+
+    @staticmethod
+    async def pause(seconds: float) -> None:
+        """Waits."""
+        await asyncio.sleep(seconds)
+
+    @staticmethod
+    def repeat(seconds: float, step: Step) -> Callable[[], Awaitable[None]]:
+        """Does a step each so many seconds in a task, until what is returned is awaited."""
+
+        async def work() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                await step()
+
+        task = asyncio.get_running_loop().create_task(work())
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.wait([task])
+
+        return stop
+
+
+class BlockingTicker:
+    """Does a step again and again in a thread of its own, which begins when it is first needed.
+
+    Args:
+        step: what to do.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._seconds = threading.TIMEOUT_MAX
+        self._sooner = threading.Event()
+        self._starting = threading.Lock()
+        self._process = 0
+
+    def ensure(self, seconds: float) -> None:
+        """Sees that it is done each so many seconds, or more often; in a child after a fork as well."""
+        if seconds < self._seconds:
+            self._seconds = seconds
+            self._sooner.set()
+        if self._process != os.getpid():
+            self._start()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._process != os.getpid():
+                self._process = os.getpid()
+                threading.Thread(target=self._work, name="sharedsession-ticker", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            if self._sooner.wait(self._seconds):
+                self._sooner.clear()
+            else:
+                run(self._step())
+
+
+class LoopTicker:
+    """Does a step again and again on each event loop that needs it, as long as that runs.
+
+    Args:
+        step: what to do.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.TimerHandle, float]]
+        self._timers = WeakKeyDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ensure(self, seconds: float) -> None:
+        """Sees that it is done each so many seconds, or more often, on the running loop."""
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(loop)
+        if timer is None or seconds < timer[1]:
+            if timer is not None:
+                timer[0].cancel()
+            self._arm(loop, seconds)
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._timers[loop] = loop.call_later(seconds, self._tick, loop, seconds), seconds
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._arm(loop, seconds)
+        task = loop.create_task(self._step())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,210 @@
+"""Websockets on real stores: loaded at connect, a cookie at accept, and no longer alive than their session."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from sharedsession.asgi import SessionMiddleware
+from sharedsession.errors import SessionEnded, SessionError
+from tests.support.farm import SECRET
+
+SHARED = ("sqlite", "redis", "memcached", "ring")
+pytestmark = pytest.mark.parametrize("url", SHARED, indirect=True)
+CHECK = 0.1
+SOON = 2.0  # a few checks, on a busy machine
+Talk = Callable[[Any, "Socket"], Awaitable[None]]
+
+
+class Socket:
+    """The browser's end of a websocket, and the application's functions for it."""
+
+    def __init__(self) -> None:
+        self.to_app: asyncio.Queue[Any] = asyncio.Queue()
+        self.sent: list[Any] = []
+        self.closed = asyncio.Event()
+
+    async def receive(self) -> Any:
+        return await self.to_app.get()
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+        if message["type"] == "websocket.close":
+            self.closed.set()
+            self.to_app.put_nowait({"type": "websocket.disconnect", "code": message.get("code")})
+
+    def say(self, text: str) -> None:
+        self.to_app.put_nowait({"type": "websocket.receive", "text": text})
+
+    @property
+    def close_code(self) -> int | None:
+        return next((message["code"] for message in self.sent if message["type"] == "websocket.close"), None)
+
+
+class Site:
+    """A farm of one node: websockets that do as they are told, and pages that do one thing."""
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        options: dict[str, Any] = {"secret_key": SECRET, "backend": url, "timeout": 5.0, "websocket_check": CHECK}
+        self.app = SessionMiddleware(self._page, **options | settings)
+
+    async def _page(self, scope: Any, receive: Any, send: Any) -> None:
+        await scope["talk"](scope["session"], receive, send)
+
+    async def visit(self, deed: Callable[[Any], Any], cookie: str = "") -> str:
+        """One page. Returns the Cookie header that the browser sends from now on."""
+
+        async def page(session: Any, _receive: Any, send: Any) -> None:
+            deed(session)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app(self._scope("http", cookie, page), None, send)
+        return self.cookie_of(sent[0]) or cookie
+
+    async def connect(self, talk: Any, cookie: str, socket: Socket) -> None:
+        """One websocket, to its end."""
+        await self.app(self._scope("websocket", cookie, talk), socket.receive, socket.send)
+
+    async def close(self) -> None:
+        await self.app.manager.settings.backend.asynchronous.close()
+
+    @staticmethod
+    def cookie_of(message: Any) -> str:
+        values = [value.decode() for name, value in message.get("headers", ()) if name == b"set-cookie"]
+        return values[0].partition(";")[0] if values else ""
+
+    @staticmethod
+    def _scope(kind: str, cookie: str, talk: Any) -> dict[str, Any]:
+        headers = [(b"cookie", cookie.encode())] if cookie else []
+        return {"type": kind, "path": "/", "headers": headers, "talk": talk, "client": ("127.0.0.1", 1)}
+
+
+def on_a_loop(url: str, test: Callable[[Site], Awaitable[None]], **settings: Any) -> None:
+    async def main() -> None:
+        site = Site(url, **settings)
+        try:
+            await test(site)
+        finally:
+            await site.close()
+
+    asyncio.run(main())
+
+
+async def listen(session: Any, receive: Any, send: Any) -> None:
+    """Looks at the session, accepts, and listens until the browser has gone."""
+    assert session["user"] == "alice"
+    await send({"type": "websocket.accept"})
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+def test_a_cookie_at_accept_and_none_later(url: str) -> None:
+    """A session that begins in a websocket gets its cookie at accept; after that, asking for one is a loud error."""
+
+    async def talk(session: Any, _receive: Any, send: Any) -> None:
+        session["user"] = "alice"
+        await send({"type": "websocket.accept"})
+        session["seen"] = 1
+        await session.asave()
+        with pytest.raises(SessionError, match="response has started"):
+            session.regenerate()
+
+    async def late(session: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        with pytest.raises(SessionError, match="response has started"):
+            session["user"] = "alice"
+
+    async def test(site: Site) -> None:
+        socket, other = Socket(), Socket()
+        await site.connect(talk, "", socket)
+        seen: list[Any] = []
+        await site.visit(lambda session: seen.append(dict(session)), site.cookie_of(socket.sent[0]))
+        assert seen == [{"user": "alice", "seen": 1}]
+        await site.connect(late, "", other)
+        assert site.cookie_of(other.sent[0]) == ""
+
+    on_a_loop(url, test)
+
+
+def test_a_logout_elsewhere_is_noticed_when_looked_at(url: str) -> None:
+    """`load()` gives an empty, ended session; `asave()` of a change says that it has ended."""
+
+    async def test(site: Site) -> None:
+        cookie = await site.visit(lambda session: session.update(user="alice"))
+
+        async def talk(session: Any, _receive: Any, send: Any) -> None:
+            assert session["user"] == "alice"
+            await send({"type": "websocket.accept"})
+            await site.visit(lambda other: other.destroy(), cookie)
+            session["seen"] = 1
+            with pytest.raises(SessionEnded):
+                await session.asave()
+            await session.load()
+            assert dict(session) == {}
+
+        await site.connect(talk, cookie, Socket())
+
+    on_a_loop(url, test, websocket_check=None)
+
+
+def test_a_logout_elsewhere_closes_it(url: str) -> None:
+    """Within `websocket_check` seconds, though the application does not ask; the browser is told why."""
+
+    async def test(site: Site) -> None:
+        cookie = await site.visit(lambda session: session.update(user="alice"))
+        socket = Socket()
+        talking = asyncio.create_task(site.connect(listen, cookie, socket))
+        await asyncio.sleep(3 * CHECK)  # it lives as long as its session
+        assert socket.close_code is None
+        began = time.monotonic()
+        await site.visit(lambda session: session.destroy(), cookie)
+        await asyncio.wait_for(socket.closed.wait(), 10)
+        assert time.monotonic() - began < CHECK + SOON
+        await talking
+        assert socket.close_code == 1008
+
+    on_a_loop(url, test)
+
+
+def test_who_talks_is_in_use(url: str) -> None:
+    """Messages of the visitor keep the session alive; silence ends it, and with it the websocket."""
+
+    async def test(site: Site) -> None:
+        cookie = await site.visit(lambda session: session.update(user="alice"))
+        socket = Socket()
+        talking = asyncio.create_task(site.connect(listen, cookie, socket))
+        for _ in range(40):
+            socket.say("hello")
+            await asyncio.sleep(CHECK)
+        assert socket.close_code is None  # twice the idle timeout has gone by
+        await asyncio.wait_for(socket.closed.wait(), 10)
+        await talking
+
+    on_a_loop(url, test, idle_timeout=2)
+
+
+def test_one_without_a_session_is_left_alone(url: str) -> None:
+    """Nobody looks after what is not there, and an anonymous websocket lives as long as it likes."""
+
+    async def talk(session: Any, receive: Any, send: Any) -> None:
+        assert dict(session) == {}
+        await send({"type": "websocket.accept"})
+        assert (await receive())["text"] == "bye"
+
+    async def test(site: Site) -> None:
+        socket = Socket()
+        talking = asyncio.create_task(site.connect(talk, "", socket))
+        await asyncio.sleep(3 * CHECK)
+        socket.say("bye")
+        await talking
+        assert socket.close_code is None
+
+    on_a_loop(url, test)
