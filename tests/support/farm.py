@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -76,6 +77,7 @@ class WebNode:
         self.close()
 
     def _run(self) -> None:
+        self._loop.set_default_executor(ThreadPoolExecutor(64))  # handlers may wait for one another
         self._ending = self._loop.create_future()
 
         async def until_the_end() -> None:

@@ -136,6 +136,10 @@ class LoadedSession(Twins, SessionBase):
 
     @principal.setter
     def principal(self, principal: str | None) -> None:
+        self.set_principal(principal)
+
+    def set_principal(self, principal: str | None) -> None:
+        """Says whose session it is, for `manager().list` and `revoke_all`; on an event loop ``aset_principal``."""
         session = self._session
         if session.principal != principal:
             session.principal = principal

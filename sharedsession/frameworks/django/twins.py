@@ -17,6 +17,7 @@ _NAMES = (
     "items",
     "increment",
     "append",
+    "set_principal",
     "set_test_cookie",
     "test_cookie_worked",
     "delete_test_cookie",

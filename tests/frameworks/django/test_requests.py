@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from sharedsession.frameworks.django import SessionStore
+from sharedsession.frameworks.django import manager as farm_manager
 from tests.frameworks.django import site
 
 
@@ -218,3 +219,46 @@ def _store(browser):
             return getattr(store, name if browser.colour == "async" else name[1:])
 
     return Both()
+
+
+def test_one_at_a_time_under_the_lock(browser) -> None:
+    """`request.session.lock()`: inside it is fresh, and afterwards everybody sees what was written."""
+    browser.go(("set", "n", 1))
+    second = browser.other()
+
+    def page(request):
+        assert request.session["n"] == 1
+        second.go(("set", "n", 2))
+        with request.session.lock(timeout=1) as session:
+            session["n"] += 1
+        return second.go(("get", "n")).seen
+
+    async def apage(request):
+        assert await request.session.aget("n") == 1
+        await second.client.get(site.address("async", second.doing(("set", "n", 2))))
+        async with request.session.lock(timeout=1) as session:
+            await session.aset("n", await session.aget("n") + 1)
+        return await request.session.aget("n")
+
+    assert browser.visit(page if browser.colour == "sync" else apage).seen == 3
+    assert browser.go(("get", "n")).seen == 3
+
+
+def test_log_out_everywhere(browser) -> None:
+    """A session that says whose it is can be listed and ended, in either colour."""
+    browser.go(("set", "a", 1), ("set_principal", "user:1"))
+    other, manager = browser.other(), farm_manager()
+    other.cookie = ""
+    other.go(("set", "a", 2), ("set_principal", "user:1"))
+
+    def page(request):
+        return len(manager.list("user:1")), manager.revoke_all("user:1", except_=request.session.id)
+
+    async def apage(request):
+        await request.session.aget("a")
+        listed = await manager.alist("user:1")
+        return len(listed), await manager.arevoke_all("user:1", except_=request.session.id)
+
+    assert browser.visit(page if browser.colour == "sync" else apage).seen == (2, 1)
+    assert browser.go(("get", "a")).seen == 1
+    assert other.go(("get", "a")).seen is None
