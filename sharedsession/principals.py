@@ -117,7 +117,10 @@ class Index:
     async def _insert(
         self, index_id: str, handle: str, entry: Entry, allowance: Allowance, *, now: float, until: float
     ) -> None:
-        held = await self._read(index_id, allowance)
+        try:
+            held = await self._read(index_id, allowance)
+        except BackendUnavailable:  # a node of a ring that is away forbids "there is none"; `add` can do without it
+            held = None
         for _ in range(_ATTEMPTS):
             record = _following(held, now, until)
             items = await self._with_room({name: item for name, item in record.items.items() if name != handle})

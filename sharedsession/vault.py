@@ -181,14 +181,14 @@ class Vault:
         self._throttle.forget(store_key)
 
     async def renew(self, session_id: str, idle: float, allowance: Allowance) -> None:
-        """Renews a session's life without reading."""
+        """Renews a session's life, and looks no further."""
         with allowance as within:
-            await self._store.touch(self._key(session_id), idle, within)
+            await self._get(session_id, self._key(session_id), idle, within)
 
     async def is_alive(self, session_id: str, idle: float | None, allowance: Allowance) -> bool:
         """Whether a session is in the store; renews its life in the same round trip, if there is an idle timeout."""
         with allowance as within:
-            return isinstance(await self._store.get(self._key(session_id), idle, within), Stored)
+            return isinstance(await self._get(session_id, self._key(session_id), idle, within), Stored)
 
     async def life_of_key(self, store_key: str, allowance: Allowance) -> float | None:
         """Whether a session is alive, for who knows the store key only; its record stays sealed.

@@ -8,6 +8,7 @@ import pytest
 from sharedsession.errors import BackendUnavailable
 from tests.integration.test_principals import handles, logged_in, of, who
 from tests.support.farm import WebNode, read
+from tests.support.ring import Ring
 
 
 @pytest.mark.parametrize("kind", ["redis", "memcached"])
@@ -23,6 +24,21 @@ def test_an_outage_is_no_empty_list(kind: str, fresh: Any, web_node: Any) -> Non
     server.resume()
     wait_until_answered(node, browsers[0].cookie)
     assert {tuple(who(browser)) for browser in browsers} <= {(repr("user:1"),), ("None",)}  # what was sent may arrive
+
+
+@pytest.mark.parametrize("victim", range(3))
+def test_a_ring_without_one_of_its_nodes(victim: int, fresh: Any, web_node: Any) -> None:
+    """Logins and "log out everywhere" go on, of principals who were known before and of those who were not."""
+    ring = Ring([fresh("memcached") for _ in range(3)])
+    node = web_node(ring.url, timeout=0.5)
+    old = logged_in([node], "user:old", 4)
+    ring.servers[victim].kill()
+    new = logged_in([node], "user:new", 4)
+    assert [set(who(browser)) for browser in old + new] == [{repr("user:old")}] * 4 + [{repr("user:new")}] * 4
+    old += logged_in([node], "user:old", 2)
+    assert of(node, "revoke_all", "user:old") == 6
+    assert {name for browser in old for name in who(browser)} == {"None"}
+    assert {name for browser in new for name in who(browser)} == {repr("user:new")}
 
 
 @pytest.mark.parametrize("kind", ["redis", "memcached"])

@@ -24,7 +24,7 @@ from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.ring.change import Change, add_copy, get_copy, replace_copy
 from sharedsession.backends.ring.ending import Ending
 from sharedsession.backends.ring.hashring import HashRing
-from sharedsession.backends.ring.member import Gather, Member
+from sharedsession.backends.ring.member import Gather, Member, RingNode
 from sharedsession.backends.ring.survey import SILENCE, Revision, Said, Silence, Survey, Tokens
 from sharedsession.backends.ring.tombstone import inscribed, note_on
 from sharedsession.errors import BackendUnavailable
@@ -62,20 +62,18 @@ class RingVerbs:
     # -- read
 
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
-        """Same as `Backend.get`."""
-        return await self.get_newest(key, touch, within, lambda _value: 0)
+        """Same as `Backend.get`, by one who cannot tell which copy is the newest: so nothing is repaired by it."""
+        return await self._read(key, touch, within, lambda _value: 0, repairs=False)
 
     async def get_newest(
         self, key: str, touch: float | None, within: float, revision: Revision
     ) -> Stored | Ended | None:
-        """Same as `Backend.get`, by one who can tell genuine copies and their age.
+        """Same as `ReplicatedBackend.get_newest`."""
+        return await self._read(key, touch, within, revision, repairs=True)
 
-        Args:
-            key: the store key.
-            touch: the new time to live in seconds, or ``None``.
-            within: seconds to wait for one step; there may be two.
-            revision: opens a copy.
-        """
+    async def _read(
+        self, key: str, touch: float | None, within: float, revision: Revision, *, repairs: bool
+    ) -> Stored | Ended | None:
         order = self._ring.order(key)
         if touch is not None and touch > self._longest_idle:
             self._longest_idle = touch
@@ -90,6 +88,8 @@ class RingVerbs:
         if len(order) > survey.silent() >= self._replicas:  # a newer copy could be on none but the silent ones
             back = await self._knock(order, within)
             survey.add(back, await self._gather(self._asks(back, key, None, _left(within, deadline))))
+        if not repairs and survey.tombstone is None and survey.best is not None:
+            return self._found(survey)
         return await self._conclude(survey, order, key, touch, _left(within, deadline))
 
     def _asks(
@@ -252,6 +252,11 @@ class RingVerbs:
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
         return isinstance(await self.get(key, ttl, within), Stored)
+
+    @property
+    def members_verbs(self) -> list[RingNode]:
+        """The verbs of each node, for what is kept on all of them whatever the ring looks like."""
+        return [member.verbs for member in self._members]
 
     async def close(self) -> None:
         """Same as `Backend.close`."""
