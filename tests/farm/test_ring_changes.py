@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from sharedsession._drive import run
 from sharedsession.backends.base import Stored
 from sharedsession.backends.memcached.nodes import from_url
 from sharedsession.backends.ring.hashring import HashRing
@@ -71,7 +70,7 @@ def test_what_moves_is_what_the_ring_foretells(laboratory: Callable[..., Laborat
     if change == "remove":
         move.old[1].server.kill()
     for key in KEYS[:STORED]:
-        found = run(new.verbs.get_newest(key, None, 5.0, lambda _value: 1))
+        found = new.get(key, None, 5.0)
         assert isinstance(found, Stored)
         assert found.value == b"value"
     held = holders(move.new)

@@ -62,7 +62,7 @@ class RingVerbs:
     # -- read
 
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
-        """Same as `Backend.get`, by one who cannot tell which copy is the newest: so nothing is repaired by it."""
+        """Same as `Backend.get`, by one who cannot tell which copy is the newest: where they differ, they stay so."""
         return await self._read(key, touch, within, lambda _value: 0, repairs=False)
 
     async def get_newest(
@@ -88,7 +88,7 @@ class RingVerbs:
         if len(order) > survey.silent() >= self._replicas:  # a newer copy could be on none but the silent ones
             back = await self._knock(order, within)
             survey.add(back, await self._gather(self._asks(back, key, None, _left(within, deadline))))
-        if not repairs and survey.tombstone is None and survey.best is not None:
+        if not repairs and survey.tombstone is None and survey.siblings:
             return self._found(survey)
         return await self._conclude(survey, order, key, touch, _left(within, deadline))
 
