@@ -19,6 +19,7 @@ _SCHEMES: dict[str, tuple[str, str, str]] = {
     "memory": ("sharedsession.backends.memory", "from_url", ""),
     "sqlite": ("sharedsession.backends.sqlite", "from_url", ""),
     "memcached": ("sharedsession.backends.memcached.nodes", "from_url", ""),
+    "memcacheds": ("sharedsession.backends.memcached.nodes", "from_url", ""),
     "redis": ("sharedsession.backends.redis", "from_url", "redis"),
     "rediss": ("sharedsession.backends.redis", "from_url", "redis"),
     "unix": ("sharedsession.backends.redis", "from_url", "redis"),
@@ -57,8 +58,10 @@ def connect(url: str, **options: Any) -> Backend | AsyncBackend:
 
 
 def redacted(url: str) -> str:
-    """The URL without its password."""
-    return re.sub(r"(://[^/@]*:)[^@]*@", r"\1***@", url)
+    """The URL without user and password, even if it is none: whatever stands before the last ``@`` goes."""
+    scheme, _, rest = url.partition("://")
+    shown = re.sub(r"^.*@", "***@", rest, flags=re.DOTALL)
+    return f"{scheme}://" + re.sub(r"((?:username|password)=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
 
 
 def _factory(scheme: str) -> Callable[..., object]:

@@ -8,7 +8,7 @@ compare-and-swap is one command: ``SET … IFEQ`` where the server has it, else 
 
 import math
 import os
-import ssl
+import re
 from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any, cast
@@ -20,7 +20,7 @@ from redis.asyncio.connection import parse_url
 from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.connect import redacted
-from sharedsession.backends.wire import leaving
+from sharedsession.backends.wire import leaving, tls
 from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import INCOMPLETE, Address, Desynchronised, Dialect
 from sharedsession.backends.wire.guard import Guard
@@ -34,15 +34,13 @@ _SWAP = b"""
 if redis.call('GETRANGE', KEYS[1], 0, 8) ~= ARGV[1] then return false end
 return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 """
-_TLS_OPTIONS = {
-    "ssl_ca_certs",
-    "ssl_ca_path",
-    "ssl_cert_reqs",
-    "ssl_certfile",
-    "ssl_check_hostname",
-    "ssl_keyfile",
+_KNOWN_OPTIONS = {"host", "port", "path", "db", "username", "password", "connection_class", *tls.OPTIONS}
+_SCRIPT_REFUSED = re.compile(r"user executing the script can't|ACL failure in script|no permissions to ")
+_MENDS = {
+    "WRONGPASS": "compare user and password in the backend's URL with the server's",
+    "NOAUTH": "put user:password@ in front of the host in the backend's URL",
+    "NOPERM": "give the user of the backend's URL the rights that the documentation lists, on keys ss:*",
 }
-_KNOWN_OPTIONS = {"host", "port", "path", "db", "username", "password", "connection_class"} | _TLS_OPTIONS
 _IFEQ_SINCE = {"valkey": (8, 1), "redis": (8, 4)}
 
 
@@ -67,25 +65,31 @@ class RespParser:
 class _Server:
     """How to begin a connection, and what the server at its end can do."""
 
-    def __init__(self, username: str | None, password: str | None, database: int) -> None:
-        self._greeting: list[tuple[str, ...]] = []
+    def __init__(self, guard: Guard, username: str | None, password: str | None, database: int) -> None:
+        self._guard = guard
+        greeting: list[tuple[str, ...]] = []
         if password:
-            self._greeting.append(("AUTH", username, password) if username else ("AUTH", password))
+            greeting.append(("AUTH", username, password) if username else ("AUTH", password))
         if database:
-            self._greeting.append(("SELECT", str(database)))
+            greeting.append(("SELECT", str(database)))
         # This one only asks who is there: a server that does not know it has no IFEQ.
-        self._greeting.append(("HELLO", "2"))
+        greeting.append(("HELLO", "2"))
+        self._asked = [command[0] for command in greeting]
+        self.dialect = Dialect(parser=RespParser, greeting=[*map(_packed, greeting)], greeted=self._greeted)
         self.has_ifeq = False
 
-    def dialect(self) -> Dialect:
-        packed = [_packed(command) for command in self._greeting]
-        return Dialect(parser=RespParser, greeting=packed, greeted=self._greeted)
-
     def _greeted(self, replies: Sequence[Any]) -> None:
-        for command, reply in zip(self._greeting[:-1], replies, strict=False):
+        for command, reply in zip(self._asked[:-1], replies, strict=False):
             if isinstance(reply, hiredis.ReplyError):
-                raise BackendUnavailable(f"the server refuses {command[0]}: {_code(reply)}")
+                raise self.refused(command, reply, _code(reply))
         self.has_ifeq = _has_ifeq(replies[-1])
+
+    def refused(self, command: str, reply: Exception, words: str) -> BackendUnavailable:
+        """Tells the log; returns what to raise. An error that has a mend is not repeated: it may name the user."""
+        code = _code(reply)
+        told = f"{code}; {_MENDS[code]}" if code in _MENDS else words
+        self._guard.observer.event("store_refused", f"{self._guard.address} refuses {command}: {told}")
+        return BackendUnavailable(f"the server refuses {command}: {code}")
 
 
 class RedisVerbs:
@@ -152,6 +156,11 @@ class RedisVerbs:
         """Same as `Backend.touch`."""
         return isinstance(await self.get(key, ttl, within), Stored)
 
+    async def about(self, *command: str, within: float) -> Any:
+        """Asks the server about itself; ``None`` if it does not tell."""
+        reply, _ = await self._link.ask(_packed(command), within)
+        return None if isinstance(reply, hiredis.ReplyError) else reply
+
     async def close(self) -> None:
         """Same as `Backend.close`."""
         self._link.close()
@@ -165,8 +174,7 @@ class RedisVerbs:
         """Sends a command. Any error but those named means "cannot answer", never "not there"."""
         reply, _ = await self._link.ask(_packed(command), within)
         if isinstance(reply, hiredis.ReplyError) and _code(reply) not in planted:
-            self._guard.observer.event("store_refused", f"{self._guard.address} refuses {command[0]}: {reply}")
-            raise BackendUnavailable(f"the server refuses {command[0]}: {_code(reply)}")
+            raise self._server.refused(command[0], reply, str(reply))
         return reply
 
 
@@ -191,8 +199,8 @@ class RedisBackend(Lowered):
         breaker_window: float = 2.0,
     ) -> None:
         self._guard = Guard(address, breaker_window)
-        self._server = _Server(username, password, database)
-        link = BlockingLink(self._server.dialect(), self._guard)
+        self._server = _Server(self._guard, username, password, database)
+        link = BlockingLink(self._server.dialect, self._guard)
         super().__init__(RedisVerbs(link, self._guard, self._server))
 
     @cached_property
@@ -200,27 +208,18 @@ class RedisBackend(Lowered):
         """The same server for event loops."""
         from sharedsession.backends.wire.multiplexed import MultiplexedLink  # noqa: PLC0415
 
-        return RedisVerbs(MultiplexedLink(self._server.dialect(), self._guard), self._guard, self._server)
+        return RedisVerbs(MultiplexedLink(self._server.dialect, self._guard), self._guard, self._server)
 
 
 def from_url(url: str, breaker_window: float = 2.0) -> RedisBackend:
     """Makes the backend of ``redis://``, ``rediss://``, ``unix://``, ``valkey://`` or ``valkeys://``."""
-    try:
-        read = parse_url(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
-        port = urlsplit(url).port or 6379
-    except ValueError as error:
-        raise ConfigurationError(f"backend {redacted(url)!r} cannot be read: {error}") from None
-    unknown = read.keys() - _KNOWN_OPTIONS
-    if unknown:
-        raise ConfigurationError(
-            f"backend {redacted(url)!r} has no option {min(unknown)!r}; it has {', '.join(sorted(_TLS_OPTIONS))}"
-        )
-    secure = url.startswith(("rediss://", "valkeys://"))
+    read, port = _read(url)
+    secure = url.lower().startswith(("rediss://", "valkeys://"))
     address = Address(
         host=read.get("host", "localhost"),
         port=port,
         path=read.get("path"),
-        tls=_tls(read) if secure else None,
+        tls=tls.context(read, secure=secure, instead="rediss"),
     )
     return RedisBackend(
         address,
@@ -231,17 +230,22 @@ def from_url(url: str, breaker_window: float = 2.0) -> RedisBackend:
     )
 
 
-def _tls(read: Any) -> ssl.SSLContext:
-    """TLS as redis-py's ``ssl_*`` options in the URL ask for it; certificates are verified unless told otherwise."""
-    context = ssl.create_default_context(cafile=read.get("ssl_ca_certs"), capath=read.get("ssl_ca_path"))
-    if read.get("ssl_certfile"):
-        context.load_cert_chain(read["ssl_certfile"], read.get("ssl_keyfile"))
-    if str(read.get("ssl_check_hostname", "true")).lower() in {"false", "0", "no"}:
-        context.check_hostname = False
-    if read.get("ssl_cert_reqs") == "none":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+def _read(url: str) -> tuple[Any, int]:
+    """What redis-py reads in a URL, and the port."""
+    try:
+        read: Any = parse_url(re.sub("^valkey", "redis", url, flags=re.IGNORECASE))
+        port = urlsplit(url).port or 6379
+    except ValueError as error:
+        # The words of others may hold what they took for a port, and what is a part of a password.
+        words = "write / @ # ? and % in a password as %2F %40 %23 %3F and %25" if "@" in url else str(error)
+        raise ConfigurationError(f"backend {redacted(url)!r} cannot be read: {words}") from None
+    unknown = read.keys() - _KNOWN_OPTIONS
+    if unknown:
+        named = "such option" if "@" in url.partition("?")[2] else f"option {min(unknown)!r}"
+        raise ConfigurationError(f"backend {redacted(url)!r} has no {named}; it has {', '.join(tls.OPTIONS)}")
+    if read.get("username") and not read.get("password"):
+        raise ConfigurationError(f"backend {redacted(url)!r} has a user without a password: write user:password@")
+    return read, port
 
 
 def _packed(command: tuple[Any, ...]) -> bytes:
@@ -257,7 +261,9 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _code(error: Exception) -> str:
-    return str(error).partition(" ")[0]
+    """The first word of an error; a script that was refused a command says so in words only."""
+    said = str(error)
+    return "NOPERM" if _SCRIPT_REFUSED.search(said) else said.partition(" ")[0]
 
 
 def _has_ifeq(hello: Any) -> bool:

@@ -158,7 +158,6 @@ def test_nothing_is_connected():
         ("memcached://[::1", "is no node"),
         ("memcached://a=h1,a=h2", "names a node twice"),
         ("memcached://h1,h1:11211", "names a node twice"),
-        ("memcached://user:hunter2secret@h1", "user name"),
         ("memcached://h1?protocol=binary", "protocol=text"),
         ("memcached://h1,h2?protocol=binary", "protocol"),
         ("memcached://h1,h2?replicas=0", "replicas from 1 to 8"),

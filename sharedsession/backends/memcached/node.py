@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.backends.memcached import login
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply
 from sharedsession.backends.wire import leaving
@@ -54,7 +55,7 @@ class MemcachedVerbs:
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         reply, mark = await self._ask(self._protocol.get, key, within, None, touch)
-        found = reply if type(reply) is Hit else _hit(reply)
+        found = reply if type(reply) is Hit else self._hit(reply)
         if found is None:
             return None
         value, cas, flags, seconds, _ = found
@@ -85,7 +86,7 @@ class MemcachedVerbs:
                 return
         reply, _ = await self._ask(self._protocol.delete, key, within)
         if reply.status != b"NF":
-            _expect(reply, b"HD")
+            self._expect(reply, b"HD")
 
     async def leave(
         self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
@@ -103,17 +104,25 @@ class MemcachedVerbs:
             return False
         if reply.status in {b"EX", b"NF"}:
             return False
-        _expect(reply, b"HD")
+        self._expect(reply, b"HD")
         return True
 
     async def knock(self, within: float) -> None:
         """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
         answer = await self._link.ask(self._protocol.NOTHING, within, _SIGN_OF_LIFE, anyway=True)
-        _expect(answer.reply, b"MN")
+        self._expect(answer.reply, b"MN")
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
         return isinstance(await self.get(key, ttl, within), Stored)
+
+    async def statistics(self, request: bytes, within: float) -> dict[str, str]:
+        """Asks the node about itself; a proxy may tell nothing."""
+        if not self._protocol.GREETING:
+            return {}
+        said, _ = await self._link.ask(request, within)
+        pairs = said.items() if isinstance(said, dict) else ()
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
 
     async def close(self) -> None:
         """Same as `Backend.close`."""
@@ -129,15 +138,32 @@ class MemcachedVerbs:
         opaque = next(self._opaques)
         return self._link.ask(request(key, *arguments, opaque), within, (self._answers, key, opaque), mark)
 
-    @staticmethod
-    def _stored(reply: Any, mark: int, *refusals: bytes) -> Version | None:
+    def _stored(self, reply: Any, mark: int, *refusals: bytes) -> Version | None:
         if type(reply) is Done:
             return made(_Token, (reply.cas, mark))
         if reply.status in refusals:
             return None
-        _expect(reply, b"HD")
+        self._expect(reply, b"HD")
         (cas,) = _numbers(reply, b"c")
         return _Token(cas, mark)
+
+    def _hit(self, reply: Reply) -> Hit | None:
+        """What was found, however the reply was written; ``None`` if nothing was."""
+        if reply.status == b"EN":
+            return None
+        self._expect(reply, b"VA")
+        cas, flags, ttl = _numbers(reply, b"c", b"f", b"t")
+        return Hit(reply.value, cas, flags, ttl, opaque=0)
+
+    def _expect(self, reply: Reply, status: bytes) -> None:
+        """Anything but what was expected means "cannot answer"; it is never taken for an absence."""
+        if reply.status == status:
+            return
+        self._server.admits(reply)
+        words = login.words(reply)
+        if reply.is_error and "too large" in words:
+            raise BackendError(f"memcached refused an item as too large ({words}): lower max_size, or raise its -I")
+        raise BackendUnavailable(f"memcached answered {words!r}")
 
 
 class MemcachedServer:
@@ -166,7 +192,14 @@ class MemcachedServer:
         self._up_since = math.inf
         self.evictions = 0
         self.max_value = MAX_VALUE
-        self._dialect = Dialect(parser=protocol.Parser, greeting=protocol.GREETING, greeted=self._greeted)
+        self._login = address.login
+        first = (login.request(self._login),) if self._login else ()
+        self._dialect = Dialect(
+            parser=protocol.Parser,
+            greeting=(*first, *protocol.GREETING),
+            admits=(self.admits, "", 0),
+            greeted=self._greeted,
+        )
 
     def verbs(self, link: Link) -> MemcachedVerbs:
         """The verbs over a link."""
@@ -190,9 +223,19 @@ class MemcachedServer:
         """JSON-able facts about the node."""
         return {**self.guard.facts(), "evictions": self.evictions}
 
+    def admits(self, reply: Any, _key: str = "", _opaque: int = 0) -> bool:
+        """Sees to it that a reply is none that refuses us."""
+        mend = login.mend(reply, self._login)
+        if mend:
+            raise self.guard.refused(mend)
+        return True
+
     def _greeted(self, replies: Sequence[Any]) -> None:
         """Learns what matters to sessions from a new connection; a proxy may tell nothing of it."""
-        statistics, settings = (reply if isinstance(reply, dict) else {} for reply in replies or ({}, {}))
+        if self._login and not login.is_admitted(replies[0]):
+            raise self.guard.refused(login.OTHER)
+        told = replies[1:] if self._login else replies
+        statistics, settings = (reply if isinstance(reply, dict) else {} for reply in told or ({}, {}))
         if statistics.get(b"uptime", b"").isdigit():
             self._up_since = time.monotonic() - int(statistics[b"uptime"])
             self.evictions = _count(statistics.get(b"evictions", b""))
@@ -234,15 +277,6 @@ def _is_sign_of_life(reply: Any, _key: str, _opaque: int) -> bool:
 _SIGN_OF_LIFE = (_is_sign_of_life, "", 0)
 
 
-def _hit(reply: Reply) -> Hit | None:
-    """What was found, however the reply was written; ``None`` if nothing was."""
-    if reply.status == b"EN":
-        return None
-    _expect(reply, b"VA")
-    cas, flags, ttl = _numbers(reply, b"c", b"f", b"t")
-    return Hit(reply.value, cas, flags, ttl, opaque=0)
-
-
 def _numbers(reply: Reply, *letters: bytes) -> list[int]:
     """The numbers of some flags; without them the reply was garbled on the way, and says nothing."""
     arguments = {flag[:1]: flag[1:] for flag in reply.flags}
@@ -254,13 +288,3 @@ def _numbers(reply: Reply, *letters: bytes) -> list[int]:
 
 def _count(digits: bytes) -> int:
     return int(digits) if digits.isdigit() else 0
-
-
-def _expect(reply: Reply, status: bytes) -> None:
-    """Anything but what was expected means "cannot answer"; it is never taken for an absence."""
-    if reply.status == status:
-        return
-    words = b" ".join([reply.status, *reply.flags]).decode("latin-1")[:80]
-    if reply.is_error and "too large" in words:
-        raise BackendError(f"memcached refused an item as too large ({words}): lower max_size, or raise its -I")
-    raise BackendUnavailable(f"memcached answered {words!r}")

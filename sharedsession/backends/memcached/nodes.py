@@ -1,14 +1,16 @@
-"""``memcached://`` URLs -> one node, or a ring of nodes, in both colours."""
+"""``memcached://`` and ``memcacheds://`` URLs -> one node, or a ring of nodes, in both colours."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from ssl import SSLContext
 from types import ModuleType
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from sharedsession._drive import Lowered, gather_blocking, gather_on_loop
 from sharedsession.backends.connect import redacted
+from sharedsession.backends.memcached import login as logins
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached import text
 from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
@@ -16,7 +18,8 @@ from sharedsession.backends.ring.backlog import Backlog
 from sharedsession.backends.ring.hashring import LAYOUTS, HashRing, Place
 from sharedsession.backends.ring.member import Gather, Member
 from sharedsession.backends.ring.replicas import RingVerbs
-from sharedsession.backends.wire.dialect import Address
+from sharedsession.backends.wire import tls
+from sharedsession.backends.wire.dialect import Address, Login
 from sharedsession.backends.wire.link import Link
 from sharedsession.errors import ConfigurationError
 from sharedsession.observe import Observer
@@ -35,7 +38,7 @@ class NodeSpec:
 
     Attributes:
         place: its name and weight on the ring.
-        address: where it listens.
+        address: where it listens, and what it takes to be let in.
     """
 
     place: Place
@@ -88,7 +91,7 @@ class RingBackend(Lowered):
 def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBackend:
     """Makes the backend of ``memcached://host:11211`` or ``memcached://a=host1,b=host2?replicas=2&layout=native``."""
     specs = nodes_of(url)
-    options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    options = {name: value for name, value in _options(url).items() if name not in tls.OPTIONS}
     protocol = _protocol(options.pop("protocol", "meta"))
     if len(specs) == 1 and not options:
         return MemcachedBackend(specs[0].address, breaker_window, protocol=protocol)
@@ -96,30 +99,47 @@ def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBa
     layout = _layout(options.pop("layout", "native"))
     if options:
         raise ConfigurationError(
-            f"backend memcached:// has no option {next(iter(options))!r}; it has replicas, layout and protocol"
+            f"backend memcached:// has no option {_shown(next(iter(options)), url)}; it has replicas, layout and "
+            "protocol, and memcacheds:// those of TLS"
         )
     return RingBackend(specs, replicas=replicas, layout=layout, breaker_window=breaker_window, protocol=protocol)
 
 
 def nodes_of(url: str) -> list[NodeSpec]:
     """The nodes that a URL names, in its order."""
-    listed = url.partition("://")[2].partition("?")[0]
+    scheme, _, rest = url.partition("://")
+    login, listed = logins.split(rest.partition("?")[0])
     listed = listed if "=/" in listed else listed.removesuffix("/")
-    if "@" in listed:
-        raise ConfigurationError("backend memcached:// with a user name is not part of this release yet")
-    specs = [_node(part, url) for part in listed.split(",")]
+    context = tls.context(_options(url), secure=scheme.lower() == "memcacheds", instead="memcacheds")
+    specs = [_let_in(_node(part, url), context, login) for part in listed.split(",")]
     names = {spec.place.name for spec in specs}
     if len(names) < len(specs) or len({str(spec.address) for spec in specs}) < len(specs):
         raise ConfigurationError("backend memcached:// names a node twice: each needs a name or an address of its own")
     return specs
 
 
+def _options(url: str) -> dict[str, str]:
+    return dict(parse_qsl(url.partition("?")[2].partition("#")[0], keep_blank_values=True))
+
+
+def _shown(part: str, url: str) -> str:
+    """A part of the URL, unless it could be one of a password that was not written as it must be."""
+    return "'***'" if "@" in url else repr(part)
+
+
+def _let_in(spec: NodeSpec, context: SSLContext | None, login: Login | None) -> NodeSpec:
+    """The node with what it takes to be let in."""
+    if context and spec.address.path:
+        raise ConfigurationError("backend memcacheds:// names a UNIX socket, which has no TLS: write memcached://")
+    return replace(spec, address=replace(spec.address, tls=context, login=login))
+
+
 def _node(part: str, url: str) -> NodeSpec:
     found = _NODE.fullmatch(part.strip())
     if not found or int(found["port"] or 1) not in range(1, 65536) or not _weights(found):
         raise ConfigurationError(
-            f"backend {redacted(url)!r}: {part!r} is no node; write 'memcached://10.0.0.1:11211', or for a ring "
-            "'memcached://a=10.0.0.1:11211,b*2=10.0.0.2:11211' (name*weight=host:port)"
+            f"backend {redacted(url)!r}: {_shown(part, url)} is no node; write 'memcached://10.0.0.1:11211', or "
+            "for a ring 'memcached://a=10.0.0.1:11211,b*2=10.0.0.2:11211' (name*weight=host:port)"
         )
     host, port = found["host"].strip("[]"), int(found["port"] or _PORT)
     address = Address(path=host) if host.startswith("/") else Address(host=host, port=port)

@@ -25,7 +25,7 @@ from sharedsession.backends.wire.dialect import (
     checked,
     made,
 )
-from sharedsession.backends.wire.guard import FAILURES, Guard
+from sharedsession.backends.wire.guard import CLOSED, FAILURES, Guard
 
 _READ = 65536
 
@@ -67,7 +67,7 @@ class BlockingLink:
             connection = idle or await self._open(deadline)
             try:
                 reply = await connection.exchange(request, deadline, check)
-            except (ConnectionError, EOFError):
+            except CLOSED:
                 if idle is None:
                     raise
                 connection = await self._open_instead(mark, deadline)
@@ -114,7 +114,8 @@ class BlockingLink:
         )
         try:
             if self._dialect.greeting:
-                self._dialect.greeted(await connection.exchange_all(self._dialect.greeting, deadline))
+                replies = await connection.exchange_all(self._dialect.greeting, deadline, self._dialect.admits)
+                self._dialect.greeted(replies)
         except BaseException:
             connection.close()
             raise
@@ -125,12 +126,14 @@ class BlockingLink:
 class _Connection:
     """One socket and what of the last reply is still unread, which between two requests is nothing."""
 
-    __slots__ = ("_parser", "_patience", "_readable", "_socket", "listened", "serial")
+    __slots__ = ("_glance", "_parser", "_patience", "_readable", "_socket", "listened", "serial")
 
     def __init__(self, connected: socket.socket, parser: Parser, *, side_by_side: bool) -> None:
         self._socket = connected
         self._readable = Readable(connected.fileno()) if side_by_side else None
         self._patience = _Patience(connected)
+        # A socket of TLS takes no flags; its patience alone keeps it from waiting.
+        self._glance = 0 if hasattr(connected, "pending") else socket.MSG_DONTWAIT
         self._parser = parser
         self.serial = 0
         self.listened = 0.0  # since when, on the monotonic clock
@@ -145,12 +148,12 @@ class _Connection:
             self.close()
             raise
 
-    async def exchange_all(self, requests: Sequence[bytes], deadline: float) -> list[Any]:
+    async def exchange_all(self, requests: Sequence[bytes], deadline: float, check: Check | None) -> list[Any]:
         try:
             self._send(b"".join(requests), deadline)
             if self._readable:
                 await self._readable.until(deadline)
-            return [self._next(deadline) for _ in requests]
+            return [checked(self._next(deadline), check) for _ in requests]
         except BaseException:
             self.close()
             raise
@@ -177,7 +180,7 @@ class _Connection:
             if not patience.shortest <= left <= patience.longest:
                 patience.until(left)
             # After the deadline what has arrived still counts: we may only have been late to look.
-            data = self._socket.recv(_READ, 0 if now < deadline else socket.MSG_DONTWAIT)
+            data = self._socket.recv(_READ, 0 if now < deadline else self._glance)
             if not data:
                 raise EOFError("connection closed")
             self._parser.feed(data)

@@ -52,21 +52,35 @@ class StaleMark(Exception):
     """The only connections left are newer than the token that the request carries."""
 
 
+Check = tuple[Callable[[Any, str, int], bool], str, int]
+"""Who says whether a reply can be the answer to a request, and the key and the opaque number of that request."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who we are to a server; never shown."""
+
+    user: bytes = field(repr=False)
+    password: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a server listens.
+    """Where a server listens, and what it takes to be let in.
 
     Attributes:
         host: name or number; not used with ``path``.
         port: of TCP.
         path: of a UNIX socket.
         tls: the context to wrap the connection with.
+        login: user and password, where the protocol takes them with the address.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     path: str | None = None
     tls: SSLContext | None = field(default=None, repr=False)
+    login: Login | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         if self.path:
@@ -81,16 +95,15 @@ class Dialect:
     Attributes:
         parser: makes a parser for a new connection.
         greeting: requests sent first on each connection, together.
-        greeted: takes the replies to the greeting; raises `BackendError` if the server refuses us.
+        admits: sees each reply to the greeting when it comes; raises `BackendError` if the server refuses us, who may
+            say nothing more then.
+        greeted: takes all of them; may refuse the server in the same way.
     """
 
     parser: Callable[[], Parser]
-    greeting: Sequence[bytes] = ()
+    greeting: Sequence[bytes] = field(default=(), repr=False)
+    admits: Check | None = None
     greeted: Callable[[Sequence[Any]], None] = lambda _replies: None
-
-
-Check = tuple[Callable[[Any, str, int], bool], str, int]
-"""Who says whether a reply can be the answer to a request, and the key and the opaque number of that request."""
 
 
 def checked(reply: Any, check: Check | None) -> Any:

@@ -2,16 +2,20 @@
 
 import itertools
 import logging
+import ssl
 import time
 from typing import Any
 
 from sharedsession.backends.ring.health import NodeHealth
+from sharedsession.backends.wire import tls
 from sharedsession.backends.wire.dialect import Address
 from sharedsession.errors import BackendError, BackendUnavailable
 from sharedsession.observe import Observer
 
 FAILURES = (OSError, EOFError, BackendError)
 """What a request that got no answer ends with."""
+CLOSED = (ConnectionError, EOFError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""What a request ends with on a connection that the server had closed before."""
 
 
 class Guard:
@@ -76,9 +80,13 @@ class Guard:
         """Learns from one of `FAILURES`; returns what to raise in its place."""
         self.is_calm = False
         if self._health.failed(time.monotonic()):
-            reason = str(error) or type(error).__name__
-            self.observer.event("node_down", f"{self.name} does not answer ({reason})")
+            self.observer.event("node_down", f"{self.name} does not answer ({tls.reason(error)})")
         return BackendUnavailable(f"{self.name} did not answer")
+
+    def refused(self, what: str) -> BackendUnavailable:
+        """Tells the log that the server answers with a refusal, and the mend; returns what to raise."""
+        self.observer.event("store_refused", f"{self.name}: {what}")
+        return BackendUnavailable(what)
 
     def _changed(self) -> None:
         if self._health.is_up:

@@ -25,7 +25,8 @@ from sharedsession.backends.wire.dialect import (
     checked,
     made,
 )
-from sharedsession.backends.wire.guard import FAILURES, Guard
+from sharedsession.backends.wire.guard import CLOSED, FAILURES, Guard
+from sharedsession.errors import BackendError
 
 
 class MultiplexedLink:
@@ -63,7 +64,7 @@ class MultiplexedLink:
             connection = shared or await self._open(asyncio.get_running_loop(), deadline)
             try:
                 reply = await connection.send(request, deadline, check)
-            except (ConnectionError, EOFError):
+            except CLOSED:
                 if shared is None:
                     raise
                 connection = self._connected(mark) or await self._open(connection.loop, deadline)
@@ -107,7 +108,7 @@ class MultiplexedLink:
         async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
             connection = await self._connect(loop)
         try:
-            greeting = [connection.send(request, deadline, None) for request in self._dialect.greeting]
+            greeting = [connection.send(request, deadline, self._dialect.admits) for request in self._dialect.greeting]
             self._dialect.greeted(await asyncio.gather(*greeting))
         except BaseException as error:
             connection.fail(error if isinstance(error, Exception) else ConnectionAbortedError("interrupted"))
@@ -204,7 +205,7 @@ class _Connection(asyncio.Protocol):
             while (said := self._parser.pop()) is not INCOMPLETE:
                 self._answer(said)
         except Exception as error:  # noqa: BLE001  (whatever stumbles over a reply must leave nobody waiting)
-            self.fail(error if isinstance(error, Desynchronised) else Desynchronised("a reply out of all rules"))
+            self.fail(error if isinstance(error, BackendError) else Desynchronised("a reply out of all rules"))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.fail(ConnectionResetError(str(error or "connection closed")))
