@@ -1,28 +1,59 @@
-"""``sharedsession genkey``: one new machine key on standard output.
+"""``sharedsession genkey``: one new machine key on standard output, or one step of a rotation in a key file.
 
-``sharedsession genkey > key_file`` makes a valid key file; a new first line in it later rotates the key.
+``sharedsession genkey > key_file`` makes a valid key file; ``sharedsession genkey --rotate key_file``, three times,
+changes the key in it without logging anybody out.
 """
 
 import argparse
 import json
 from typing import Any
 
+_ROTATED = {
+    1: "a new secret is the second line: it verifies, and signs nothing yet",
+    2: "the new secret is the first line: it signs and seals, the old one still verifies",
+    3: "the old secret is gone: what it had signed is logged out",
+}
+_COPY = "copy the file to every web node, and wait until all have read it (up to a second)"
+_NEXT = {
+    1: f"{_COPY}; then run this again",
+    2: f"{_COPY}; then wait for the absolute timeout, or those who came before are logged out; then run this again",
+    3: f"{_COPY}; this rotation is done",
+}
+
 
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     """Describes the command's arguments."""
     parser = commands.add_parser(
         "genkey",
-        help="print a new machine key",
+        help="print a new machine key, or rotate the one in a key file",
         description="Prints a new machine key for the setting secret_key, or as a line of a key_file.",
     )
     parser.add_argument("--json", action="store_true", help='print {"key": "..."} instead of the bare key')
+    parser.add_argument(
+        "--rotate",
+        metavar="FILE",
+        help="take a key_file one step of three towards a new key, and say what comes next; no key is printed",
+    )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the key."""
+    """Prints the key, or what was done to the file."""
+    if arguments.rotate is not None:
+        return _rotate(arguments.rotate, as_json=arguments.json)
     from sharedsession.machinekey import MachineKey  # noqa: PLC0415 - a help text needs no cryptography
 
     key = MachineKey.generate()
     print(json.dumps({"key": key}) if arguments.json else key)
+    return 0
+
+
+def _rotate(path: str, *, as_json: bool) -> int:
+    from sharedsession.keyfile import rotate  # noqa: PLC0415 - as above
+
+    step = rotate(path)
+    if as_json:
+        print(json.dumps({"step": step, "of": 3, "done": _ROTATED[step], "next": _NEXT[step]}))
+    else:
+        print(f"step {step} of 3: {_ROTATED[step]}\nnext: {_NEXT[step]}")
     return 0

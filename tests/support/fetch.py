@@ -16,9 +16,17 @@ from pathlib import Path
 from tests.support import peers
 from tests.support.binaries import HOW, SERVERS, MissingServerError, binary, environment
 
-PACKAGES = {"memcached": ["memcached"], "redis-server": ["redis-server", "redis-tools"], "nginx": ["nginx"]}
+PACKAGES = {
+    "memcached": ["memcached"],
+    "redis-server": ["redis-server", "redis-tools"],
+    "nginx": ["nginx"],
+    "haproxy": ["haproxy"],
+    "varnishd": ["varnish"],
+    "chromium-headless-shell": ["chromium-headless-shell", "fonts-dejavu-core"],
+}
 # What the library is compared with. Fetched along and without a word: the tests that need one say what is missing.
 PEERS = {"libmemcached": ["libmemcached11"], "php": ["php-cli", "php-memcached"]}
+VERSION = {"nginx": "-v", "haproxy": "-v", "varnishd": "-V"}
 PATIENCE = 300
 
 # No hook of the system's configuration runs: some of them clean the system's own caches.
@@ -55,8 +63,7 @@ def works(name: str) -> bool:
     """Tells whether a server is there and at least prints its version."""
     try:
         program = binary(name)
-        version = "-v" if name == "nginx" else "--version"
-        return _run([str(program), version], env=environment(program)).returncode == 0
+        return _run([str(program), VERSION.get(name, "--version")], env=environment(program)).returncode == 0
     except (MissingServerError, OSError, subprocess.TimeoutExpired):
         return False
 

@@ -1,0 +1,85 @@
+"""The site behind the fronts, as WSGI and as ASGI: pages that tempt a cache as much as an application can.
+
+Each says ``Cache-Control: public``, also those that look at the session or hand out a cookie; who enters is named in a
+header that no cache knows of. What keeps visitors apart then is the library alone.
+"""
+
+import os
+from typing import Any
+
+from sharedsession import Session, asgi, readiness, wsgi
+
+TEMPTING = ("Cache-Control", "public, max-age=60")
+
+
+def page(path: str, name: str, session: Session) -> str:
+    """What a visitor reads."""
+    if path == "/public":
+        return "for everybody"
+    if path == "/enter":
+        session.regenerate()
+        session["name"] = name
+    elif path == "/renew":
+        session.regenerate()
+    elif path == "/leave":
+        session.destroy()
+        return "goodbye"
+    elif path == "/count":
+        return f"{session['name']} {session.increment('n')}"
+    return str(session.get("name", "nobody"))
+
+
+def headers() -> list[tuple[str, str]]:
+    return [("Content-Type", "text/plain"), ("X-Node", os.environ["NODE"]), TEMPTING]
+
+
+def _wsgi_pages(environ: Any, start_response: Any) -> list[bytes]:
+    text = page(environ["PATH_INFO"], environ.get("HTTP_X_NAME", ""), environ["sharedsession.session"])
+    start_response("200 OK", headers())
+    return [text.encode()]
+
+
+async def _asgi_pages(scope: Any, receive: Any, send: Any) -> None:
+    name = dict(scope["headers"]).get(b"x-name", b"").decode()
+    text = page(scope["path"], name, scope["session"])
+    head = [(key.lower().encode(), value.encode()) for key, value in headers()]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+def _careless(name: str, value: str) -> bool:
+    """Whether a header is one of those by which the library tells caches apart."""
+    return name.lower() == "vary" or (name.lower() == "cache-control" and value == "no-store")
+
+
+def wsgi_site() -> Any:
+    app = wsgi.SessionMiddleware(_wsgi_pages)
+    ready = readiness.wsgi(app.manager)
+
+    def site(environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/ready":
+            return ready(environ, start_response)
+        if environ["PATH_INFO"] != "/careless":
+            return app(environ, start_response)
+        return app(environ, lambda status, head, *_: start_response(status, [h for h in head if not _careless(*h)]))
+
+    return site
+
+
+def asgi_site() -> Any:
+    app = asgi.SessionMiddleware(_asgi_pages)
+    ready = readiness.asgi(app.manager)
+
+    async def site(scope: Any, receive: Any, send: Any) -> None:
+        async def carelessly(message: Any) -> None:
+            if "headers" in message:
+                head = [(k, v) for k, v in message["headers"] if not _careless(k.decode(), v.decode())]
+                message = {**message, "headers": head}
+            await send(message)
+
+        if scope.get("path") == "/ready":
+            await ready(scope, receive, send)
+        else:
+            await app(scope, receive, carelessly if scope.get("path") == "/careless" else send)
+
+    return site
