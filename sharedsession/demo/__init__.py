@@ -2,5 +2,6 @@
 
     browser ── front (in the supervisor) ── web-1, web-2, web-3 ── one store
 
-`farm` supervises, `node` is one web process, `front` spreads requests, `page` is what a person sees.
+`farm` supervises, `node` is one web process, `front` spreads requests, `page` is what a person sees; `console` is the
+farm page with its buttons, `load` the visitors that one of them sends.
 """

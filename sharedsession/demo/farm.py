@@ -10,18 +10,22 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from sharedsession.demo.console import Console
 from sharedsession.demo.front import Front
-from sharedsession.demo.loopback import HOST, listen
-from sharedsession.demo.processes import FarmError, end
-from sharedsession.demo.servers import Store, start_store
+from sharedsession.demo.load import Load
+from sharedsession.demo.loopback import HOST, hush_development, listen, port_of
+from sharedsession.demo.processes import FarmError
+from sharedsession.demo.servers import Store, StoreNode, start_store
 from sharedsession.demo.webnode import WebNode
 from sharedsession.machinekey import MachineKey
+from sharedsession.manager import SessionManager
+from sharedsession.settings import Settings
 
 SETTINGS = "SHAREDSESSION_"
 """What the environment variables of settings begin with."""
@@ -35,6 +39,7 @@ WELCOME = """
 
   Reload the page: the count grows by one, and another web node answers.
   Log in, fill the cart, kill a web node on the page: nothing is lost.
+  At /farm you see the store as well, and can kill, stop and restart all there is.
 
   Ctrl-C stops all of it.
 """
@@ -65,6 +70,7 @@ def run_farm(plan: Plan) -> None:
     missing = [name for name in NEEDS[plan.backend] if importlib.util.find_spec(name) is None]
     if missing:
         raise FarmError(f"the demo needs {' and '.join(missing)}: pip install 'sharedsession[demo]'")
+    hush_development()
     asyncio.run(_until_signal(plan))
 
 
@@ -93,13 +99,16 @@ async def _farm(plan: Plan) -> None:
         listener = parts.enter_context(_listen(plan.port))
         folder = Path(parts.enter_context(TemporaryDirectory(prefix="sharedsession-demo-")))
         store = await start_store(plan.backend, folder)
-        if store.process:
-            parts.push_async_callback(end, store.process, store.process.terminate)
-        nodes = _web_nodes(plan.nodes, store)
+        parts.push_async_callback(_end_nodes, store.nodes)
+        settings = _settings(store)
+        nodes = _web_nodes(plan.nodes, settings)
         parts.push_async_callback(_end_nodes, nodes)
         await _start_nodes(nodes)
-        front = Front(nodes)
+        load = Load(port_of(listener))
+        manager = SessionManager(Settings.load({"development": True}, settings), blocking=False)
+        front = Front(nodes, Console(manager, nodes, store.nodes, load))
         parts.push_async_callback(front.close)
+        parts.push_async_callback(load.close)
         address = f"http://{HOST}:{await front.open(listener)}"
         print(_greeting(plan, store, nodes, address), flush=True)
         await asyncio.Event().wait()
@@ -112,14 +121,18 @@ def _listen(port: int) -> socket.socket:
         raise FarmError(f"port {port} cannot be had ({fault.strerror}): choose another with --port") from fault
 
 
-def _web_nodes(count: int, store: Store) -> list[WebNode]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
-    settings = {
+def _settings(store: Store) -> dict[str, str]:
+    """What all web nodes agree on, as the variables of their environment."""
+    return {
         f"{SETTINGS}SECRET_KEY": MachineKey.generate(),
         f"{SETTINGS}BACKEND": store.url,
         f"{SETTINGS}APP_NAME": "demo",
         f"{SETTINGS}TIMEOUT": "1",  # seconds for a store's answer: a first try may meet a busy machine
     }
+
+
+def _web_nodes(count: int, settings: Mapping[str, str]) -> list[WebNode]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
     return [WebNode(f"web-{number}", {**inherited, **settings}) for number in range(1, count + 1)]
 
 
@@ -131,7 +144,7 @@ async def _start_nodes(nodes: Sequence[WebNode]) -> None:
             raise outcome
 
 
-async def _end_nodes(nodes: Sequence[WebNode]) -> None:
+async def _end_nodes(nodes: Sequence[WebNode | StoreNode]) -> None:
     await asyncio.gather(*(node.end() for node in nodes))
 
 

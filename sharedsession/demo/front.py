@@ -5,7 +5,8 @@ if the request is safe; a POST it may have carried out is not sent twice. The cl
 first 64 KiB of the answer are here, so a death in the middle of a page is no matter either. Each request has a
 number, so a node can tell that one was asked before and already counted.
 
-Besides, it carries out ``POST /farm/kill/<node>`` and ``/farm/start/<node>``, for its own page only.
+Besides, it carries out ``POST /farm/kill/<node>`` and ``/farm/start/<node>``, for the shop's page only, and shows the
+farm page at ``/farm``, which `console` makes.
 """
 
 import asyncio
@@ -16,11 +17,11 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sharedsession.demo import page
+from sharedsession.demo import console, page
 from sharedsession.demo.loopback import HOST, port_of
 from sharedsession.demo.processes import FarmError
 from sharedsession.demo.webnode import WebNode
-from sharedsession.demo.wire import END_OF_HEAD, BadRequest, Head, Request, own_answer, read_request
+from sharedsession.demo.wire import END_OF_HEAD, BadRequest, Head, Request, head_of, own_answer, read_request
 
 ANSWER_LIMIT = 10.0
 """Seconds a node has to begin its answer."""
@@ -66,10 +67,12 @@ class Front:
 
     Args:
         nodes: the farm, in the order of the rounds.
+        farm_page: what answers at ``/farm``.
     """
 
-    def __init__(self, nodes: Sequence[WebNode]) -> None:
+    def __init__(self, nodes: Sequence[WebNode], farm_page: console.Console | None = None) -> None:
         self._nodes = nodes
+        self._farm_page = farm_page
         self._rounds = 0
         self._clients: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -109,6 +112,8 @@ class Front:
             if request is None:
                 return False
             refuse_strangers(request)
+            if request.path == console.PATH and self._farm_page:
+                return await self._show_farm(self._farm_page, request, back)
             if request.path.startswith(FARM_COMMANDS):
                 return await self._command(request, back)
             return await self._relay(request, back)
@@ -116,6 +121,13 @@ class Front:
             return _reply(back, fault.status, page.notice(fault.status.phrase, "Nothing was changed."))
         except FarmError as fault:
             return _reply(back, HTTPStatus.INTERNAL_SERVER_ERROR, page.notice("It did not start", str(fault)))
+
+    async def _show_farm(self, farm_page: console.Console, request: Request, back: StreamWriter) -> bool:
+        answer = await farm_page.answer(request)
+        keep_alive = request.keeps_alive
+        back.write(head_of(answer.status, answer.sized_fields, keep_alive=keep_alive))
+        back.write(b"" if request.method == "HEAD" else answer.body)
+        return keep_alive
 
     async def _command(self, request: Request, back: StreamWriter) -> bool:
         verb, _, name = request.path.removeprefix(FARM_COMMANDS).partition("/")

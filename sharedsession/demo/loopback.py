@@ -2,6 +2,8 @@
 
 import socket
 
+from sharedsession.observe import LOGGER
+
 HOST = "127.0.0.1"
 
 
@@ -25,3 +27,8 @@ def free_port() -> int:
     """A port that nobody listens on now."""
     with listen() as listener:
         return port_of(listener)
+
+
+def hush_development() -> None:
+    """Leaves the warning out that ``development=True`` is not for production: nobody but this machine sees the demo."""
+    LOGGER.addFilter(lambda record: getattr(record, "event", None) != "development")

@@ -13,9 +13,9 @@ import time
 
 import uvicorn
 
-from sharedsession.demo.loopback import listen, port_of
+from sharedsession.demo.loopback import hush_development, listen, port_of
+from sharedsession.demo.processes import die_with_parent
 from sharedsession.demo.shop import shop
-from sharedsession.observe import LOGGER
 
 LAST_WORD = 2.0
 """Seconds from the end of the supervisor to the end of this process, whatever it is doing."""
@@ -24,6 +24,8 @@ LAST_WORD = 2.0
 def main(node: str) -> None:
     """Serves until told to stop, or until the supervisor is gone."""
     speak_as(node)
+    if follow := die_with_parent(os.getppid()):
+        follow()
     config = uvicorn.Config(
         shop(node),
         loop="asyncio",
@@ -45,7 +47,7 @@ def main(node: str) -> None:
 def speak_as(node: str) -> None:
     """Puts the node's name before its warnings, less the one that this is no production: it is a demo."""
     logging.basicConfig(format=f"{node}: %(message)s")
-    LOGGER.addFilter(lambda record: getattr(record, "event", None) != "development")
+    hush_development()
 
 
 def end_with_supervisor(server: uvicorn.Server) -> None:

@@ -177,6 +177,7 @@ def _farm(farm: Mapping[str, bool], answering: str) -> str:
     return f"""<section class="wide">
 <h2>The farm</h2>
 <ul class="farm">{nodes}</ul>
+<p><a class="button plain" href="/farm">See the store as well</a></p>
 </section>
 """
 

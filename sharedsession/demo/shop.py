@@ -1,8 +1,10 @@
 """The application of the demo: a tiny shop behind `SessionMiddleware`, as any ASGI server runs it.
 
-It counts a browser's visits, lets it log in and out, and keeps a cart. It knows of no other web node.
+It counts a browser's visits, lets it log in and out, and keeps a cart. It knows of no other web node. The front alone
+asks it what it counted: from outside no request with that path gets here.
 """
 
+import json
 import os
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,6 +14,7 @@ from sharedsession.asgi import App, Message, Receive, Scope, Send, SessionMiddle
 from sharedsession.demo import page
 from sharedsession.session import Session
 
+HEALTH = "/farm/health"
 MAX_CART = 20
 MAX_TRAIL = 12
 
@@ -68,12 +71,14 @@ def shop(node: str) -> App:
     return named(node, only_known(SessionMiddleware(app, development=True)))
 
 
-def only_known(inner: App) -> App:
+def only_known(inner: SessionMiddleware) -> App:
     """Lets known paths with their methods in; all others never come near a session."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        if path != "/" and path not in ACTIONS:
+        if path == HEALTH:
+            await respond(send, HTTPStatus.OK, json.dumps(inner.manager.health()))
+        elif path != "/" and path not in ACTIONS:
             await respond(send, HTTPStatus.NOT_FOUND, page.notice("Not found", "There is only one page."))
         elif method not in ({"GET", "HEAD"} if path == "/" else {"POST"}):
             await respond(send, HTTPStatus.METHOD_NOT_ALLOWED, page.notice("Not so", "Use the page's forms."))

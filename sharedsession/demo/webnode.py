@@ -1,4 +1,4 @@
-"""The supervisor's hold on one web node: start its process, kill it, end it.
+"""The supervisor's hold on one web node: start its process, kill it, stop it, end it.
 
 A web node says on its standard output at which port it listens, and lives while its standard input is open.
 """
@@ -8,13 +8,13 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 
-from sharedsession.demo.processes import FarmError, end, kill
+from sharedsession.demo.processes import Child, FarmError, end, kill
 
 START_LIMIT = 20.0
 """How long a web node may take to listen, in seconds: generous, for a machine that is busy."""
 
 
-class WebNode:
+class WebNode(Child):
     """One web node of the farm, up or down.
 
     Args:
@@ -23,24 +23,18 @@ class WebNode:
     """
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
-        self.name = name
+        super().__init__(name)
         self.port: int | None = None
         self._environment = environment
-        self._process: Process | None = None
         self._starting = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<WebNode {self.name} {'up' if self.is_up else 'down'} pid={self.pid} port={self.port}>"
+        return f"<WebNode {self.name} {self.state} pid={self.pid} port={self.port}>"
 
     @property
-    def is_up(self) -> bool:
-        """Whether its process listens, as far as is known."""
-        return self.port is not None and self._process is not None and self._process.returncode is None
-
-    @property
-    def pid(self) -> int | None:
-        """The process ID of its latest process."""
-        return self._process.pid if self._process else None
+    def state(self) -> str:
+        """Same as `Child.state`; it is up when it listens."""
+        return super().state if self.port is not None else "down"
 
     async def start(self) -> None:
         """Starts a process and waits until it listens. A node that is up stays as it is.
@@ -49,19 +43,20 @@ class WebNode:
             FarmError: the process ended or stayed silent instead.
         """
         async with self._starting:
+            await self.proceed()
             if not self.is_up:
                 self.port = None
                 self._process = process = await self._spawn()
                 self.port = await self._port_of(process)
 
     async def kill(self) -> None:
-        """Kills the process with SIGKILL: it says goodbye to nobody."""
+        """Same as `Child.kill`."""
         self.port = None
-        if self._process:
-            await kill(self._process)
+        await super().kill()
 
     async def end(self) -> None:
         """Ends the process in peace: it sees the end of its standard input."""
+        await self.proceed()
         self.port = None
         if self._process and self._process.stdin:
             await end(self._process, self._process.stdin.close)

@@ -123,14 +123,16 @@ def body_length(head: Head) -> int:
 
 
 def own_answer(status: HTTPStatus, html: str, fields: Sequence[tuple[str, str]], *, keep_alive: bool) -> bytes:
-    """A whole answer of the front's own."""
+    """A whole page of the front's own."""
     body = html.encode()
-    head = Head(f"HTTP/1.1 {status.value} {status.phrase}", tuple(fields)).plus(
-        ("Content-Type", "text/html; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Connection", "keep-alive" if keep_alive else "close"),
-    )
-    return head.encode() + body
+    sized = ("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))
+    return head_of(status, (*fields, *sized), keep_alive=keep_alive) + body
+
+
+def head_of(status: HTTPStatus, fields: Sequence[tuple[str, str]], *, keep_alive: bool) -> bytes:
+    """The head of an answer of the front's own."""
+    connection = ("Connection", "keep-alive" if keep_alive else "close")
+    return Head(f"HTTP/1.1 {status.value} {status.phrase}", tuple(fields)).plus(connection).encode()
 
 
 def _field(line: str) -> tuple[str, str]:

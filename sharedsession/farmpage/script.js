@@ -1,0 +1,39 @@
+(() => {
+  "use strict";
+  const EVERY = 2000;
+  const pause = document.getElementById("pause");
+  let paused = false;
+
+  function put(id, html) {
+    const element = document.getElementById(id);
+    if (!element) return;
+    const fresh = element.cloneNode();
+    fresh.innerHTML = html;
+    if (fresh.innerHTML === element.innerHTML) return;
+    const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
+    element.replaceChildren(...fresh.childNodes);
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+
+  async function refresh() {
+    if (!paused && !document.hidden) {
+      try {
+        const answer = await fetch("?json", { cache: "no-store" });
+        if (answer.status === 403) return location.reload();
+        if (!answer.ok) throw new Error(answer.statusText);
+        const { state: said, parts } = await answer.json();
+        if (!paused) for (const [id, html] of [["state", said], ...Object.entries(parts)]) put(id, html);
+      } catch {
+        put("state", '<span class="down">This page gets no answer; it goes on asking</span>');
+      }
+    }
+    setTimeout(refresh, EVERY);
+  }
+
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.setAttribute("aria-pressed", String(paused));
+  });
+  setTimeout(refresh, EVERY);
+})();

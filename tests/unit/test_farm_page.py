@@ -1,0 +1,463 @@
+"""The farm page over HTTP without a server, in both colours: who may look, what is on it, and what never is."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from http import HTTPStatus
+from urllib.parse import urlencode
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+
+from sharedsession import BackendUnavailable, ConfigurationError, MachineKey, SessionManager, farmpage
+from sharedsession.backends.memory import MemoryBackend
+from sharedsession.farmpage import core, page, picture
+from sharedsession.farmpage.door import INSIDE, SHIFT, Door
+from sharedsession.farmpage.facts import facts_of
+from sharedsession.farmpage.pulse import SPAN, Pulse
+
+FARM_SECRET = MachineKey.generate()
+PASSWORD = MachineKey.generate()
+RING = "memcached://a=127.0.0.1:1,b*2=127.0.0.1:2,c=127.0.0.1:3?replicas=2"
+
+
+class Store(MemoryBackend):
+    """A store that can be down."""
+
+    down = False
+
+    def get(self, key, touch, within):
+        if self.down:
+            raise BackendUnavailable("down")
+        return super().get(key, touch, within)
+
+
+class Visitor:
+    """Asks an application of either colour, and keeps its cookies as a browser does."""
+
+    def __init__(self, app, blocking):
+        self.app = app
+        self.ask = self._by_wsgi if blocking else self._by_asgi
+        self.cookies = {}
+
+    def get(self, query="", **headers):
+        return self.request("GET", query, **headers)
+
+    def post(self, form, **headers):
+        return self.request("POST", "", urlencode(form).encode(), **headers)
+
+    def request(self, method, query="", body=b"", **headers):
+        sent = {"host": "ops.example", "cookie": "; ".join(f"{n}={v}" for n, v in self.cookies.items()), **headers}
+        sent = {name.replace("_", "-"): value for name, value in sent.items() if value}
+        status, headers, content = self.ask(method, query, body, sent)
+        if cookie := headers.get("set-cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return status, headers, content.decode()
+
+    def log_in(self, password=PASSWORD):
+        return self.post({"do": "login", "password": password, "token": token_in(self.get()[2])})
+
+    def _by_wsgi(self, method, query, body, sent):
+        heads = []
+        environ = {"REQUEST_METHOD": method, "QUERY_STRING": query, "CONTENT_LENGTH": str(len(body))}
+        setup_testing_defaults(environ)
+        environ["wsgi.input"].write(body)
+        environ["wsgi.input"].seek(0)
+        environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in sent.items()}
+        if method == "POST":
+            environ["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
+        answer = validator(self.app)(environ, lambda status, headers, exc_info=None: heads.append((status, headers)))
+        content = b"".join(answer)
+        answer.close()
+        ((status, headers),) = heads
+        return int(status[:3]), {name.lower(): value for name, value in headers}, content
+
+    def _by_asgi(self, method, query, body, sent):
+        messages = []
+
+        async def receive():
+            return {"type": "http.request", "body": body}
+
+        async def send(message):
+            messages.append(message)
+
+        headers = [(name.encode(), value.encode()) for name, value in sent.items()]
+        scope = {"type": "http", "method": method, "path": "/farm", "query_string": query.encode(), "headers": headers}
+        asyncio.run(self.app(scope, receive, send))
+        start, end = messages
+        return start["status"], {n.decode(): v.decode() for n, v in start["headers"]}, end["body"]
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def colour(request):
+    return request.param
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def visit(colour, store):
+    """Mounts a page, and gives somebody who was never there."""
+
+    def visiting(backend=None, development=False, **options):
+        blocking = colour == "wsgi"
+        manager = SessionManager.from_settings(
+            secret_key=FARM_SECRET, backend=backend or store, blocking=blocking, timeout=0.2, development=development
+        )
+        return Visitor(getattr(farmpage, colour)(manager, **options), blocking)
+
+    return visiting
+
+
+@pytest.fixture
+def inside(visit):
+    """Somebody who has logged in."""
+    visitor = visit(secret=PASSWORD)
+    assert visitor.log_in()[0] == 303
+    return visitor
+
+
+def token_in(text):
+    return re.search(r'name="token" value="(\w+)"', text)[1]
+
+
+def everybody(_request):
+    return True
+
+
+# -- who may look
+
+
+@pytest.mark.parametrize("options", [{}, {"secret": PASSWORD, "allowed": everybody}])
+def test_somebody_must_say_who_may_look(visit, options):
+    """One way, not none and not two."""
+    with pytest.raises(ConfigurationError, match="who may look"):
+        visit(**options)
+
+
+@pytest.mark.parametrize(("secret", "problem"), [("abc", "too short"), ("change-me-" * 8, "easy to guess")])
+def test_a_poor_secret_is_refused(visit, secret, problem):
+    """As the farm's own would be, and it is not quoted."""
+    with pytest.raises(ConfigurationError, match=problem) as fault:
+        visit(secret=secret)
+    assert secret not in str(fault.value)
+
+
+def test_the_wrong_colour_fails_at_the_start():
+    """With the way out."""
+    for blocking, wrong in ((True, farmpage.asgi), (False, farmpage.wsgi)):
+        manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://", blocking=blocking)
+        with pytest.raises(ConfigurationError, match=r"farmpage\.\w+ needs .*: use farmpage\."):
+            wrong(manager, secret=PASSWORD)
+
+
+def test_without_the_password_there_is_only_a_form(visit):
+    """403, for the page and for its facts; nothing of the farm is in it."""
+    for query in ("", "json"):
+        status, headers, text = visit(secret=PASSWORD).get(query)
+        assert status == 403
+        assert 'type="password"' in text
+        assert "Fingerprint" not in text
+        assert headers["set-cookie"].endswith("; Max-Age=3600; Path=/; HttpOnly; Secure; SameSite=Strict")
+
+
+def test_the_password_opens_the_page(inside):
+    """The cookie then carries a signature, and never the secret."""
+    status, _, text = inside.get()
+    assert status == 200
+    assert "Fingerprint" in text
+    assert inside.cookies.keys() == {"__Host-farmpage", "__Host-farmpage-guest"}
+    assert PASSWORD not in str(inside.cookies)
+
+
+def test_a_wrong_password_opens_nothing(visit):
+    """And is not repeated on the page."""
+    visitor = visit(secret=PASSWORD)
+    status, _, text = visitor.log_in("not the password")
+    assert (status, "That is not the password" in text, "not the password<" in text) == (403, True, False)
+    assert visitor.get()[0] == 403
+
+
+def test_a_logout_takes_the_cookie_back(inside):
+    """And is a form like any other: it needs its token."""
+    assert inside.post({"do": "logout"})[0] == 403
+    assert inside.get()[0] == 200
+    status, headers, _ = inside.post({"do": "logout", "token": token_in(inside.get()[2])})
+    assert (status, "Max-Age=0" in headers["set-cookie"]) == (303, True)
+    assert inside.get()[0] == 403
+
+
+def test_what_a_guest_holds_does_not_open(visit, inside):
+    """Nor does a pass whose grade was changed by hand, one of another secret, or nonsense."""
+    guest = visit(secret=PASSWORD)
+    guest.get()
+    name, text, genuine = "__Host-farmpage", guest.cookies["__Host-farmpage-guest"], inside.cookies["__Host-farmpage"]
+    foreign = Door(MachineKey.generate(), secure=True, clock=lambda: 0).new_pass(INSIDE).text
+    for forged in (text, f"i{text[1:]}", genuine[:-1], foreign, "i.9.x", "", "ü"):
+        guest.cookies[name] = forged
+        assert guest.get()[0] == 403
+
+
+def test_a_link_from_another_site_logs_nobody_out(inside):
+    """Such a request comes without cookies; what its answer sets leaves the pass alone."""
+    held, inside.cookies = inside.cookies, {}
+    assert inside.get()[0] == 403
+    inside.cookies = {**held, **inside.cookies}
+    assert inside.get()[0] == 200
+
+
+def test_a_pass_ends():
+    """An hour later the password is asked for again."""
+    now = [1000.0]
+    door = Door(PASSWORD, secure=True, clock=lambda: now[0])
+    held = door.new_pass(INSIDE)
+    request = core.Request("GET", "", {"cookie": f"a=b; {door.cookie_names[INSIDE]}={held.text}"}, {})
+    assert door.pass_of(request) == held
+    now[0] += SHIFT
+    assert door.pass_of(request) is None
+    assert PASSWORD not in repr(door)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "none"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+    ],
+)
+def test_another_site_cannot_send_the_form(visit, headers):
+    """Not even with the right token and the right password."""
+    visitor = visit(secret=PASSWORD)
+    form = {"do": "login", "password": PASSWORD, "token": token_in(visitor.get()[2])}
+    assert visitor.post(form, **headers)[0] == 403
+    assert visitor.get()[0] == 403
+    form["token"] = token_in(visitor.get()[2])
+    assert visitor.post(form, sec_fetch_site="same-origin", origin="https://ops.example")[0] == 303
+
+
+def test_a_form_needs_the_token_of_its_own_visitor(visit):
+    """A token that was made for another one, or none, is refused."""
+    visitor, other = visit(secret=PASSWORD), visit(secret=PASSWORD)
+    visitor.get()
+    for token in (token_in(other.get()[2]), ""):
+        assert visitor.post({"do": "login", "password": PASSWORD, "token": token})[0] == 403
+    assert other.log_in()[0] == 303
+
+
+def test_a_form_that_is_too_large_is_not_read(visit):
+    """It counts as an empty one."""
+    visitor = visit(secret=PASSWORD)
+    form = {"do": "login", "password": PASSWORD, "token": token_in(visitor.get()[2]), "x": 5000 * "x"}
+    assert visitor.post(form)[0] == 403
+
+
+def test_the_application_may_say_who_may_look(visit):
+    """Nothing but ``True`` is a yes; and the page then has no form at all."""
+    seen = []
+    assert visit(allowed=lambda request: seen.append(request) or True).get()[0] == 200
+    assert seen[0].keys() & {"wsgi.version", "query_string"}
+    for said in (False, None, "yes", 1):
+        status, _, text = visit(allowed=lambda _request, said=said: said).get()
+        assert (status, "Fingerprint" in text) == (403, False)
+    visitor = visit(allowed=everybody)
+    assert "<form" not in visitor.get()[2]
+    assert visitor.post({"do": "login"})[0] == 405
+
+
+def test_a_permission_that_must_be_awaited():
+    """Is awaited on an event loop, and refused where nobody could: a coroutine is no yes."""
+
+    async def nobody(_scope):
+        return False
+
+    blocking = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://")
+    with pytest.raises(ConfigurationError, match="await"):
+        farmpage.wsgi(blocking, allowed=nobody)
+    manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://", blocking=False)
+    assert Visitor(farmpage.asgi(manager, allowed=nobody), blocking=False).get()[0] == 403
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
+def test_nothing_else_is_answered(visit, method):
+    """405, with a password and with a permission."""
+    for options in ({"secret": PASSWORD}, {"allowed": everybody}):
+        assert visit(**options).request(method)[0] == 405
+
+
+def test_what_is_not_http_is_left_alone():
+    """A server's lifespan, or a websocket."""
+    manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://", blocking=False)
+    asyncio.run(farmpage.asgi(manager, secret=PASSWORD)({"type": "lifespan"}, None, None))
+
+
+# -- what is on it
+
+
+def test_every_answer_is_guarded(visit, inside):
+    """Nothing is loaded or run but what stands in the page, by its hash; nobody frames or keeps it."""
+    for status, headers, text in (inside.get(), inside.get("json"), visit(secret=PASSWORD).get(), inside.post({})):
+        policy = dict(entry.split(" ", 1) for entry in headers["content-security-policy"].split("; "))
+        assert policy["default-src"] == "'none'"
+        assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+        assert "unsafe" not in str(policy)
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+        assert headers["content-length"] == str(len(text.encode()))
+        for kind, found in (
+            ("style", re.findall(r"<style>(.*?)</style>", text, re.DOTALL)),
+            ("script", re.findall(r"<script>(.*?)</script>", text, re.DOTALL)),
+        ):
+            for inline in found:
+                digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+                assert policy[f"{kind}-src"] == f"'sha256-{digest}'", status
+
+
+def test_nothing_comes_from_another_host(inside):
+    """No address but those of the page itself, no style and no handler in an attribute."""
+    text = re.sub(r'href="data:[^"]*"', "", inside.get()[2])
+    assert "//" not in re.sub(r"<(style|script)>.*?</\1>", "", text, flags=re.DOTALL)
+    assert "http" not in page.SCRIPT + page.STYLE
+    assert not re.search(r'\s(style|on\w+)="', text)
+
+
+def test_it_is_readable_in_the_dark_on_a_phone_and_without_a_script(inside):
+    """Both colours, a viewport, and a link that asks again."""
+    text = inside.get()[2]
+    assert "prefers-color-scheme: dark" in text
+    assert "color-scheme: light dark" in text
+    assert "width=device-width" in text
+    assert '<a class="button plain" href="?">Refresh</a>' in text
+    assert 'lang="en"' in text
+
+
+def test_nothing_secret_is_on_it(visit, store):
+    """Not the farm's secret, not the page's, and nothing of a session."""
+    visitor = visit(secret=PASSWORD)
+    manager = visitor.app._page.manager
+    blocking = SessionManager(manager.settings, blocking=True)
+    session = blocking.open([])
+    blocking.load(session)
+    session["diary"] = "dear diary"
+    session.principal = "ada@example.org"
+    token = blocking.commit(session).token
+    visitor.log_in()
+    shown = visitor.get()[2] + visitor.get("json")[2]
+    keys = list(store._entries)
+    assert keys
+    for secret in (FARM_SECRET, PASSWORD, "diary", "ada@", session.id, token, token.split(".")[0], *keys):
+        assert secret not in shown
+
+
+def test_the_facts_are_there_for_programs(visit):
+    """The same as on the page, which is made of them."""
+    visitor = visit(allowed=everybody)
+    status, headers, text = visitor.get("json")
+    told = json.loads(text)
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert told["facts"]["answers"] is True
+    assert told["facts"]["totals"]["Sessions created"] == 0
+    assert told["facts"]["fingerprint"].keys() >= {"secret_key", "backend"}
+    page_text = visitor.get()[2]
+    assert all(f'id="{name}"' in page_text for name in told["parts"])
+
+
+def test_a_head_request_has_no_body(visit):
+    """And the length of the page."""
+    visitor = visit(allowed=everybody)
+    status, headers, text = visitor.request("HEAD")
+    assert (status, text) == (200, "")
+    assert int(headers["content-length"]) > 1000
+
+
+def test_a_store_that_does_not_answer_is_said(visit, store):
+    """In words, and in the plot; the page itself works."""
+    store.down = True
+    status, _, text = visit(allowed=everybody).get()
+    assert status == 200
+    assert "The store does not answer" in text
+    assert 'class="silent"' in text
+
+
+def test_the_page_shows_the_ring(visit):
+    """Each node with its share of the keys and its state, in the picture and in words."""
+    visitor = visit(RING, allowed=everybody)
+    told = json.loads(visitor.get("json")[2])  # nobody listens there
+    nodes = told["facts"]["nodes"]
+    assert [(node["name"], node["state"]) for node in nodes] == [("a", "down"), ("b", "down"), ("c", "down")]
+    assert sum(node["share"] for node in nodes) == pytest.approx(1)
+    assert 0.4 < nodes[1]["share"] < 0.6
+    assert told["parts"]["ring"].count('class="arc') == 3
+    assert f"b: {nodes[1]['share']:.1%} of the keys, down" in told["parts"]["ring"]
+    assert "0 of 3" in told["parts"]["ring"]
+    assert "down: a, b, c" in told["state"]
+
+
+# -- the parts
+
+
+def test_what_a_node_is_called_is_text():
+    """Mark-up in a name is shown, not obeyed."""
+    name = '<script>"&'
+    node = {"name": name, "address": name, "state": "up", "share": 1.0}
+    facts = facts_of(
+        {"backend": {"nodes": [node], "kind": name}, "counters": {name: 1}, "fingerprint": {name: name}}, [], []
+    )
+    for part in page.parts_of(facts):
+        assert name not in part.html
+
+
+def test_of_health_only_what_is_known_gets_onto_the_page():
+    """A backend that says more than it should does not say it here."""
+    backend = {"kind": "own", "password": "hush", "nodes": [{"name": "n", "state": "up", "dsn": "hush"}]}
+    facts = facts_of({"backend": backend, "counters": {}, "fingerprint": {}, "secret": "hush"}, [], [])
+    assert "hush" not in json.dumps(facts)
+
+
+def test_the_pulse_asks_once_a_second_and_forgets():
+    """However many look."""
+    now = [10.0]
+    pulse = Pulse(lambda: now[0])
+    assert pulse.begin() == 10.0
+    assert pulse.begin() is None
+    now[0] = 10.25
+    pulse.end(10.0, answered=True)
+    now[0] = 11.0
+    pulse.end(pulse.begin(), answered=False)
+    assert pulse.beats() == [(1.0, 0.25), (0.0, None)]
+    now[0] = 10.5 + SPAN
+    assert [beat.took for beat in pulse.beats()] == [None]
+    pulse.end(pulse.begin(), answered=True)
+    assert [beat.took for beat in pulse.beats()] == [None, 0.0]
+
+
+@pytest.mark.parametrize(("most", "top"), [(0, 0.1), (0.3, 0.5), (1, 1), (1.1, 2), (7, 10), (51, 100)])
+def test_the_plot_ends_at_a_round_number(most, top):
+    """1, 2 or 5 with zeros."""
+    assert picture._nice(most) == pytest.approx(top)
+
+
+def test_the_plot_in_words():
+    """For those who do not see it."""
+    assert picture.summary([]) == "Nothing measured yet"
+    beats = [{"ago": 2, "ms": 1.25}, {"ago": 1, "ms": None}, {"ago": 0, "ms": 30.0}]
+    assert picture.summary(beats) == "Median 30 ms, slowest 30 ms; no answer to 1 of 3 questions"
+    assert picture.latency(beats).count('class="silent"') == 1
+    assert picture.summary(beats[1:2]) == "The store did not answer; no answer to 1 of 1 questions"
+
+
+def test_the_answers_of_a_plain_farm(visit):
+    """In development the cookie works without TLS."""
+    visitor = visit(secret=PASSWORD, development=True)
+    _, headers, _ = visitor.get()
+    assert headers["set-cookie"].startswith("farmpage-guest=g.")
+    assert "Secure" not in headers["set-cookie"]
+    assert core.refused().status == HTTPStatus.FORBIDDEN
