@@ -95,6 +95,7 @@ def test_comments_stay(file):
         ("hunter2\n", "secret_key"),
         (f"# rotation, step 1 of 3\n{A}\nchangeme\n", "secret_key"),
     ],
+    ids=range(9),  # a secret has no place in a name, and each process makes its own
 )
 def test_nonsense_is_refused_and_left_as_it_is(file, capsys, text, said):
     """One line, exit code 1, no secret in it; the file is untouched."""
