@@ -24,9 +24,9 @@ class BlockingClockwork:
         """Makes lines for those who want the same thing."""
         return ThreadTurns()
 
-    def ticker(self, step: Step) -> "BlockingTicker":
+    def ticker(self, step: Step, *, at_once: bool = False) -> "BlockingTicker":
         """Makes what does a step again and again."""
-        return BlockingTicker(step)
+        return BlockingTicker(step, at_once=at_once)
 
     @staticmethod
     async def pause(seconds: float) -> None:
@@ -59,9 +59,9 @@ class LoopClockwork:
         """Makes lines for those who want the same thing."""
         return LoopTurns()
 
-    def ticker(self, step: Step) -> "LoopTicker":
+    def ticker(self, step: Step, *, at_once: bool = False) -> "LoopTicker":
         """Makes what does a step again and again."""
-        return LoopTicker(step)
+        return LoopTicker(step, at_once=at_once)
 
     @staticmethod
     async def pause(seconds: float) -> None:
@@ -91,10 +91,12 @@ class BlockingTicker:
 
     Args:
         step: what to do.
+        at_once: whether to do it a first time when it begins.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, *, at_once: bool = False) -> None:
         self._step = step
+        self._at_once = at_once
         self._seconds = threading.TIMEOUT_MAX
         self._sooner = threading.Event()
         self._starting = threading.Lock()
@@ -115,6 +117,8 @@ class BlockingTicker:
                 threading.Thread(target=self._work, name="sharedsession-ticker", daemon=True).start()
 
     def _work(self) -> None:
+        if self._at_once:
+            run(self._step())
         while True:
             if self._sooner.wait(self._seconds):
                 self._sooner.clear()
@@ -127,10 +131,12 @@ class LoopTicker:
 
     Args:
         step: what to do.
+        at_once: whether to do it a first time when it begins.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, *, at_once: bool = False) -> None:
         self._step = step
+        self._at_once = at_once
         self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.TimerHandle, float]]
         self._timers = WeakKeyDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -139,6 +145,8 @@ class LoopTicker:
         """Sees that it is done each so many seconds, or more often, on the running loop."""
         loop = asyncio.get_running_loop()
         timer = self._timers.get(loop)
+        if timer is None and self._at_once:
+            self._do(loop)
         if timer is None or seconds < timer[1]:
             if timer is not None:
                 timer[0].cancel()
@@ -149,6 +157,9 @@ class LoopTicker:
 
     def _tick(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self._arm(loop, seconds)
+        self._do(loop)
+
+    def _do(self, loop: asyncio.AbstractEventLoop) -> None:
         task = loop.create_task(self._step())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

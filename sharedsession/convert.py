@@ -124,6 +124,16 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
     return converter
 
 
+def one_of_or_none(*allowed: str) -> Callable[[Any], str | None]:
+    """Makes a function that takes one of a few words, or nothing."""
+    converter = one_of(*allowed)
+
+    def or_none(value: Any) -> str | None:
+        return None if value is None or (isinstance(value, str) and value.lower() == "none") else converter(value)
+
+    return or_none
+
+
 def _number(value: Any) -> float | None:
     try:
         return None if isinstance(value, bool) else float(value)

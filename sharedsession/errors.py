@@ -10,6 +10,7 @@ or a value of the session.
     ├── SessionEnded           nobody, as a rule: the session was destroyed meanwhile
     ├── BackendError           whoever runs the store
     │   └── BackendUnavailable     nobody answered in time: "don't know", never "no session"
+    │       └── FarmDisagrees          ``farm_check="refuse"``: this web node is configured otherwise than its farm
     ├── Conflict               the application, if it asked for ``conflict="raise"``, or lost a lock
     ├── LockTimeout            the application: another request holds the session's lock; try again later
     └── LogoutNotConfirmed     the application: tell the user to try again
@@ -45,6 +46,10 @@ class BackendError(SessionError):
 
 class BackendUnavailable(BackendError):
     """The store cannot answer now. It says nothing about whether the session exists."""
+
+
+class FarmDisagrees(BackendUnavailable):
+    """This web node disagrees with its farm, and ``farm_check="refuse"``: it asks nothing of the store meanwhile."""
 
 
 class Conflict(SessionError):

@@ -3,7 +3,6 @@
 What must wait is written once, as ``async def``; `_drive` makes it blocking. What a commit does is in `commit`.
 """
 
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from sharedsession._clockwork import BlockingClockwork, LoopClockwork
 from sharedsession.backends.base import AsyncBackend
 from sharedsession.commit import Committer
 from sharedsession.errors import BackendUnavailable, ConfigurationError, SessionEnded
+from sharedsession.farmcheck import FarmCheck
 from sharedsession.keepalive import Keepalive
 from sharedsession.kept import Kept
 from sharedsession.lock import Locksmith, SessionLock
@@ -26,6 +26,7 @@ from sharedsession.session import Session
 from sharedsession.settings import Settings
 from sharedsession.timeouts import Timeouts
 from sharedsession.vault import Allowance, Held, Vault
+from sharedsession.vitals import Vitals
 from sharedsession.watch import Watch
 
 K = TypeVar("K", bound=Kept)
@@ -33,7 +34,7 @@ S = TypeVar("S", bound=Session)
 T = TypeVar("T")
 
 
-class SessionManager(Oversight):
+class SessionManager(Oversight, Vitals):
     """Opens and commits sessions, for one farm, one backend and one colour of application.
 
     Args:
@@ -67,6 +68,7 @@ class SessionManager(Oversight):
         self.index = Index(settings, self._vault, gather, turns, self.observer)
         self._locksmith = Locksmith(settings, self._vault, clockwork, self.observer)
         self._keepalive = Keepalive(self._renew, clockwork.ticker)
+        self.farm = FarmCheck(settings, self._store, clockwork.ticker, self.observer, clock)
         self._committer = Committer(settings, self._vault, self.index, turns, observer=self.observer, keeper=self)
 
     @classmethod
@@ -136,11 +138,13 @@ class SessionManager(Oversight):
             SessionEnded: the session was destroyed, or given a new ID, by another request.
         """
         session.allowance = Allowance(self.settings.timeout)
-        await self._committer.commit(session)
+        await self._committed(session, self._committer.commit)
 
     async def _load(self, session: Kept) -> None:
         session_id = session.stored_id
         assert session_id  # noqa: S101
+        if self.farm.may_refuse:
+            await self.farm.admit(session)
         if session.allowance is None:
             session.allowance = Allowance(self.settings.timeout)
         try:
@@ -151,6 +155,7 @@ class SessionManager(Oversight):
         except SessionEnded:
             session.begin(None)
         else:
+            self.farm.begin()
             self._begin(session, found, timeouts)
 
     def _begin(self, session: Kept, found: Held | Farewell | None, timeouts: Timeouts) -> None:
@@ -205,14 +210,22 @@ class SessionManager(Oversight):
         self._keepalive.end(session)
         if session.needs_no_commit:
             return session.outcome
-        return _drive.run(self._committer.finish(session))
+        return _drive.run(self._committed(session, self._committer.finish))
 
     async def acommit(self, session: Kept) -> Outcome:
         """Same as `commit`, for an application on an event loop."""
         self._keepalive.end(session)
         if session.needs_no_commit:
             return session.outcome
-        return await self.do(lambda: self._committer.finish(session))
+        return await self.do(lambda: self._committed(session, self._committer.finish))
+
+    async def _committed(self, session: Kept, commit: Callable[[Kept], Awaitable[T]]) -> T:
+        if self.farm.may_refuse:
+            await self.farm.admit(session)
+        result = await commit(session)
+        if not session.unavailable:
+            self.farm.begin()
+        return result
 
     def renewed(self, session: Kept) -> Outcome:
         """The outcome that hands a stored session's token out once more, so that a cookie with an age lives on."""
@@ -241,40 +254,6 @@ class SessionManager(Oversight):
         if self.settings.websocket_check is not None:
             watch.begin(LoopClockwork(), self.settings.websocket_check)
         return watch
-
-    # -- facts
-
-    def health(self) -> dict[str, Any]:
-        """JSON-able: the backend, its nodes and breakers, and the counters. No I/O, no secret."""
-        return {
-            "backend": self._store.health(),
-            "counters": dict(self.observer.counters),
-            "fingerprint": self.fingerprint(),
-        }
-
-    async def ahealth(self) -> dict[str, Any]:
-        """Same as `health`."""
-        return self.health()
-
-    def fingerprint(self) -> dict[str, str]:
-        """What all nodes of the farm must agree on, as short digests: compare them part by part."""
-        secrets = " ".join(self.settings.machine_key().fingerprints())
-        backend = self._store.health()
-        layout = str(backend.get("fingerprint", backend.get("kind", "")))
-        parts = {"secret_key": secrets, "backend": layout, **self.settings.agreed()}
-        return {name: hashlib.sha256(f"{name}={part}".encode()).hexdigest()[:12] for name, part in parts.items()}
-
-    async def afingerprint(self) -> dict[str, str]:
-        """Same as `fingerprint`."""
-        return self.fingerprint()
-
-    def ready(self) -> bool:
-        """Asks the store for a sign of life, within ``timeout``; not at all while it is known to be down."""
-        return _drive.run(self._vault.answers(Allowance(self.settings.timeout)))
-
-    async def aready(self) -> bool:
-        """Same as `ready`."""
-        return await self.do(lambda: self._vault.answers(Allowance(self.settings.timeout)))
 
     # -- for the session
 

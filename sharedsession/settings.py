@@ -52,6 +52,7 @@ class Keywords(TypedDict, total=False):
     remember_client: bool
     on_event: OnEvent | None
     websocket_check: Seconds | None
+    farm_check: str | None
     encrypt: bool
     autoload: bool
     adopt: bool
@@ -80,6 +81,7 @@ class Settings:
         remember_client: whether lists of sessions tell the browser and the address of a login.
         on_event: called with each `Event`.
         websocket_check: seconds after which an open websocket looks whether its session has ended.
+        farm_check: ``"warn"`` or ``"refuse"``: whether to compare this web node with the others, and what follows.
         encrypt: whether records are sealed or only authenticated.
         autoload: whether ASGI loads before the application runs.
         adopt: whether a framework's own signed cookie becomes a session of ours.
@@ -103,6 +105,7 @@ class Settings:
     remember_client: bool
     on_event: OnEvent | None = field(repr=False)
     websocket_check: float | None
+    farm_check: str | None
     encrypt: bool
     autoload: bool
     adopt: bool
@@ -152,8 +155,15 @@ class Settings:
 
     def agreed(self) -> dict[str, str]:
         """The settings on which the whole farm must agree, as text."""
-        names = ("app_name", "timeouts", "transport", "cookie_persistent", "conflict", "max_size", "encrypt")
-        return {name: repr(getattr(self, name)) for name in names}
+        cookie, header_name = self.transport.cookie, self.transport.header_name
+        return {
+            "app_name": repr(self.app_name),
+            "idle_timeout": repr(self.timeouts.idle),
+            "absolute_timeout": repr(self.timeouts.absolute),
+            "transport": repr((cookie is not None, header_name)),
+            "cookie": repr(cookie and [getattr(cookie, name) for name in _COOKIE]),
+            **{name: repr(getattr(self, name)) for name in ("cookie_persistent", "conflict", "max_size", "encrypt")},
+        }
 
 
 _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
@@ -182,12 +192,14 @@ _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "remember_client": (convert.flag, False),
     "on_event": (convert.callable_or_none, None),
     "websocket_check": (convert.seconds_or_none, 60.0),
+    "farm_check": (convert.one_of_or_none("warn", "refuse"), None),
     "encrypt": (convert.flag, True),
     "autoload": (convert.flag, True),
     "adopt": (convert.flag, False),
     "exclude": (convert.patterns, ()),
     "development": (convert.flag, False),
 }
+_COOKIE = ("name", "path", "domain", "secure", "samesite", "partitioned")
 _PLAIN = (
     "app_name",
     "cookie_persistent",
@@ -201,6 +213,7 @@ _PLAIN = (
     "remember_client",
     "on_event",
     "websocket_check",
+    "farm_check",
     "encrypt",
     "autoload",
     "adopt",

@@ -22,7 +22,7 @@ from sharedsession.timeouts import TouchThrottle
 T = TypeVar("T")
 
 _OVERHEAD = 128  # bytes that sealing and a backend's own marks add to a record, at most
-_NOBODYS = "sharedsession:sign-of-life"  # a store key; those of sessions begin otherwise
+_NOBODYS = "ss:sign-of-life"  # those of sessions are longer; what a server lets us touch is often no more than ss:*
 _LEAST = 0.1  # of an operation's time: with less left, asking would only make a healthy node look dead
 
 

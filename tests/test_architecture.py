@@ -18,8 +18,8 @@ MOST_BODY_LINES = 30  # of code in one function
 # fmt: off
 PURE = {
     "convert", "errors", "derivation", "keeper", "machinekey", "secretcheck", "cookie", "codec", "record", "merge",
-    "timeouts", "draft", "outcome", "compression", "kept", "session", "backends.base", "backends.ring.health",
-    "backends.memcached.protocol",
+    "timeouts", "draft", "outcome", "compression", "agreement", "kept", "session", "backends.base",
+    "backends.ring.health", "backends.memcached.protocol",
 }
 IO = {
     "asyncio", "concurrent", "fcntl", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib", "queue",
@@ -28,7 +28,7 @@ IO = {
 }
 ABOVE_BACKENDS = (
     "cookie", "derivation", "machinekey", "session", "codec", "record", "compression", "manager", "asgi", "wsgi",
-    "frameworks", "vault", "transport", "settings", "readiness", "telemetry",
+    "frameworks", "vault", "transport", "settings", "readiness", "telemetry", "farmpage", "farmcheck", "register",
 )
 # fmt: on
 # What a pure file may have all the same, and why.

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from sharedsession.cli import demo, genkey, ring
+from sharedsession.cli import bench, demo, doctor, farm, genkey, principals, ring
 from sharedsession.errors import SessionError
 
-COMMANDS = (genkey, demo, ring)
+COMMANDS = (genkey, demo, doctor, farm, ring, principals, bench)
 
 
 class OneLineParser(argparse.ArgumentParser):

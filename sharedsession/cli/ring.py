@@ -7,12 +7,16 @@ down or a record has too few copies, 2 the command line is wrong.
 import argparse
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sharedsession.cli.options import several_seconds
+from sharedsession.cli.words import count as _count
+from sharedsession.cli.words import percent as _percent
+from sharedsession.cli.words import span as _span
+from sharedsession.cli.words import table as _table
 from sharedsession.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,7 +30,6 @@ _SHARES = {
     "no_common_owner": "of the records keep no owner: they are looked for on all nodes, and moved then",
     "lost": "of the records have no copy on a node that stays: they are lost",
 }
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -44,7 +47,9 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--survey", action="store_true", help="count the records by copies; walks all keys of all nodes"
     )
-    parser.add_argument("--timeout", type=_seconds, default=1.0, help="seconds for one answer of a node (default: 1)")
+    parser.add_argument(
+        "--timeout", type=several_seconds, default=1.0, help="seconds for one answer of a node (default: 1)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
@@ -156,37 +161,6 @@ def _survey(survey: "Facts") -> str:
     return "\n".join([_table("><<", ["records", "copies", ""], rows), *notes])
 
 
-def _table(alignment: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be; ``<`` and ``>`` say where each is aligned."""
-    lines = [*([head] if head else []), *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    cells = [
-        [f"{cell:{side}{width}}" for cell, side, width in zip(line, alignment, widths, strict=True)] for line in lines
-    ]
-    return "\n".join("  ".join(line).rstrip() for line in cells)
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
-
-
-def _count(number: int | None) -> str:
-    return "-" if number is None else f"{number:,}"
-
-
-def _span(seconds: float | None) -> str:
-    """A time in its two largest units."""
-    if seconds is None:
-        return "-"
-    left = math.floor(seconds)
-    parts: list[str] = []
-    for unit, size in _UNITS:
-        number, left = divmod(left, size)
-        if number or parts or unit == "s":
-            parts.append(f"{number} {unit}")
-    return " ".join(parts[:2])
-
-
 # -- arguments
 
 
@@ -194,13 +168,3 @@ def _key(text: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text or not 0 < len(text) <= _LONGEST_KEY:
         raise argparse.ArgumentTypeError("a key is 1 to 250 printable ASCII characters without spaces")
     return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 60:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds up to 60")
-    return seconds

@@ -21,6 +21,7 @@ from sharedsession.backends.ring.hashring import HashRing
 from sharedsession.backends.wire.blocking import BlockingLink
 from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised, Dialect
 from sharedsession.errors import BackendUnavailable, ConfigurationError
+from sharedsession.register import KEY as REGISTER
 
 T = TypeVar("T")
 Facts = dict[str, Any]
@@ -55,7 +56,7 @@ class Layout:
         """
         if not url:
             raise ConfigurationError("say which ring: --backend 'memcached://…', or SHAREDSESSION_BACKEND")
-        if not url.lower().startswith("memcached://"):
+        if not url.lower().startswith(("memcached://", "memcacheds://")):
             raise ConfigurationError("only memcached:// has a ring: 'memcached://a=10.0.0.1:11211,b=10.0.0.2:11211'")
         backend, specs = from_url(url), nodes_of(url)
         if isinstance(backend, RingBackend):
@@ -155,7 +156,7 @@ class _Walk:
         word = line.partition(" ")[0]
         if word.startswith("key="):
             key = unquote(word[4:])
-            if key.startswith(PREFIX):
+            if key.startswith(PREFIX) and key != REGISTER:
                 self._keys.add(key)
         elif word == "END":
             self._said, self._keys = self._keys, set()

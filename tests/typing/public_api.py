@@ -130,6 +130,7 @@ def middlewares() -> None:
         remember_client=True,
         on_event=told,
         websocket_check=timedelta(seconds=30),
+        farm_check="warn",
         compress_above=4096,
         encrypt=True,
         autoload=True,

@@ -53,6 +53,6 @@ def test_every_error_is_a_session_error():
     """``except SessionError`` catches whatever the library raises on purpose."""
     errors = [getattr(sharedsession, name) for name in sharedsession.__all__]
     errors = [error for error in errors if isinstance(error, type) and issubclass(error, Exception)]
-    assert len(errors) == 10
+    assert len(errors) == 11
     assert all(issubclass(error, sharedsession.SessionError) for error in errors)
     assert issubclass(sharedsession.BackendUnavailable, sharedsession.BackendError)

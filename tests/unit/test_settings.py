@@ -32,7 +32,7 @@ def test_the_defaults_are_the_published_ones():
 def test_every_setting_is_typed_and_known():
     """The table, the keywords and the attributes name the same settings."""
     assert Keywords.__annotations__.keys() == _SETTINGS.keys()
-    assert len(_SETTINGS) == 30
+    assert len(_SETTINGS) == 31
 
 
 WRONG = [
@@ -54,6 +54,7 @@ WRONG = [
     ("header_name", ["", "X Y", "X:Y", 5, None, "X-T\r\n", "é"], "letters, digits and '-'"),
     ("conflict", ["lose", None, {}], "'merge' or 'overwrite' or 'raise'"),
     ("on_outage", ["panic", None, 5], "'error' or 'anonymous'"),
+    ("farm_check", ["panic", "", 5, True, []], "'warn' or 'refuse'"),
     ("encrypt", ["maybe", 5, None], "True or False"),
     ("autoload", ["maybe", 5, None], "True or False"),
     ("development", ["maybe", 5, None], "True or False"),

@@ -1,0 +1,231 @@
+"""What the web nodes of a farm must agree on: short digests of it, how two of them differ, the mend of each difference.
+
+Pure: no clock, no I/O. A digest never leads back to a secret, and no value of a setting is part of what is said.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+CLOCK_LEEWAY = 600.0  # seconds by which the clocks of two web nodes may differ
+_PERIODS = 240.0  # seconds for which what a web node said of itself may stand there
+_SHOWN = 3  # names in one sentence
+
+_SAME = "give every web node the same {}"
+# part: (what differs, the mend)
+_PARTS: dict[str, tuple[str, str]] = {
+    "backend": (
+        "the list of nodes in the ring (backend)",
+        _SAME.format("SHAREDSESSION_BACKEND, with the same names and weights of nodes"),
+    ),
+    "layout": ("the layout of the ring (backend)", _SAME.format("layout=… in SHAREDSESSION_BACKEND")),
+    "replicas": ("the replicas of the ring (backend)", _SAME.format("replicas=… in SHAREDSESSION_BACKEND")),
+    "transport": ("transport or header_name", _SAME.format("transport and header_name")),
+    "cookie": (
+        "the cookie's settings",
+        _SAME.format("cookie_name, cookie_path, cookie_domain and other cookie_… setting"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WebNode:
+    """A web node as it describes itself.
+
+    Attributes:
+        id: a random one of its process.
+        name: host and process ID.
+        version: of the library.
+        app: a digest of its ``app_name``.
+        secrets: a digest of each of its secrets, newest first.
+        parts: a digest of each other thing that the farm must agree on.
+        at: when it said so, by its own clock.
+        since: when it began, by its own clock.
+    """
+
+    id: str
+    name: str
+    version: str
+    app: str
+    secrets: tuple[str, ...]
+    parts: Mapping[str, str] = field(default_factory=dict)
+    at: float = 0.0
+    since: float = 0.0
+
+
+class Difference(NamedTuple):
+    """One thing in which two web nodes differ.
+
+    Attributes:
+        part: its name: a setting, a part of the fingerprint, or ``clock``.
+        what: the same as words.
+        mend: what to do, as one sentence.
+        is_fault: ``False``: it may be meant.
+        breaks: whether sessions cannot be shared, so that one of the two should not serve any.
+    """
+
+    part: str
+    what: str
+    mend: str
+    is_fault: bool = True
+    breaks: bool = True
+
+
+def digest(name: str, value: str) -> str:
+    """The short digest of one part."""
+    return hashlib.sha256(f"{name}={value}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def digests(parts: Mapping[str, str]) -> dict[str, str]:
+    """The short digest of each part."""
+    return {name: digest(name, part) for name, part in parts.items()}
+
+
+def of_store(health: Mapping[str, Any]) -> dict[str, str]:
+    """What web nodes must agree on of their store, as text."""
+    layout = {name: str(health.get(name, "")) for name in ("layout", "replicas")}
+    return {"backend": str(health.get("fingerprint", health.get("kind", ""))), **layout}
+
+
+_NO_RING = digest("layout", "")
+
+
+# -- two nodes
+
+
+def differences(ours: WebNode, theirs: WebNode) -> list[Difference]:
+    """In what two web nodes differ; between two applications that is nothing but their names."""
+    if ours.app != theirs.app:
+        return [_other_app(ours, theirs)]
+    return [*_secrets(ours.secrets, theirs.secrets), *_parts(ours.parts, theirs.parts), *_versions(ours, theirs)]
+
+
+def clock_offset(said_at: float, now: float) -> float:
+    """The seconds by which a web node's clock is ahead (or, negative, behind), as far as that is certain.
+
+    Args:
+        said_at: when it described itself, by its own clock: that was a few minutes ago at most.
+        now: by the clock of whoever asks.
+    """
+    ahead = said_at - now
+    if -_PERIODS - CLOCK_LEEWAY <= ahead <= CLOCK_LEEWAY:
+        return 0.0
+    return ahead
+
+
+def _other_app(ours: WebNode, theirs: WebNode) -> Difference:
+    under = "under the same secret" if ours.secrets == theirs.secrets else "under another secret"
+    return Difference(
+        "app_name",
+        f"app_name ({under})",
+        "if they are one farm, give every web node the same SHAREDSESSION_APP_NAME; two applications may share a store",
+        is_fault=False,
+        breaks=False,
+    )
+
+
+def _secrets(ours: Sequence[str], theirs: Sequence[str]) -> list[Difference]:
+    if tuple(ours) == tuple(theirs):
+        return []
+    if set(ours) == set(theirs):
+        mend = (
+            "put the secrets into the same order everywhere, newest first; a rotation has come through when that is so"
+        )
+        return [Difference("secret_key", "the order of the secrets", mend, breaks=False)]
+    if ours[:1] and theirs[:1] and ours[0] in theirs and theirs[0] in ours:
+        mend = "bring the same list of secrets to every web node before another one becomes the first"
+        return [Difference("secret_key", "the list of older or coming secrets", mend, is_fault=False, breaks=False)]
+    mend = "copy the same key_file (or SHAREDSESSION_SECRET_KEY) to every web node"
+    return [Difference("secret_key", "the secrets", mend)]
+
+
+def _parts(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[Difference]:
+    """What both describe: another version may know of more."""
+    differing = {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]}
+    if "layout" in differing and _NO_RING in {ours["layout"], theirs["layout"]}:
+        differing -= {"layout", "replicas"}
+    elif "layout" in differing:
+        differing.discard("backend")  # its digest is of the layout, too
+    return [_part(name) for name in sorted(differing)]
+
+
+def _part(name: str) -> Difference:
+    what, mend = _PARTS.get(name, (name, _SAME.format(f"SHAREDSESSION_{name.upper()}")))
+    return Difference(name, what, mend)
+
+
+def _versions(ours: WebNode, theirs: WebNode) -> list[Difference]:
+    if ours.version == theirs.version:
+        return []
+    mend = "nothing to do if an update is on its way; else install the same version everywhere"
+    return [Difference("version", "the version of the library", mend, is_fault=False, breaks=False)]
+
+
+_CLOCK = Difference(
+    "clock", "the time", "keep the clocks of all web nodes together (NTP): they are minutes apart", breaks=False
+)
+
+
+# -- one node and all the others
+
+
+class Disagreement(NamedTuple):
+    """A difference, and the web nodes that differ so from this one."""
+
+    difference: Difference
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.difference.mend}"
+
+    @property
+    def text(self) -> str:
+        """The same without the mend."""
+        some = ", ".join(self.names[:_SHOWN])
+        more = f" and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else ""
+        verb = "disagrees with" if self.difference.is_fault else "differs from"
+        return f"this web node {verb} {some}{more} on {self.difference.what}"
+
+
+def disagreements(ours: WebNode, others: Iterable[WebNode], now: float) -> list[Disagreement]:
+    """In what one web node differs from others: each difference once, faults first."""
+    found: dict[Difference, list[str]] = {}
+    for theirs in others:
+        clock = [_CLOCK] if clock_offset(theirs.at, now) else []
+        for difference in [*differences(ours, theirs), *clock]:
+            found.setdefault(difference, []).append(theirs.name)
+    said = [Disagreement(difference, tuple(dict.fromkeys(names))) for difference, names in found.items()]
+    return sorted(said, key=lambda each: (not each.difference.is_fault, each.difference.part))
+
+
+def is_odd_one_out(ours: WebNode, others: Iterable[WebNode]) -> bool:
+    """Whether one web node is in the wrong: more of its application agree on something else, or as many that are older.
+
+    So a new web node with another secret keeps out of the way, and does not take the others with it.
+    """
+    sides: dict[object, list[WebNode]] = {}
+    for node in [ours, *others]:
+        if node.app == ours.app:
+            sides.setdefault(_side(ours, node), []).append(node)
+    return max(sides, key=lambda side: _weight(sides[side])) is not None
+
+
+def leading(nodes: Iterable[WebNode]) -> dict[str, WebNode]:
+    """Of each application, by the digest of its name, the oldest of the most web nodes that agree on everything."""
+    sides: dict[tuple[str, object], list[WebNode]] = {}
+    for node in nodes:
+        sides.setdefault((node.app, (node.secrets, tuple(sorted(node.parts.items())))), []).append(node)
+    lightest_first = sorted(sides.values(), key=_weight)
+    return {side[0].app: min(side, key=lambda node: node.since) for side in lightest_first}
+
+
+def _weight(nodes: Sequence[WebNode]) -> tuple[int, float]:
+    return len(nodes), -min(node.since for node in nodes)
+
+
+def _side(ours: WebNode, node: WebNode) -> object:
+    """With whom a web node shares sessions: ``None`` with ours, else something of its own."""
+    if not any(difference.breaks for difference in differences(ours, node)):
+        return None
+    return frozenset(node.secrets), tuple(sorted(node.parts.items()))
