@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakMethod
 
 from sharedsession._drive import run
 from sharedsession._turns import LoopTurns, ThreadTurns
@@ -90,15 +90,15 @@ class BlockingTicker:
     """Does a step again and again in a thread of its own, which begins when it is first needed.
 
     Args:
-        step: what to do.
+        step: what to do: a method. The thread ends with the object that it belongs to.
         at_once: whether to do it a first time when it begins.
     """
 
     def __init__(self, step: Step, *, at_once: bool = False) -> None:
-        self._step = step
+        self._sooner = sooner = threading.Event()
+        self._step = WeakMethod(step, lambda _gone: sooner.set())
         self._at_once = at_once
         self._seconds = threading.TIMEOUT_MAX
-        self._sooner = threading.Event()
         self._starting = threading.Lock()
         self._process = 0
 
@@ -117,13 +117,13 @@ class BlockingTicker:
                 threading.Thread(target=self._work, name="sharedsession-ticker", daemon=True).start()
 
     def _work(self) -> None:
-        if self._at_once:
-            run(self._step())
-        while True:
-            if self._sooner.wait(self._seconds):
-                self._sooner.clear()
-            else:
-                run(self._step())
+        is_due = self._at_once
+        while (step := self._step()) is not None:
+            if is_due:
+                run(step())
+            del step  # or nobody but this thread would keep it alive
+            is_due = not self._sooner.wait(self._seconds)
+            self._sooner.clear()
 
 
 class LoopTicker:

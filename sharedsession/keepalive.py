@@ -1,7 +1,7 @@
 """Sessions stay alive while a request works with them, however long that takes.
 
-Whoever is still at work when half the idle timeout has gone by gets its session renewed, and again later. Requests
-that are over before, which is nearly all of them, cost nothing but a place in a table.
+Whoever is still at work when a quarter of the idle timeout has gone by gets its session renewed, and again later.
+Requests that are over before, which is nearly all of them, cost nothing but a place in a table.
 """
 
 import time
@@ -11,8 +11,8 @@ from weakref import ref
 
 from sharedsession.kept import Kept
 
-_LOOK_AFTER = 0.25  # of the idle timeout
-_RENEW_AFTER = 0.5
+_LOOK_AFTER = 0.125  # of the idle timeout
+_RENEW_AFTER = 0.25  # a memcached that is told two seconds may mean one
 Renew = Callable[[Kept, float], Coroutine[Any, Any, None]]
 Step = Callable[[], Coroutine[Any, Any, None]]
 

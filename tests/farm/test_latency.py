@@ -62,7 +62,7 @@ def test_one_node_stopped(lab: Laboratory, web_node: Callable[..., WebNode], vic
         slow += took > SLOW
         number += 1
     windows = (time.monotonic() - begin) / WINDOW + 1
-    assert number > 35
+    assert number > 12  # had each waited, there would have been four
     assert 1 <= slow <= windows
     lab.nodes[victim].server.resume()
 
