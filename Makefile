@@ -3,7 +3,7 @@
 
 BACKEND ?= sqlite
 PORT ?=
-JOBS ?= 4
+JOBS ?= 3
 BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -46,6 +47,8 @@ class BlockingLink:
         self._side_by_side = side_by_side
         self._idle: deque[_Connection] = deque()
         self._process = os.getpid()
+        # A link that nobody needs any more takes its connections along, as pools do.
+        weakref.finalize(self, _close_all, self._idle).atexit = False
 
     async def ask(
         self,
@@ -82,8 +85,7 @@ class BlockingLink:
 
     def close(self) -> None:
         """Closes the connections that lie idle."""
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._idle)
 
     def _take(self, mark: int | None) -> "_Connection | None":
         """A connection that lies idle; ``None`` if one must be opened."""
@@ -188,6 +190,11 @@ class _Connection:
             if reply is not INCOMPLETE:
                 return reply
             now = time.monotonic()
+
+
+def _close_all(connections: deque[_Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 class _Patience:
