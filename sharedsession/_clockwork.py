@@ -127,7 +127,7 @@ class BlockingTicker:
 
 
 class LoopTicker:
-    """Does a step again and again on each event loop that needs it, as long as that runs.
+    """Does a step again and again on each event loop that needs it, in a task that ends with the loop.
 
     Args:
         step: what to do.
@@ -137,29 +137,22 @@ class LoopTicker:
     def __init__(self, step: Step, *, at_once: bool = False) -> None:
         self._step = step
         self._at_once = at_once
-        self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.TimerHandle, float]]
-        self._timers = WeakKeyDictionary()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.Task[None], float]]
+        self._tasks = WeakKeyDictionary()
 
     def ensure(self, seconds: float) -> None:
         """Sees that it is done each so many seconds, or more often, on the running loop."""
         loop = asyncio.get_running_loop()
-        timer = self._timers.get(loop)
-        if timer is None and self._at_once:
-            self._do(loop)
-        if timer is None or seconds < timer[1]:
-            if timer is not None:
-                timer[0].cancel()
-            self._arm(loop, seconds)
+        known = self._tasks.get(loop)
+        if known is None or seconds < known[1] or known[0].done():
+            if known is not None:
+                known[0].cancel()
+            work = self._work(seconds, at_once=self._at_once and known is None)
+            self._tasks[loop] = loop.create_task(work), seconds
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self._timers[loop] = loop.call_later(seconds, self._tick, loop, seconds), seconds
-
-    def _tick(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self._arm(loop, seconds)
-        self._do(loop)
-
-    def _do(self, loop: asyncio.AbstractEventLoop) -> None:
-        task = loop.create_task(self._step())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _work(self, seconds: float, *, at_once: bool) -> None:
+        if at_once:
+            await self._step()
+        while True:
+            await asyncio.sleep(seconds)
+            await self._step()
