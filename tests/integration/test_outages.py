@@ -136,7 +136,7 @@ def test_a_crowd_waits_together(node: WebNode, server, policy: str) -> None:
         results = list(crowd.map(lambda browser: timed(browser, read("user")), browsers))
     for answer, took in results:
         expect_policy(answer, policy)
-        assert took < 2 * TIMEOUT + SLACK + 0.6  # twenty threads on a busy machine; one after the other would be four seconds
+        assert took < 2 * TIMEOUT + SLACK + 0.6  # one after the other would be four seconds
     server.resume()
     for browser in browsers:
         until_it_works(browser, read("user"), repr("x"))
