@@ -6,7 +6,7 @@ timeout, so an index that a store forgot is made anew by use. What is listed was
 """
 
 import math
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -206,7 +206,7 @@ class Index:
             if life is not None
         }
 
-    async def _end(self, entries: Sequence[Entry] | Any) -> None:
+    async def _end(self, entries: Collection[Entry]) -> None:
         ends = [self._vault.end_key(entry.store_key, entry.idle, Allowance(self._timeout)) for entry in entries]
         try:
             await self._side_by_side(ends)
