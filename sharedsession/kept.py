@@ -3,12 +3,12 @@
 What it cannot do itself, it asks its `Keeper` for. No I/O here.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sharedsession.draft import Draft
 from sharedsession.errors import SessionError
-from sharedsession.keeper import Client, HeldLock, Keeper
+from sharedsession.keeper import Client, HeldLock, Keeper, Tokens
 from sharedsession.machinekey import idle_timeout_of
 from sharedsession.outcome import KEEP
 from sharedsession.record import Record, marked, new_mark
@@ -51,9 +51,9 @@ class Kept:
         "wants_rewrite",
     )
 
-    def __init__(self, keeper: Keeper, tokens: Sequence[bytes], *, now: float) -> None:
+    def __init__(self, keeper: Keeper, tokens: Tokens, *, now: float) -> None:
         self._keeper = keeper
-        self._tokens = tokens  # verified when the ID in them is needed
+        self._tokens = tokens  # found and verified when the ID in them is needed
         self._id: str | None = None
         self._idle_timeout: float | None = None
         self._left_owner: str | None = None
@@ -240,7 +240,8 @@ class Kept:
         self._loaded = True
 
     def _identify(self) -> None:
-        tokens, self._tokens = self._tokens, ()
+        tokens = self._tokens() if callable(self._tokens) else self._tokens
+        self._tokens, self.had_token = (), bool(tokens)
         self._id = self._keeper.verified(tokens)
         self._idle_timeout = idle_timeout_of(self._id) if self._id else None
 

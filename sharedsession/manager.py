@@ -15,6 +15,7 @@ from sharedsession.commit import Committer
 from sharedsession.errors import BackendUnavailable, ConfigurationError, SessionEnded
 from sharedsession.farmcheck import FarmCheck
 from sharedsession.keepalive import Keepalive
+from sharedsession.keeper import Tokens
 from sharedsession.kept import Kept
 from sharedsession.lock import Locksmith, SessionLock
 from sharedsession.observe import Observer
@@ -78,15 +79,16 @@ class SessionManager(Oversight, Vitals):
 
     # -- open
 
-    def open(self, tokens: Sequence[bytes]) -> Session:
+    def open(self, tokens: Tokens) -> Session:
         """Turns what a request carries into a session; nothing is verified and the store is not asked yet.
 
         Args:
-            tokens: whatever could be a token, in the order of the request.
+            tokens: whatever could be a token, in the order of the request; or what finds it, which is then called
+                when somebody looks at the session.
         """
         return self.open_as(Session, tokens)
 
-    def open_as(self, kind: type[S], tokens: Sequence[bytes]) -> S:
+    def open_as(self, kind: type[S], tokens: Tokens) -> S:
         """Same as `open`, for a framework whose sessions can do more."""
         return kind(self, tokens, now=self.clock())
 

@@ -5,15 +5,17 @@ once, late in a generator, through ``write``. Bodies pass through unbuffered.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sharedsession.errors import NOT_NOW, BackendUnavailable, Conflict
+from sharedsession.keeper import Tokens
 from sharedsession.manager import SessionManager
 from sharedsession.outcome import KEEP
 from sharedsession.session import Session
 from sharedsession.settings import Keywords, Settings
-from sharedsession.transport import UNAVAILABLE_BODY, Headers
+from sharedsession.transport import UNAVAILABLE_BODY, Headers, Transport
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -50,10 +52,12 @@ class SessionMiddleware:
         response = _Response(self.manager, session, start_response)
         return response.of(self.app, environ)
 
-    def _tokens(self, environ: "WSGIEnvironment") -> list[bytes]:
+    def _tokens(self, environ: "WSGIEnvironment") -> Tokens:
+        """Finds them when somebody looks at the session, unless it is plain that there are none."""
         transport = self.manager.settings.transport
-        token = _raw(environ, transport.environ_name) if transport.header_name else b""
-        return transport.tokens(_raw(environ, "HTTP_COOKIE"), token)
+        cookies = environ.get("HTTP_COOKIE", "")
+        token = environ.get(transport.environ_name, "") if transport.header_name else ""
+        return partial(_found, transport, cookies, token) if cookies or token else ()
 
 
 class _Response:
@@ -186,6 +190,7 @@ def _close(body: Iterable[bytes]) -> None:
         close()
 
 
-def _raw(environ: "WSGIEnvironment", name: str) -> bytes:
-    """A header's bytes, which WSGI hands over as Latin-1 text; what is not is kept out of any name's way."""
-    return str(environ.get(name, "")).encode("latin-1", "replace")
+def _found(transport: Transport, *headers: str) -> list[bytes]:
+    """The tokens in headers, which WSGI hands over as Latin-1 text; what is not is kept out of any name's way."""
+    cookies, token = (str(header).encode("latin-1", "replace") for header in headers)
+    return transport.tokens(cookies, token)

@@ -5,7 +5,7 @@ and ``CurrentSession`` for FastAPI, which is imported only for who asks for that
 """
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Unpack
 
@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from sharedsession import asgi
 from sharedsession.errors import ConfigurationError, SessionError
 from sharedsession.frameworks.starlette_cookie import Adopting
+from sharedsession.keeper import Tokens
 from sharedsession.machinekey import SecretKey
 from sharedsession.manager import SessionManager
 from sharedsession.session import Session
@@ -106,7 +107,7 @@ class SessionMiddleware(asgi.SessionMiddleware):
 
 
 class _Manager(SessionManager):
-    def open(self, tokens: Sequence[bytes]) -> Session:
+    def open(self, tokens: Tokens) -> Session:
         return self.open_as(StarletteSession, tokens)
 
 

@@ -64,6 +64,40 @@ def stored(manager, **data):
     return manager.commit(session).token.encode()
 
 
+class Cookies:
+    """What finds the tokens of a request; counts how often it is asked."""
+
+    def __init__(self, *tokens):
+        self.tokens, self.asked = tokens, 0
+
+    def __call__(self):
+        self.asked += 1
+        return self.tokens
+
+
+def test_tokens_are_not_searched_for_a_session_that_nobody_looks_at(farm):
+    manager, cookies = farm.manager(), Cookies(b"junk")
+    session = manager.open(cookies)
+    assert manager.commit(session) is KEEP
+    assert (cookies.asked, farm.asked) == (0, [])
+
+
+def test_tokens_are_searched_once(farm):
+    manager = farm.manager()
+    first = manager.open(())
+    first["a"] = 1
+    cookies = Cookies(manager.commit(first).token.encode())
+    session = manager.open(cookies)
+    assert (session["a"], dict(session), session.had_token, cookies.asked) == (1, {"a": 1}, True, 1)
+
+
+def test_a_request_that_carries_no_token_has_none_to_take_back(farm):
+    manager = farm.manager()
+    session = manager.open(Cookies())
+    session.destroy()
+    assert (manager.commit(session), session.had_token, farm.asked) == (KEEP, False, [])
+
+
 @pytest.mark.parametrize(
     ("existed", "act", "verbs", "outcome"),
     [
