@@ -5,6 +5,7 @@ session is loaded at connect, and its cookie can be set at accept; when it has e
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, Unpack
 
 from sharedsession.errors import NOT_NOW, BackendUnavailable, Conflict
@@ -12,7 +13,7 @@ from sharedsession.manager import SessionManager
 from sharedsession.outcome import KEEP, Outcome
 from sharedsession.session import Session
 from sharedsession.settings import Keywords, Settings
-from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Headers
+from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Headers, Transport
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -49,7 +50,7 @@ class SessionMiddleware:
         if scope["type"] not in {"http", "websocket"} or settings.is_excluded(scope["path"]):
             await self.app(scope, receive, send)
             return
-        session = scope["session"] = self.manager.open(self._tokens(scope))
+        session = scope["session"] = self.manager.open(partial(_found, settings.transport, scope["headers"]))
         if settings.remember_client:
             session.client = _client(scope)
         if scope["type"] == "websocket":
@@ -81,16 +82,16 @@ class SessionMiddleware:
         finally:
             await watch.stop()
 
-    def _tokens(self, scope: Scope) -> list[bytes]:
-        transport = self.manager.settings.transport
-        wanted = (transport.header_name or "").lower().encode()
-        cookies, token = [], b""
-        for name, value in scope["headers"]:
-            if name == b"cookie":
-                cookies.append(value)
-            elif name == wanted:
-                token = value
-        return transport.tokens(b"; ".join(cookies), token)  # HTTP/2 may split Cookie (RFC 9113, 8.2.3)
+
+def _found(transport: Transport, headers: RawHeaders) -> list[bytes]:
+    wanted = (transport.header_name or "").lower().encode()
+    cookies, token = [], b""
+    for name, value in headers:
+        if name == b"cookie":
+            cookies.append(value)
+        elif name == wanted:
+            token = value
+    return transport.tokens(b"; ".join(cookies), token)  # HTTP/2 may split Cookie (RFC 9113, 8.2.3)
 
 
 class _Response:

@@ -240,7 +240,7 @@ class Session(Kept, MutableMapping[str, Any]):
         self._accessed = True
         if self._loaded:
             return
-        if not self._keeper.loads_on_demand:
+        if not self._keeper.loads_on_demand and self.stored_id is not None:
             raise SessionNotLoaded("the session is not loaded: `await session.load()` before you look at it")
         self._keeper.load(self)
 
