@@ -15,7 +15,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound="Kept")
 S_co = TypeVar("S_co", covariant=True)
 Tokens = Sequence[bytes] | Callable[[], Sequence[bytes]]
-"""Whatever could be a token in a request, in its order; or what finds it, for a session that nobody may look at."""
+"""Whatever could be a token in a request, in its order; or what finds it once somebody looks at the session."""
 Client = tuple[str | None, str | None]
 """The browser's name for itself, and the address that a request came from."""
 

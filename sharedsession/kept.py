@@ -26,6 +26,7 @@ class Kept:
         "_created",
         "_destroyed",
         "_draft",
+        "_had_token",
         "_id",
         "_idle_timeout",
         "_keeper",
@@ -39,7 +40,6 @@ class Kept:
         "allowance",
         "client",
         "grace",
-        "had_token",
         "held_lock",
         "is_read_only",
         "keep_anyway",
@@ -64,7 +64,7 @@ class Kept:
         self.allowance: Any = None
         self.outcome = KEEP
         self.unavailable = self.wants_rewrite = False  # the latter to prove to the store that it is in use
-        self.had_token = bool(tokens)
+        self._had_token = False
         self.is_read_only = False
         self.keep_anyway = False  # set by frameworks that store a session though it is empty, or did not change
         self.left_id: str | None = None
@@ -96,6 +96,17 @@ class Kept:
         if self._tokens:
             self._identify()
         return self._idle_timeout
+
+    @property
+    def had_token(self) -> bool:
+        """Whether the request carries anything that could be a token, genuine or not."""
+        if self._tokens:
+            self._identify()
+        return self._had_token
+
+    @had_token.setter
+    def had_token(self, had_token: bool) -> None:
+        self._had_token = had_token
 
     @property
     def accessed(self) -> bool:
@@ -241,7 +252,7 @@ class Kept:
 
     def _identify(self) -> None:
         tokens = self._tokens() if callable(self._tokens) else self._tokens
-        self._tokens, self.had_token = (), bool(tokens)
+        self._tokens, self._had_token = (), bool(tokens)
         self._id = self._keeper.verified(tokens)
         self._idle_timeout = idle_timeout_of(self._id) if self._id else None
 

@@ -125,6 +125,14 @@ def test_a_visitor_of_starlette(their_cookie: str, settings: dict[str, Any]) -> 
         assert browser.get("/get").json() == {}
 
 
+def test_a_visitor_of_starlette_where_nothing_is_loaded_unasked(their_cookie: str) -> None:
+    """With `autoload=False` no token of ours was searched for yet, and still none means that there is one to adopt."""
+    with starlette_client(adopt=True, autoload=False) as browser:
+        browser.cookies.set("session", their_cookie, domain="testserver.local", path="/")
+        assert browser.get("/get").json() == DATA
+        assert set(browser.cookies) == {"__Host-session"}
+
+
 def test_off_by_default(their_cookie: str) -> None:
     """Nobody's cookie is taken over unasked."""
     with starlette_client() as browser:
