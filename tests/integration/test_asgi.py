@@ -18,7 +18,7 @@ def body(data: bytes = b"", *, more: bool = False) -> dict[str, Any]:
 
 
 def make(app, **settings):
-    return SessionMiddleware(app, **({"secret_key": SECRET, "backend": "memory://"} | settings))
+    return SessionMiddleware(app, **({"secret_key": SECRET, "backend": "memory://", "timeout": 5.0} | settings))
 
 
 async def call(app, cookie: str = "", kind: str = "http", path: str = "/", headers=()):
@@ -84,7 +84,7 @@ def test_one_loop_after_another() -> None:
 def test_one_loop_after_another_over_a_network(kind: str, request, tmp_path) -> None:
     """Connections of a loop that ended are not used, and not left behind."""
     url = f"sqlite:///{tmp_path}/s.db" if kind == "sqlite" else request.getfixturevalue(kind).url
-    app = make(handler(put), backend=url, timeout=5)
+    app = make(handler(put), backend=url)
     cookie = jar(asyncio.run(call(app)))
     assert [asyncio.run(call(app, cookie))[1]["body"] for _ in range(3)] == [b"2", b"3", b"4"]
 
@@ -268,7 +268,7 @@ def test_cancelled_requests_mix_nobody_up(kind: str, request) -> None:
     chance = random.Random(7)
 
     async def main():
-        app = make(handler(dict), backend=server.url, timeout=5)
+        app = make(handler(dict), backend=server.url)
         writers = [make(handler(lambda session, n=n: session.update(who=n)), backend=server.url) for n in range(50)]
         jars = [jar(await call(writer)) for writer in writers]
 

@@ -16,7 +16,7 @@ KEY = "sharedsession.session"
 
 
 def make(app, **settings):
-    return SessionMiddleware(app, **({"secret_key": SECRET, "backend": "memory://"} | settings))
+    return SessionMiddleware(app, **({"secret_key": SECRET, "backend": "memory://", "timeout": 5.0} | settings))
 
 
 def call(app, cookie="", path="/", **environ):
@@ -320,7 +320,7 @@ def test_under_a_threaded_server(tmp_path) -> None:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [str(session["n"]).encode()]
 
-    middleware = make(app, backend=f"sqlite:///{tmp_path}/s.db", development=True, timeout=5)
+    middleware = make(app, backend=f"sqlite:///{tmp_path}/s.db", development=True)
     with make_server("127.0.0.1", 0, middleware, server_class=Threaded, handler_class=Quiet) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as client:
