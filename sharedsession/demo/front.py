@@ -15,13 +15,13 @@ from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from sharedsession.demo import console, page
 from sharedsession.demo.loopback import HOST, port_of
 from sharedsession.demo.processes import FarmError
 from sharedsession.demo.webnode import WebNode
 from sharedsession.demo.wire import END_OF_HEAD, BadRequest, Head, Request, head_of, own_answer, read_request
+from sharedsession.farmpage.door import authority_of
 
 ANSWER_LIMIT = 10.0
 """Seconds a node has to begin its answer."""
@@ -187,7 +187,7 @@ def refuse_strangers(request: Request) -> None:
         return
     site = request.head.get("sec-fetch-site") or "none"
     origin = request.head.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.head.get("host")
+    foreign = origin is not None and authority_of(origin) != request.head.get("host")
     if foreign or site not in {"same-origin", "none"}:
         raise BadRequest(HTTPStatus.FORBIDDEN)
 

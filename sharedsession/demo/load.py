@@ -27,7 +27,7 @@ class Load:
 
     Attributes:
         visits: how many were answered with the count that was due.
-        lost: how many were answered with another count.
+        lost: how many were answered with another count. A visit that was not answered may have been counted or not.
         failed: how many were not answered with a page.
     """
 
@@ -60,20 +60,20 @@ class Load:
                 visitors.create_task(self._visitor(time.monotonic() + SECONDS))
 
     async def _visitor(self, until: float) -> None:
-        cookie, count = "", 0
+        cookie, count, unanswered = "", 0, 0
         while time.monotonic() < until:
             try:
                 cookie, said = await self._visit(cookie)
             except (OSError, asyncio.IncompleteReadError, ValueError):
                 self.failed += 1
+                unanswered += 1
             else:
-                count += 1
-                self._note(said, count)
-                count = said
+                self._note(is_due=count < said <= count + 1 + unanswered)
+                count, unanswered = said, 0
             await asyncio.sleep(REST)
 
-    def _note(self, said: int, due: int) -> None:
-        if said == due:
+    def _note(self, *, is_due: bool) -> None:
+        if is_due:
             self.visits += 1
         else:
             self.lost += 1

@@ -11,7 +11,6 @@ import hmac
 import secrets
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from sharedsession.errors import ConfigurationError
 from sharedsession.farmpage.exchange import Request
@@ -113,7 +112,12 @@ def is_from_here(request: Request) -> bool:
     site, origin = request.fields.get("sec-fetch-site"), request.fields.get("origin")
     if site is not None:
         return site == "same-origin"
-    return origin is None or urlsplit(origin).netloc == request.fields.get("host")
+    return origin is None or authority_of(origin) == request.fields.get("host")
+
+
+def authority_of(origin: str) -> str:
+    """Host and port of an Origin header (RFC 6454, section 7); whatever is none names nobody."""
+    return origin.partition("://")[2]
 
 
 def _equal(one: str, other: str) -> bool:

@@ -233,6 +233,7 @@ def test_a_pass_ends():
         {"sec_fetch_site": "none"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "https://[ops.example"},
     ],
 )
 def test_another_site_cannot_send_the_form(visit, headers):
