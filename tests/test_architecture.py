@@ -195,7 +195,7 @@ def test_libraries_of_others_stay_in_their_own_file(module):
             assert module.is_in(*OUTSIDERS.get(root, ())), f"{module.name} imports {imported}"
 
 
-@each(lambda module: not module.is_in("backends.sqlite", "backends.sqlite_thread"))
+@each(lambda module: not module.is_in("backends.sqlite", "backends.sqlite_rows", "backends.sqlite_thread"))
 def test_sqlite3_stays_in_its_backend(module):
     """The standard library's database client is a client library like any other."""
     assert "sqlite3" not in module.imports

@@ -1,10 +1,8 @@
 """Sessions in an SQLite file: one host, any number of processes, nothing to install, survives restarts.
 
-WAL, so readers never wait. One statement a verb, so each verb is atomic by itself. A writer that finds the file
-locked tries again every half millisecond until its time is up: SQLite's own waiting sleeps up to 100 ms at a time. A
-logout is flushed to the disk (``synchronous=FULL``) before it is confirmed; other writes may lose the last moments at
-a power cut. There is no index on the expiry, which would cost every renewal; expired rows are swept by row number, a
-few at a time, and are invisible before.
+WAL, so readers never wait. A writer that finds the file locked tries again every half millisecond until its time is
+up: SQLite's own waiting sleeps up to 100 ms at a time. A logout is flushed to the disk (``synchronous=FULL``) before it
+is confirmed; other writes may lose the last moments at a power cut. Expired rows are swept a few at a time.
 """
 
 import os
@@ -13,12 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from sharedsession.backends import sqlite_rows as rows
 from sharedsession.backends.base import AsyncBackend, Ended, Stored, Version
 from sharedsession.errors import BackendUnavailable, ConfigurationError
 from sharedsession.observe import Observer
@@ -30,42 +29,6 @@ _RENEW_BELOW = 0.9  # of the time to live: a renewal that gains less than a tent
 _SWEEP_ROWS = 200
 _SWEEP_EVERY = 1.0
 _SWEEP_PAUSE = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS sessions (
-    number INTEGER PRIMARY KEY,
-    key TEXT NOT NULL UNIQUE,
-    value BLOB NOT NULL,
-    version INTEGER NOT NULL,
-    expires REAL NOT NULL,
-    ended INTEGER NOT NULL DEFAULT 0
-)
-"""
-_GET = "SELECT value, version, expires, ended FROM sessions WHERE key = ? AND expires > ?"
-_TOUCH = "UPDATE sessions SET expires = ? WHERE key = ? AND expires > ? AND NOT ended"
-_ADD = """
-INSERT INTO sessions (key, value, version, expires) VALUES (?, ?, 1, ?)
-ON CONFLICT (key) DO UPDATE
-SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 0 WHERE expires <= ?
-RETURNING version
-"""
-_REPLACE = """
-UPDATE sessions SET value = ?, version = version + 1, expires = ?
-WHERE key = ? AND version = ? AND expires > ? AND NOT ended
-RETURNING version
-"""
-_DELETE = "DELETE FROM sessions WHERE key = ?"
-_BURY = """
-INSERT INTO sessions (key, value, version, expires, ended) VALUES (?, ?, 1, ?, 1)
-ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 1
-"""
-_LEAVE = """
-UPDATE sessions SET value = ?, version = version + 1, expires = ?, ended = 1 WHERE key = ? AND expires > ?
-"""
-_SWEEP = """
-DELETE FROM sessions WHERE expires <= ? AND number IN
-(SELECT number FROM sessions WHERE number > ? ORDER BY number LIMIT ?)
-"""
-_SWEPT_TO = "SELECT max(number) FROM (SELECT number FROM sessions WHERE number > ? ORDER BY number LIMIT ?)"
 
 
 class SqliteBackend:
@@ -99,31 +62,31 @@ class SqliteBackend:
     def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         with self.connection(within) as connection:
-            return self.get_on(connection, key, touch, time.monotonic() + within)
+            return self.read(connection, key, touch, time.monotonic() + within)
 
     def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
-        return self._write(within, lambda connection: self.add_on(connection, key, value, ttl))
+        return self._write(within, lambda connection: rows.add(connection, key, value, ttl))
 
     def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
         """Same as `Backend.replace`."""
-        return self._write(within, lambda connection: self.replace_on(connection, key, value, ttl, version))
+        return self._write(within, lambda connection: rows.replace(connection, key, value, ttl, version))
 
     def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`."""
         with self.connection(within) as connection, flushed_to_disk(connection):
-            self.patiently(within, lambda: self.end_on(connection, key, ttl, note, note_ttl))
+            self.patiently(within, lambda: rows.end(connection, key, note, note_ttl))
 
     def leave(
         self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.leave`."""
         with self.connection(within) as connection, flushed_to_disk(connection):
-            return self.patiently(within, lambda: self.leave_on(connection, key, note, note_ttl))
+            return self.patiently(within, lambda: rows.leave(connection, key, note, note_ttl))
 
     def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
-        return self._write(within, lambda connection: self.touch_on(connection, key, ttl))
+        return self._write(within, lambda connection: rows.touch(connection, key, ttl))
 
     def close(self) -> None:
         """Same as `Backend.close`."""
@@ -134,74 +97,36 @@ class SqliteBackend:
         """Same as `Backend.health`."""
         return {"kind": "sqlite", "path": str(self.path), "counters": dict(self._observer.counters)}
 
-    # -- the verbs on a connection, inside a transaction or not
+    # -- on a connection, inside a transaction or not
 
-    def get_on(
+    def read(
         self, connection: sqlite3.Connection, key: str, touch: float | None, deadline: float
     ) -> Stored | Ended | None:
         """Reads; renews only if that gains a tenth, and gives the renewal up where a writer is in the way."""
-        now = time.time()
-        row = connection.execute(_GET, (key, now)).fetchone()
+        row = rows.find(connection, key)
         if row is None:
             return None
-        value, version, expires, ended = row
-        if ended:
-            return Ended(value)
-        if touch is not None and expires - now < touch * _RENEW_BELOW:
+        if row.ended:
+            return Ended(row.value)
+        if touch is not None and row.left < touch * _RENEW_BELOW:
             self._renew(connection, key, touch, deadline)
-        return Stored(value, version)
+        return Stored(row.value, row.version)
 
     def _renew(self, connection: sqlite3.Connection, key: str, touch: float, deadline: float) -> None:
         try:
-            self.patiently(deadline - time.monotonic(), lambda: self.touch_on(connection, key, touch))
+            self.patiently(deadline - time.monotonic(), lambda: rows.touch(connection, key, touch))
         except BackendUnavailable:
             self._observer.count("not_renewed")
-
-    def touch_on(self, connection: sqlite3.Connection, key: str, ttl: float) -> bool:
-        """Renews."""
-        now = time.time()
-        return connection.execute(_TOUCH, (now + ttl, key, now)).rowcount > 0
-
-    def add_on(self, connection: sqlite3.Connection, key: str, value: bytes, ttl: float) -> Version | None:
-        """Adds."""
-        now = time.time()
-        return _version(connection.execute(_ADD, (key, value, now + ttl, now)))
-
-    def replace_on(
-        self, connection: sqlite3.Connection, key: str, value: bytes, ttl: float, version: Version
-    ) -> Version | None:
-        """Replaces."""
-        now = time.time()
-        return _version(connection.execute(_REPLACE, (value, now + ttl, key, version, now)))
-
-    def end_on(
-        self, connection: sqlite3.Connection, key: str, ttl: float, note: bytes = b"", note_ttl: float = 0.0
-    ) -> None:
-        """Deletes, or leaves the note for as long as it is of use: this store forgets nothing by itself."""
-        del ttl
-        if note:
-            connection.execute(_BURY, (key, note, time.time() + note_ttl))
-        else:
-            connection.execute(_DELETE, (key,))
-
-    def leave_on(self, connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float) -> bool:
-        """Turns a row into a tombstone, in one step."""
-        now = time.time()
-        return connection.execute(_LEAVE, (note, now + note_ttl, key, now)).rowcount == 1
 
     def sweep(self, connection: sqlite3.Connection) -> None:
         """Deletes a few expired rows, where the last sweep stopped, if it is time to; skipped if in the way."""
         if time.monotonic() < self._sweep_next:
             return
         self._sweep_next = time.monotonic() + _SWEEP_EVERY
-        try:
-            swept_to = connection.execute(_SWEPT_TO, (self._swept_to, _SWEEP_ROWS)).fetchone()[0]
-            connection.execute(_SWEEP, (time.time(), self._swept_to, _SWEEP_ROWS))
-        except sqlite3.OperationalError:
-            return
-        self._swept_to = swept_to or 0
-        if swept_to is None:
-            self._sweep_next += _SWEEP_PAUSE
+        with suppress(sqlite3.OperationalError):
+            self._swept_to = rows.sweep(connection, self._swept_to, _SWEEP_ROWS)
+            if not self._swept_to:
+                self._sweep_next += _SWEEP_PAUSE
 
     # -- connections and waiting
 
@@ -253,7 +178,7 @@ class SqliteBackend:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute(_SCHEMA)
+                connection.execute(rows.SCHEMA)
             except sqlite3.Error:
                 connection.close()
                 raise
@@ -332,8 +257,3 @@ def _network_file_system(path: Path) -> str | None:
     holding = [(point, kind) for _, point, kind, *_ in fields if path.resolve().is_relative_to(point)]
     kind = max(holding, default=("", ""))[1]
     return kind if kind.startswith(("nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "fuse.sshfs")) else None
-
-
-def _version(cursor: sqlite3.Cursor) -> Version | None:
-    row = cursor.fetchone()
-    return None if row is None else row[0]

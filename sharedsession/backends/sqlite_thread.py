@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from sharedsession.backends import sqlite_rows as rows
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.sqlite import SqliteBackend, flushed_to_disk
 from sharedsession.errors import BackendUnavailable
@@ -66,17 +67,17 @@ class SqliteThread:
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         deadline = time.monotonic() + within
-        return await self._do(within, lambda connection: self._backend.get_on(connection, key, touch, deadline))
+        return await self._do(within, lambda connection: self._backend.read(connection, key, touch, deadline))
 
     async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
         """Same as `Backend.add`."""
-        return await self._do(within, lambda connection: self._backend.add_on(connection, key, value, ttl), writes=True)
+        return await self._do(within, lambda connection: rows.add(connection, key, value, ttl), writes=True)
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
         """Same as `Backend.replace`."""
         return await self._do(
             within,
-            lambda connection: self._backend.replace_on(connection, key, value, ttl, version),
+            lambda connection: rows.replace(connection, key, value, ttl, version),
             writes=True,
         )
 
@@ -84,7 +85,7 @@ class SqliteThread:
         """Same as `Backend.end`."""
         await self._do(
             within,
-            lambda connection: self._backend.end_on(connection, key, ttl, note, note_ttl),
+            lambda connection: rows.end(connection, key, note, note_ttl),
             writes=True,
             ends=True,
         )
@@ -95,14 +96,14 @@ class SqliteThread:
         """Same as `Backend.leave`."""
         return await self._do(
             within,
-            lambda connection: self._backend.leave_on(connection, key, note, note_ttl),
+            lambda connection: rows.leave(connection, key, note, note_ttl),
             writes=True,
             ends=True,
         )
 
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
-        return await self._do(within, lambda connection: self._backend.touch_on(connection, key, ttl), writes=True)
+        return await self._do(within, lambda connection: rows.touch(connection, key, ttl), writes=True)
 
     async def close(self) -> None:
         """Same as `Backend.close`: the thread ends after what is queued."""
@@ -125,9 +126,8 @@ class SqliteThread:
         job = _Job(run, writes, ends, time.monotonic() + within, loop, loop.create_future())
         self._queue.put(job)
         try:
-            async with asyncio.timeout(
-                within + 0.02
-            ):  # the thread itself keeps the deadline; this one is for its death
+            # The thread itself keeps the deadline; this one is for its death.
+            async with asyncio.timeout(within + 0.02):
                 return cast("T", await job.future)
         except TimeoutError:
             raise BackendUnavailable("the session file did not answer in time") from None
