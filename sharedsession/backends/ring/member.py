@@ -114,3 +114,7 @@ class Member:
         if isinstance(confirmed, Silence):
             self.backlog.add(key, stone, ttl, time.monotonic())
         return confirmed is True
+
+    def health(self) -> dict[str, Any]:
+        """Of this node, as `Backend.health` has it, with what it has not heard yet."""
+        return {**self.verbs.health()["nodes"][0], "tombstones_waiting": len(self.backlog)}

@@ -265,16 +265,13 @@ class RingVerbs:
 
     def health(self) -> dict[str, Any]:
         """Same as `Backend.health`."""
-        nodes = [
-            {**member.verbs.health()["nodes"][0], "tombstones_waiting": len(member.backlog)} for member in self._members
-        ]
         return {
             "kind": "ring",
             "replicas": self._replicas,
             "layout": self._ring.layout,
             "fingerprint": self._ring.fingerprint(),
             "counters": dict(self._observer.counters),
-            "nodes": nodes,
+            "nodes": [member.health() for member in self._members],
         }
 
     # -- one node
