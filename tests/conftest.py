@@ -7,11 +7,15 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.binaries import MissingServerError
 from tests.support.ring import Ring
 from tests.support.servers import KINDS, Memcached, Redis, Valkey
+
+hypothesis.settings.register_profile("patient", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("patient")  # no test fails because the machine is busy
 
 
 def _start(kind: str, *extra_args: str) -> Any:

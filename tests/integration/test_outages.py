@@ -5,13 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support import stopwatch
 from tests.support.farm import Browser, WebNode, destroy, everything, read, untouched, write
 from tests.support.relay import Relay
+from tests.support.stopwatch import AT_ONCE, SLACK
 
 NETWORK = ("memcached", "redis", "valkey")
 TIMEOUT = 0.2
 WINDOW = 0.5
-SLACK = 0.05 + 0.1  # what is promised, and what a busy test machine adds
 
 
 @pytest.fixture(params=NETWORK)
@@ -37,9 +38,7 @@ def browser(node: WebNode) -> Browser:
 
 
 def timed(browser: Browser, handler):
-    start = time.monotonic()
-    answer = browser.go(handler)
-    return answer, time.monotonic() - start
+    return stopwatch.timed(lambda: browser.go(handler))
 
 
 def until_it_works(browser: Browser, handler, expected: str) -> None:
@@ -61,14 +60,14 @@ def expect_policy(answer, policy: str) -> None:
 
 @pytest.mark.parametrize("fault", ["freeze", "kill"])
 def test_an_outage_is_answered_in_time_and_survived(browser: Browser, server, policy: str, fault: str) -> None:
-    """Each answer within 2 x timeout + 50 ms, by policy, without Set-Cookie; under 5 ms while the breaker is open."""
+    """Each answer within 2 x timeout + 50 ms, by policy, without Set-Cookie; at once while the breaker is open."""
     getattr(server, fault)()
     for handler in (read("user"), write("x", 1), everything):
         answer, took = timed(browser, handler)
         assert took < 2 * TIMEOUT + SLACK
         expect_policy(answer, policy)
     fastest = min(timed(browser, read("user"))[1] for _ in range(20))
-    assert fastest < 0.005
+    assert fastest < AT_ONCE
     if fault == "kill":
         server.restart()
         until_it_works(browser, read("user"), "None")

@@ -9,14 +9,15 @@ import httpx
 import pytest
 
 from sharedsession import readiness
+from tests.support import stopwatch
 from tests.support.farm import SECRET, Browser, read, write
 from tests.support.ring import Ring
+from tests.support.stopwatch import AT_ONCE, SLACK
 from tests.support.webserver import serving
 
 NETWORK = ("memcached", "redis", "valkey")
 TIMEOUT = 0.2
 WINDOW = 0.3
-SLACK = 0.05 + 0.1  # as for requests: what is promised, and what a busy test machine adds
 
 APPLICATION = """
 from sharedsession import SessionManager, readiness
@@ -51,8 +52,8 @@ async def by_asgi(app):
 
 
 def timed(ask):
-    start = time.monotonic()
-    return ask()[0], time.monotonic() - start
+    (status, _), took = stopwatch.timed(ask)
+    return status, took
 
 
 def until_ready(ask) -> None:
@@ -65,7 +66,7 @@ def until_ready(ask) -> None:
 @pytest.mark.parametrize("fault", ["freeze", "kill"])
 @pytest.mark.parametrize("kind", NETWORK)
 def test_an_outage_is_told_in_time_and_its_end_as_well(kind: str, fault: str, fresh, probe) -> None:
-    """503 within 2 x timeout, under 5 ms while the breaker is open, and 200 without any visitor's help."""
+    """503 within 2 x timeout, at once while the breaker is open, and 200 without any visitor's help."""
     server = fresh(kind)
     _, ask = probe(server.url)
     assert ask() == (200, {"status": "ok", "backend": ask()[1]["backend"], "nodes": {"up": 1, "down": 0}})
@@ -74,7 +75,7 @@ def test_an_outage_is_told_in_time_and_its_end_as_well(kind: str, fault: str, fr
     assert status == 503
     assert took < 2 * TIMEOUT + SLACK
     assert ask()[1]["nodes"] == {"up": 0, "down": 1}
-    assert min(timed(ask)[1] for _ in range(20)) < 0.005
+    assert min(timed(ask)[1] for _ in range(20)) < AT_ONCE
     server.resume() if fault == "freeze" else server.restart()
     until_ready(ask)
 

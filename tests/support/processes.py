@@ -8,6 +8,7 @@
 
 import atexit
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -43,11 +44,24 @@ class NotStartedError(Exception):
     """A server ended, or did not answer in time, instead of starting. The text has the end of its log."""
 
 
+_SHARE = 1000
+"""Ports for each process of the suite: what one has picked, no other picks before a server is there."""
+
+
+def _ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 12
+    share = range(20000 + worker * _SHARE, 20000 + (worker + 1) * _SHARE)
+    begin = random.SystemRandom().randrange(_SHARE)
+    return itertools.cycle([*share[begin:], *share[:begin]])
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
     """Picks a port below those of outgoing connections, so that none takes it while a server is down."""
-    chance = random.SystemRandom()
     while True:
-        port = chance.randrange(20000, 32000)
+        port = next(_PORTS)
         with contextlib.suppress(OSError), socket.create_server((HOST, port)):
             return port
 

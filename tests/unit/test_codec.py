@@ -10,7 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession import codec
@@ -56,14 +56,12 @@ def shape(value):
 
 
 @given(values)
-@settings(deadline=None)
 def test_every_promised_type_comes_back_as_it_was(value):
     """Type, value and order survive, at any depth."""
     assert shape(back(value)) == shape(value)
 
 
 @given(values)
-@settings(deadline=None)
 def test_packing_what_came_back_gives_the_same_bytes(value):
     """Reading and writing alone is never a change."""
     packed = codec.pack("key", value)
@@ -140,7 +138,6 @@ def test_the_usual_keys_of_a_nested_dict_are_kept(key):
 
 
 @given(st.sets(hashable, max_size=8), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_equal_sets_give_equal_bytes(members, random):
     """A set has no order, so the order in which it was filled leaves no trace."""
     shuffled = list(members)

@@ -136,7 +136,7 @@ class DraftIsADict(RuleBasedStateMachine):
 
 
 TestDraftIsADict = DraftIsADict.TestCase
-TestDraftIsADict.settings = settings(deadline=None, max_examples=150, stateful_step_count=25)
+TestDraftIsADict.settings = settings(max_examples=150, stateful_step_count=25)
 
 
 def test_what_nobody_looks_at_is_never_decoded():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharedsession.backends.ring import hashring
@@ -119,9 +119,11 @@ def test_a_key_beyond_the_last_point_goes_to_the_first():
 # -- native
 
 names = st.lists(st.from_regex(r"[a-z0-9.-]{1,12}", fullmatch=True), min_size=1, max_size=7, unique=True)
+few = settings(max_examples=40)  # each builds rings of some thousand points
 keys = st.from_regex(r"ss:[A-Za-z0-9_-]{43}", fullmatch=True)
 
 
+@few
 @given(names, keys, st.integers(1, 5))
 def test_with_equal_weights_native_is_weighted_ketama(nodes, key, weight):
     """And libmemcached looks at ratios only: where all weigh the same, it does not matter how much."""
@@ -130,6 +132,7 @@ def test_with_equal_weights_native_is_weighted_ketama(nodes, key, weight):
     assert ring_of(*nodes, weights=[weight] * len(nodes), layout="ketama_weighted").order(key) == weighted.order(key)
 
 
+@few
 @given(names, st.data())
 def test_a_node_that_goes_moves_nothing_between_those_that_stay(nodes, data):
     """The preference of every key stays as it was, less the node that went; backwards for one that comes."""
@@ -145,6 +148,7 @@ def test_a_node_that_goes_moves_nothing_between_those_that_stay(nodes, data):
         assert before == [staying[index][0] for index in new.order(key)]
 
 
+@few
 @given(names, st.data())
 def test_the_order_of_the_list_does_not_matter(nodes, data):
     """Two web nodes may write the same nodes in another order."""

@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession import ConfigurationError, MachineKey, SessionManager, SessionTooLarge
@@ -86,7 +86,6 @@ def test_it_equals_a_dict_with_the_same_data(manager):
 
 
 @given(st.dictionaries(st.text("abcé", max_size=3), st.integers() | st.lists(st.booleans()), max_size=5))
-@settings(deadline=None)
 def test_what_one_request_stores_the_next_one_finds(data):
     """Any text is a key, the empty one too; nothing is stored for an empty session."""
     manager = SessionManager.from_settings(secret_key=SECRET, backend="memory://")
