@@ -1,6 +1,6 @@
 """How each colour lets time pass: by sleeping and threads, or by timers and tasks of the event loop.
 
-With `_drive` and `_turns` the only files that know of colour.
+With `_drive`, `_turns` and `_perloop` the only files that know of colour.
 """
 
 import asyncio
@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
-from weakref import WeakKeyDictionary, WeakMethod
+from weakref import WeakMethod
 
 from sharedsession._drive import run
+from sharedsession._perloop import PerLoop
 from sharedsession._turns import LoopTurns, ThreadTurns
 
 Step = Callable[[], Coroutine[Any, Any, None]]
@@ -137,8 +138,7 @@ class LoopTicker:
     def __init__(self, step: Step, *, at_once: bool = False) -> None:
         self._step = step
         self._at_once = at_once
-        self._tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.Task[None], float]]
-        self._tasks = WeakKeyDictionary()
+        self._tasks: PerLoop[tuple[asyncio.Task[None], float]] = PerLoop()
 
     def ensure(self, seconds: float) -> None:
         """Sees that it is done each so many seconds, or more often, on the running loop."""
@@ -148,7 +148,7 @@ class LoopTicker:
             if known is not None:
                 known[0].cancel()
             work = self._work(seconds, at_once=self._at_once and known is None)
-            self._tasks[loop] = loop.create_task(work), seconds
+            self._tasks.put(loop, (loop.create_task(work), seconds))
 
     async def _work(self, seconds: float, *, at_once: bool) -> None:
         if at_once:

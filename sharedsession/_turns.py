@@ -7,7 +7,8 @@ import asyncio
 import threading
 from collections import deque
 from typing import Protocol
-from weakref import WeakKeyDictionary
+
+from sharedsession._perloop import PerLoop
 
 
 class Turns(Protocol):
@@ -86,7 +87,7 @@ class LoopTurns:
     """Turns of the tasks of each event loop."""
 
     def __init__(self) -> None:
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Line]] = WeakKeyDictionary()
+        self._loops: PerLoop[dict[str, _Line]] = PerLoop()
 
     def take(self, thing: str) -> bool:
         """Same as `Turns.take`."""
@@ -124,4 +125,9 @@ class LoopTurns:
 
     @property
     def _lines(self) -> dict[str, "_Line"]:
-        return self._loops.setdefault(asyncio.get_running_loop(), {})
+        loop = asyncio.get_running_loop()
+        lines = self._loops.get(loop)
+        if lines is None:
+            lines = {}
+            self._loops.put(loop, lines)
+        return lines

@@ -39,7 +39,7 @@ PURE_BUT = {
     ("backends.ring.health", "threading"): "a lock around a few fields, which several threads ask",
 }
 
-COLOURED = {"_drive", "_clockwork", "_turns", "backends.wire.multiplexed", "backends.sqlite_thread"}
+COLOURED = {"_drive", "_clockwork", "_turns", "_perloop", "backends.wire.multiplexed", "backends.sqlite_thread"}
 WAITING = {"frameworks.starlette"}  # for the event loop, from a worker thread; it runs none
 # Whatever is neither ours nor the standard library's stands in its own file: module -> who may import it.
 OUTSIDERS = {

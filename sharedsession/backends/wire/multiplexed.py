@@ -12,8 +12,8 @@ import os
 import time
 from collections import deque
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
+from sharedsession._perloop import PerLoop
 from sharedsession.backends.wire.dialect import (
     INCOMPLETE,
     Answer,
@@ -41,9 +41,9 @@ class MultiplexedLink:
         self._dialect = dialect
         self._guard = guard
         self._process = os.getpid()
-        self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connection] = WeakKeyDictionary()
+        self._connections: PerLoop[_Connection] = PerLoop()
         self._recent: _Connection | None = None
-        self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[_Connection]] = WeakKeyDictionary()
+        self._opening: PerLoop[asyncio.Task[_Connection]] = PerLoop()
 
     async def ask(
         self,
@@ -77,14 +77,14 @@ class MultiplexedLink:
 
     def close(self) -> None:
         """Closes the connection of the running event loop."""
-        connection = self._connections.pop(asyncio.get_running_loop(), None)
+        connection = self._connections.pop(asyncio.get_running_loop())
         if connection is not None:
             connection.fail(ConnectionAbortedError("closed"))
 
     def _connected(self, mark: int | None) -> "_Connection | None":
         """The connection of the running event loop; ``None`` if it must be opened."""
         if self._process != os.getpid():
-            self._connections, self._opening, self._recent = WeakKeyDictionary(), WeakKeyDictionary(), None
+            self._connections, self._opening, self._recent = PerLoop(), PerLoop(), None
             self._process = os.getpid()
         loop = asyncio.get_running_loop()
         connection = self._recent
@@ -100,7 +100,8 @@ class MultiplexedLink:
         """Opens one connection for all who wait for it; whoever is cancelled does not take it from the others."""
         opening = self._opening.get(loop)
         if opening is None or opening.done():
-            opening = self._opening[loop] = loop.create_task(self._opened(loop, deadline))
+            opening = loop.create_task(self._opened(loop, deadline))
+            self._opening.put(loop, opening)
             opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # heard, even by nobody
         return await asyncio.shield(opening)
 
@@ -115,7 +116,7 @@ class MultiplexedLink:
             raise
         connection.serial = self._guard.next_serial()
         connection.closes_with_its_loop()
-        self._connections[loop] = connection
+        self._connections.put(loop, connection)
         return connection
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> "_Connection":
