@@ -19,8 +19,8 @@ SHARED = ("sqlite", "redis", "memcached", "ring")
 pytestmark = pytest.mark.parametrize("url", SHARED, indirect=True)
 ROOT = Path(__file__).parents[2]
 LEASE = 2.0
-WAKE_UP = 0.025
 BUSY_MACHINE = 0.1  # seconds that two loaded cores may add
+WAKE_UP = 0.025 + BUSY_MACHINE / 2
 HOLDER = f"""
 import sys
 from sharedsession import SessionManager
@@ -171,7 +171,7 @@ def test_a_waiting_request_gives_up_in_time(browser: Browser, holder: Callable[[
 
 
 def test_the_next_one_wakes_up_at_once(browser: Browser, holder: Callable[[], Holder], locked: Any) -> None:
-    """From the release in another process to the entry in this one: 25 ms, the best of a few."""
+    """From the release in another process to the entry in this one: 25 ms and what a busy machine adds, the best of a few."""
     browser.go(write("n", 1))
     took = []
     for _ in range(4):
