@@ -171,7 +171,7 @@ def test_a_waiting_request_gives_up_in_time(browser: Browser, holder: Callable[[
 
 
 def test_the_next_one_wakes_up_at_once(browser: Browser, holder: Callable[[], Holder], locked: Any) -> None:
-    """From the release in another process to the entry in this one: 25 ms and what a busy machine adds, the best of a few."""
+    """From the release in another process to the entry in this one: 25 ms at rest, the best of a few."""
     browser.go(write("n", 1))
     took = []
     for _ in range(4):
@@ -275,7 +275,7 @@ def test_too_many_wait(browser: Browser, holder: Callable[[], Holder], locked: A
 def line_in(node: WebNode) -> int | None:
     """How many requests of a node wait behind the one that asks the store; ``None`` if nobody does."""
     turns = node.manager._locksmith.turns
-    lines = turns._lines if node.colour == "wsgi" else next(iter(turns._loops.values()), {})
+    lines = turns._lines if node.colour == "wsgi" else turns._loops.get(node._loop) or {}
     return next(map(len, lines.values()), None)
 
 
