@@ -141,23 +141,25 @@ class SqliteBackend:
             connection = self.patiently(within, self._open)
         try:
             yield connection
-        except sqlite3.Error as error:
+        except BaseException as error:
             connection.close()
-            raise self._unavailable(error) from None
+            if isinstance(error, sqlite3.Error):
+                raise self._unavailable(error) from None
+            raise
         self._idle.append(connection)
 
     def patiently(self, within: float, attempt: Callable[[], T]) -> T:
         """Tries until the file is not locked, or the time is up.
 
         Raises:
-            BackendUnavailable: another process held the lock for longer.
+            BackendUnavailable: another process held the lock for longer, or the file is damaged.
         """
         deadline = time.monotonic() + within
         while True:
             try:
                 return attempt()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            except sqlite3.Error as error:
+                if not _is_busy(error):
                     raise self._unavailable(error) from None
                 if time.monotonic() >= deadline:
                     self._observer.count("locked")
@@ -217,6 +219,10 @@ class SqliteBackend:
         self._abandoned.extend(self._idle)
         self._idle.clear()
         self._process = os.getpid()
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 @contextmanager

@@ -68,7 +68,10 @@ def find(connection: sqlite3.Connection, key: str) -> Row | None:
     """The row of a key, if it has not expired."""
     now = time.time()
     row = connection.execute(_FIND, (now, key, now)).fetchone()
-    return None if row is None else Row._make(row)
+    if row is None:
+        return None
+    value, *rest = row
+    return Row(value if type(value) is bytes else b"", *rest)  # another type was planted: nothing that opens
 
 
 def touch(connection: sqlite3.Connection, key: str, ttl: float) -> bool:

@@ -161,7 +161,7 @@ class SqliteThread:
                 flushed_to_disk(connection) if flush else nullcontext(),
             ):
                 self._on(connection, batch)
-        except BackendUnavailable as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is, the thread lives, and nobody is left waiting)
             for job in batch:
                 job.error = job.error or error
         _deliver(batch)
