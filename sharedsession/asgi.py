@@ -22,7 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_HEADS = {"http.response.start", "websocket.accept"}
+_HEADS = {"http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"}
 _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
 
 
@@ -105,11 +105,13 @@ class _Response:
         self._is_http = scope["type"] == "http"
         self._started = False
         self._refused = False
+        self._is_closed = False  # of a websocket: by the application
 
     async def send(self, message: Message) -> None:
         """What the application calls."""
         if message["type"] in _HEADS and not self._started:
             message = await self._head(message)
+        self._is_closed = self._is_closed or message["type"] == "websocket.close"
         if not self._refused:
             await self._send(message)
 
@@ -136,7 +138,7 @@ class _Response:
 
     async def close_websocket(self) -> None:
         """The session has ended elsewhere: so has the conversation that it stood for."""
-        if self._started and not self._refused:
+        if self._started and not self._refused and not self._is_closed:
             self._refused = True
             await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "the session has ended"})
 
@@ -146,6 +148,8 @@ class _Response:
             await self.refuse()  # the application framework turned our error into its own
             return message
         self._heed_the_scope()
+        if message["type"] == "websocket.close" and session.wants_token:
+            self._manager.drop(session, "its websocket was closed before it could set a cookie")
         try:
             outcome = await self._manager.acommit(session)
         except (*NOT_NOW, Conflict) as error:
@@ -155,6 +159,8 @@ class _Response:
             return message
         self._started = True
         session.response_started()
+        if message["type"] == "websocket.close":
+            return message  # it has no headers
         if outcome.token or outcome.clear:
             return {**message, "headers": self._with_outcome(message, outcome)}
         return {**message, "headers": self._varied(message)} if session.accessed else message

@@ -62,13 +62,13 @@ class Committer:
         try:
             await self.commit(session)
         except SessionEnded:
-            self._drop(session, "its session ended while the request was running")
+            self.drop(session, "its session ended while the request was running")
         except BackendUnavailable:
             session.unavailable = True
             self._observer.count("unavailable", session.stored_id, session.owner)
             if self._settings.on_outage == "error":
                 raise
-            self._drop(session, "the session store is not answering")
+            self.drop(session, "the session store is not answering")
         return session.outcome
 
     async def commit(self, session: Kept) -> None:
@@ -96,7 +96,8 @@ class Committer:
         """The outcome that gives a client the token of a session that is stored."""
         return Outcome(self._settings.machine_key().sign(session_id), self._max_age(session))
 
-    def _drop(self, session: Kept, reason: str) -> None:
+    def drop(self, session: Kept, reason: str) -> None:
+        """Saves nothing of a session any more, and says so to the log."""
         session.give_up_saving()
         self._observer.event("write_dropped", f"a change was dropped: {reason}")
 
@@ -104,7 +105,7 @@ class Committer:
         if session.unavailable and session.is_destroyed:
             raise LogoutNotConfirmed("the session store is not answering: the session may still be alive")
         if session.modified:
-            self._drop(session, "the session is read-only in this request")
+            self.drop(session, "the session is read-only in this request")
 
     async def _destroy(self, session: Kept) -> None:
         principal, session_id = session.owner, session.give_up()

@@ -131,6 +131,11 @@ class Kept:
         return not (self._draft.may_differ or self._destroyed or self.wants_rewrite or self._must_be_stored())
 
     @property
+    def wants_token(self) -> bool:
+        """Whether its commit would hand out a token."""
+        return not (self.needs_no_commit or self.is_destroyed) and (self.record is None or self.left_id is not None)
+
+    @property
     def is_destroyed(self) -> bool:
         """Whether it was destroyed, or emptied by `clear`, in this request."""
         if self._destroyed or self.record is None or self.keep_anyway:

@@ -221,6 +221,10 @@ class SessionManager(Oversight, Vitals):
             return session.outcome
         return await self.do(lambda: self._committed(session, self._committer.finish))
 
+    def drop(self, session: Kept, reason: str) -> None:
+        """Saves nothing of a session any more, and says so to the log."""
+        self._committer.drop(session, reason)
+
     async def _committed(self, session: Kept, commit: Callable[[Kept], Awaitable[T]]) -> T:
         if self.farm.may_refuse:
             await self.farm.admit(session)

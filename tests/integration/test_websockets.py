@@ -106,6 +106,60 @@ async def listen(session: Any, receive: Any, send: Any) -> None:
         pass
 
 
+DENIED = {"type": "websocket.http.response.start", "status": 403, "headers": []}
+CLOSED = {"type": "websocket.close", "code": 1008}
+
+
+@pytest.mark.parametrize("answer", [DENIED, CLOSED], ids=["denied", "closed"])
+def test_what_a_refused_websocket_did_is_saved(url: str, answer: dict[str, Any]) -> None:
+    """Before it was accepted: a change, and a logout."""
+
+    async def talk(session: Any, _receive: Any, send: Any) -> None:
+        session["tries"] = session.get("tries", 0) + 1
+        if session["tries"] == 2:
+            session.destroy()
+        await send(answer)
+
+    async def test(site: Site) -> None:
+        seen: list[Any] = []
+        cookie = await site.visit(lambda session: session.update(user="alice"))
+        for _ in range(2):
+            socket = Socket()
+            await site.connect(talk, cookie, socket)
+            await site.visit(lambda session: seen.append(dict(session)), cookie)
+        assert seen == [{"user": "alice", "tries": 1}, {}]
+        assert [message["type"] for message in socket.sent] == [answer["type"]]
+        assert (site.cookie_of(socket.sent[0]) == "__Host-session=") is (answer is DENIED)
+
+    on_a_loop(url, test)
+
+
+def test_a_new_session_needs_an_answer_with_headers(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A denial hands out the cookie; a bare close cannot, so nothing is stored, and the old ID is good as before."""
+
+    async def begin(session: Any, _receive: Any, send: Any) -> None:
+        session["user"] = "bob"
+        await send(DENIED)
+
+    async def renew(session: Any, _receive: Any, send: Any) -> None:
+        session["user"] = "eve"
+        session.regenerate()
+        await send(CLOSED)
+
+    async def test(site: Site) -> None:
+        denied, closed = Socket(), Socket()
+        seen: list[Any] = []
+        await site.connect(begin, "", denied)
+        cookie = site.cookie_of(denied.sent[0])
+        await site.connect(renew, cookie, closed)
+        await site.visit(lambda session: seen.append(dict(session)), cookie)
+        assert seen == [{"user": "bob"}]
+        assert closed.sent == [CLOSED]
+
+    on_a_loop(url, test)
+    assert [record.event for record in caplog.records] == ["write_dropped"]  # type: ignore[attr-defined]
+
+
 def test_a_cookie_at_accept_and_none_later(url: str) -> None:
     """A session that begins in a websocket gets its cookie at accept; after that, asking for one is a loud error."""
 
