@@ -176,7 +176,7 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, int.__int__),
     (float, float.__float__),
     (list, list),
-    (dict, dict),
+    (dict, lambda mapping: dict(mapping.items())),  # what a dict of several values a key shows, not what it keeps
 )
 
 
@@ -185,8 +185,8 @@ def _tag(value: Any, depth: int) -> Any:
     tagged = _TAG_OF.get(type(value))
     if tagged:
         return ormsgpack.Ext(tagged[0], tagged[1](value, depth + 1))
-    if hasattr(value, "__html__") and isinstance(value, str):
-        return ormsgpack.Ext(_MARKUP, str.__str__(value).encode())
+    if hasattr(value, "__html__"):
+        return ormsgpack.Ext(_MARKUP, _html(value).encode())
     for kind, plain in _PLAIN:
         if isinstance(value, kind):
             return plain(value)
@@ -194,6 +194,11 @@ def _tag(value: Any, depth: int) -> Any:
         if isinstance(value, kind):
             return ormsgpack.Ext(tag, encode(value, depth + 1))
     raise TypeError(f"a session keeps no {type(value).__name__}")
+
+
+def _html(value: Any) -> str:
+    """The text of HTML; of a lazy translation as well, which becomes text here."""
+    return str.__str__(value if isinstance(value, str) else value.__html__())
 
 
 def _untag(tag: int, packed: bytes) -> Any:

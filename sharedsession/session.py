@@ -5,7 +5,7 @@ its bytes, so ``session["cart"].append(x)`` is kept, and reading alone is never 
 with it from outside, is in `kept`.
 """
 
-from collections.abc import Awaitable, Iterator, MutableMapping
+from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Self
 
@@ -56,9 +56,22 @@ class Session(Kept, MutableMapping[str, Any]):
         self._look()
         return len(self._draft)
 
-    def __ior__(self, other: Any) -> Self:
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self))
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self, **other}
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self}
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]  # as with a dict, pairs will do here
         self.update(other)
         return self
+
+    def copy(self) -> dict[str, Any]:
+        """The data as a dict, as `dict.copy` makes it: what is set there is not saved."""
+        return dict(self)
 
     def clear(self) -> None:
         """Takes everything out. A stored session that is left empty is ended, as by `destroy`."""
@@ -67,7 +80,7 @@ class Session(Kept, MutableMapping[str, Any]):
 
     def popitem(self) -> tuple[str, Any]:
         """Takes out what was put in last, as a dict does."""
-        key = next(reversed(list(self)), None)
+        key = next(reversed(self), None)
         if key is None:
             raise KeyError("the session is empty")
         return key, self.pop(key)

@@ -164,3 +164,23 @@ def test_html_that_is_marked_as_safe_stays_so(monkeypatch):
     monkeypatch.delitem(sys.modules, "markupsafe")
     assert type(codec.unpack(packed)["html"]) is str
     assert codec.unpack(packed) == {"html": "<b>ö</b>"}
+
+
+def test_what_makes_html_when_asked_is_kept_as_that():
+    """A lazy translation, as Flask-Babel's: Flask's own session keeps it as HTML, too."""
+
+    class Lazy:
+        def __html__(self):
+            return "later"
+
+    assert codec.unpack(codec.pack("k", [Lazy()])) == ["later"]
+
+
+def test_a_dict_of_several_values_is_kept_as_it_shows_itself():
+    """Django's `QueryDict` keeps lists and shows the last of each; so does its JSON."""
+
+    class Last(dict):
+        def items(self):
+            return [(key, values[-1]) for key, values in super().items()]
+
+    assert codec.unpack(codec.pack("k", {"q": Last(a=["1", "2"])})) == {"q": {"a": "2"}}

@@ -45,6 +45,10 @@ def test_it_behaves_like_a_dict(manager):
     assert (list(session), len(session), bool(session)) == (["a", "b"], 2, True)
     assert (list(session.keys()), list(session.values())) == (["a", "b"], [1, [2]])
     assert list(session.items()) == [("a", 1), ("b", [2])]
+    assert list(reversed(session)) == ["b", "a"]
+    assert session.copy() == {"a": 1, "b": [2]}
+    assert type(session.copy()) is dict
+    assert (session | {"a": 3}, {"a": 3, "c": 4} | session) == ({"a": 3, "b": [2]}, {"a": 1, "c": 4, "b": [2]})
     with pytest.raises(KeyError, match="'x'"):
         session["x"]
     with pytest.raises(KeyError, match="'x'"):

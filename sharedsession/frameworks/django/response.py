@@ -16,10 +16,12 @@ from django.utils.http import http_date
 from sharedsession.cookie import CookiePolicy
 from sharedsession.errors import BackendUnavailable
 from sharedsession.frameworks.django.farm import farm
+from sharedsession.frameworks.django.loaded import EXPIRY
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.frameworks.django.verbs import exists
 from sharedsession.manager import SessionManager
 from sharedsession.outcome import CLEAR, KEEP, Outcome
+from sharedsession.record import Record
 from sharedsession.session import Session
 from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS
 
@@ -76,10 +78,20 @@ async def _commit(session: SessionStore, core: Session, manager: SessionManager)
     if outcome.token and core.record is None:  # created and ended in one request
         return CLEAR if core.had_token else KEEP
     written = core.record is not before
-    wanted = django.SESSION_SAVE_EVERY_REQUEST or ((session.told or written) and _age(session) is not None)
+    wanted = django.SESSION_SAVE_EVERY_REQUEST or ((session.told or written) and _has_news(session, before))
     if outcome == KEEP and wanted and (written or await _lives(session, manager)):
         return manager.renewed(core)
     return outcome
+
+
+def _has_news(session: SessionStore, before: Record | None) -> bool:
+    """Whether the cookie has an age, or has none any more."""
+    return _age(session) is not None or _expiry(session.core.record) != _expiry(before)
+
+
+def _expiry(record: Record | None) -> bytes | None:
+    """What `set_expiry` was told, packed."""
+    return record.items.get(EXPIRY) if record else None
 
 
 async def _lives(session: SessionStore, manager: SessionManager) -> bool:

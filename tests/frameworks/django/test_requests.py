@@ -186,6 +186,14 @@ def test_a_session_of_the_browser(browser) -> None:
 
 
 @pytest.mark.parametrize("url", ["redis"], indirect=True)
+def test_a_cookie_with_an_age_becomes_one_of_the_browser(browser) -> None:
+    """On a public computer, after the login: the browser must hear of it, and once is enough."""
+    assert browser.go(("set", "a", 1)).cookies["sessionid"]["max-age"] == 1209600
+    assert browser.go(("set_expiry", 0)).cookies["sessionid"]["max-age"] == ""
+    assert "sessionid" not in browser.go(("set", "a", 2)).cookies
+
+
+@pytest.mark.parametrize("url", ["redis"], indirect=True)
 @pytest.mark.parametrize("over", [-1, timedelta(seconds=-1)])
 def test_a_session_whose_time_has_come(browser, over) -> None:
     """An end that has passed is a logout."""
