@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakMethod
 
 from sharedsession._drive import run
-from sharedsession._perloop import PerLoop
+from sharedsession._perloop import PerLoop, background
 from sharedsession._turns import LoopTurns, ThreadTurns
 
 Step = Callable[[], Coroutine[Any, Any, None]]
@@ -148,7 +148,7 @@ class LoopTicker:
             if known is not None:
                 known[0].cancel()
             work = self._work(seconds, at_once=self._at_once and known is None)
-            self._tasks.put(loop, (loop.create_task(work), seconds))
+            self._tasks.put(loop, (background(loop, work), seconds))
 
     async def _work(self, seconds: float, *, at_once: bool) -> None:
         if at_once:

@@ -1,11 +1,12 @@
-"""One of something for each event loop. Like `_drive` it knows of colour.
+"""What belongs to event loops, one of a kind to each. Like `_drive` it knows of colour.
 
 Weak keys would not do: a connection, a task or a timer refers to its loop, so no loop would ever go. Where each request
 has a loop of its own (``asyncio.run``, asgiref's ``async_to_sync``) that is a leak.
 """
 
 import asyncio
-from typing import Generic, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -32,3 +33,10 @@ class PerLoop(Generic[T]):
     def pop(self, loop: asyncio.AbstractEventLoop) -> T | None:
         """Takes it away from a loop, if it has one."""
         return self._known.pop(loop, None)
+
+
+def background(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """A task that ends with its loop; asyncio makes no noise about it where a loop is closed with tasks left."""
+    task = loop.create_task(work)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio.gather does
+    return task

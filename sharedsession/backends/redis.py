@@ -75,7 +75,8 @@ class _Server:
         # This one only asks who is there: a server that does not know it has no IFEQ.
         greeting.append(("HELLO", "2"))
         self._asked = [command[0] for command in greeting]
-        self.dialect = Dialect(parser=RespParser, greeting=[*map(_packed, greeting)], greeted=self._greeted)
+        requests = [*map(_packed, greeting)]
+        self.dialect = Dialect(parser=RespParser, greeting=requests, greeted=self._greeted, echoes=False)
         self.has_ifeq = False
 
     def _greeted(self, replies: Sequence[Any]) -> None:

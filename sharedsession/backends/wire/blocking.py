@@ -98,6 +98,9 @@ class BlockingLink:
             if mark is not None:
                 raise StaleMark from None
             return None
+        if not self._dialect.echoes and connection.has_surplus():
+            connection.close()
+            return None
         if mark is not None and connection.serial > mark:
             self._idle.append(connection)
             raise StaleMark
@@ -163,6 +166,18 @@ class _Connection:
     def close(self) -> None:
         self._socket.close()
 
+    def has_surplus(self) -> bool:
+        """Whether something came that nobody asked for, be it the end of the connection."""
+        if self._parser.pop() is not INCOMPLETE:
+            return True
+        if not self._patience.is_in_kernel:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError as nothing:
+            return not isinstance(nothing, BlockingIOError)
+        return True
+
     def _send(self, data: bytes, deadline: float) -> None:
         left, patience = deadline - time.monotonic(), self._patience
         if left <= 0 or not patience.shortest <= left <= patience.longest:
@@ -204,20 +219,20 @@ class _Patience:
         connected: a plain socket; one of TLS, or of a library that replaces sockets by its own, keeps time by itself.
     """
 
-    __slots__ = ("_in_kernel", "_socket", "longest", "shortest")
+    __slots__ = ("_socket", "is_in_kernel", "longest", "shortest")
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._in_kernel = type(connected).__module__ == "socket"
+        self.is_in_kernel = type(connected).__module__ == "socket"
         self.longest = self.shortest = 0.0
-        if self._in_kernel:
+        if self.is_in_kernel:
             connected.settimeout(None)
 
     def until(self, left: float) -> None:
         """Lets the next calls wait for so many seconds; needless while that is between `shortest` and `longest`."""
-        if self._in_kernel and left <= 0:
+        if self.is_in_kernel and left <= 0:
             return
-        if not self._in_kernel:
+        if not self.is_in_kernel:
             self._socket.settimeout(max(0.0, left))
             return
         seconds, fraction = divmod(max(left, 0.001), 1)

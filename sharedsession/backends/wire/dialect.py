@@ -98,12 +98,14 @@ class Dialect:
         admits: sees each reply to the greeting when it comes; raises `BackendError` if the server refuses us, who may
             say nothing more then.
         greeted: takes all of them; may refuse the server in the same way.
+        echoes: whether a reply names its request. Where it does not, a reply too many would be taken for the next one.
     """
 
     parser: Callable[[], Parser]
     greeting: Sequence[bytes] = field(default=(), repr=False)
     admits: Check | None = None
     greeted: Callable[[Sequence[Any]], None] = lambda _replies: None
+    echoes: bool = True
 
 
 def checked(reply: Any, check: Check | None) -> Any:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import Any, cast
 
-from sharedsession._perloop import PerLoop
+from sharedsession._perloop import PerLoop, background
 from sharedsession.backends.wire.dialect import (
     INCOMPLETE,
     Answer,
@@ -187,7 +187,7 @@ class _Connection(asyncio.Protocol):
 
     def closes_with_its_loop(self) -> None:
         """A loop that ends cancels its tasks; this one is how the connection hears of it."""
-        self._lingering = self.loop.create_task(self._linger())
+        self._lingering = background(self.loop, self._linger())
 
     async def _linger(self) -> None:
         try:
