@@ -9,6 +9,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+_CENTURY = 3_155_760_000  # seconds
+_DAY = 86_400
+# fmt: off
+_NOT_OURS = {  # headers that say something else, or that servers write or read themselves
+    "accept", "accept-encoding", "age", "authorization", "cache-control", "connection", "content-encoding",
+    "content-length", "content-type", "cookie", "date", "etag", "expect", "expires", "forwarded", "host",
+    "keep-alive", "location", "origin", "proxy-authenticate", "proxy-authorization", "referer", "server",
+    "set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "www-authenticate",
+}
+# fmt: on
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -42,6 +52,16 @@ def seconds(value: Any) -> float:
     duration = value.total_seconds() if isinstance(value, timedelta) else _number(value)
     if duration is None or not 0 < duration < math.inf:
         raise ValueError("must be a positive number of seconds or a timedelta")
+    if duration > _CENTURY:
+        raise ValueError("must be a hundred years at most")
+    return duration
+
+
+def moment(value: Any) -> float:
+    """Takes a duration for which somebody waits."""
+    duration = seconds(value)
+    if duration > _DAY:
+        raise ValueError("must be a day at most")
     return duration
 
 
@@ -108,7 +128,7 @@ def header_name(value: Any) -> str:
     """Takes the name of an HTTP header."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]+", value):
         raise ValueError("must be a header name of letters, digits and '-'")
-    if value.lower() in {"cookie", "set-cookie", "vary", "cache-control", "authorization"}:
+    if value.lower() in _NOT_OURS:
         raise ValueError("must be a header of its own, like 'X-Session-Token'")
     return value
 

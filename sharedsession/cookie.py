@@ -15,6 +15,9 @@ MAX_CANDIDATES = 3
 MAX_AGE = 34_560_000  # 400 days, RFC 6265bis section 5.5: browsers clamp anything longer
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _DOMAIN = re.compile(r"\.?[A-Za-z0-9]([A-Za-z0-9\-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9\-]*[A-Za-z0-9])?)*")
+_LONGEST_NAME = 1024  # name and value together may have 4096
+_LONGEST_PATH = 1000  # an attribute may have 1024, its name included
+_LONGEST_DOMAIN = 253  # RFC 1035
 _SAMESITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
 
 
@@ -82,6 +85,11 @@ class CookiePolicy:
     def _malformed(self) -> str | None:
         if not _TOKEN.fullmatch(self.name):
             return "cookie_name must be letters, digits and - _ . ! # $ % & ' * + ^ ` | ~ only (RFC 6265bis, 4.1.1)"
+        if len(self.name) > _LONGEST_NAME or len(self.path) > _LONGEST_PATH or len(self.domain or "") > _LONGEST_DOMAIN:
+            return (
+                f"cookie_name may have {_LONGEST_NAME} characters, cookie_path {_LONGEST_PATH} and cookie_domain "
+                f"{_LONGEST_DOMAIN}: browsers drop longer ones (RFC 6265bis, 5.6)"
+            )
         if not self.path.startswith("/") or re.search(r"[\x00-\x1f\x7f;,]|[^\x00-\x7f]| ", self.path):
             return "cookie_path must begin with / and hold no space, comma, semicolon or control character"
         if self.domain is not None and not _DOMAIN.fullmatch(self.domain):

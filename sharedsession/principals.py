@@ -175,6 +175,8 @@ class Index:
 
     async def _entries(self, principal: str) -> Mapping[str, Entry]:
         """What the indexes under all secrets say."""
+        if not isinstance(principal, str):
+            raise TypeError(f"a principal is a str, not {type(principal).__name__}")
         entries: dict[str, Entry] = {}
         for index_id in self._machine_key().index_ids(principal):
             held = await self._read(index_id, Allowance(self._timeout))

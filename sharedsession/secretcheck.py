@@ -30,6 +30,11 @@ _PUBLISHED = frozenset(
         "f215faf9d88b7f0a881632ee22459ee452a296c808d261b6cc993d3a1fd0600e",  # MD5 of nothing
         "07e23ede2756aa3f5f7cc9759117c4910875e032c27b8556a1e20626224f10ec",  # SHA-1 of nothing
         "cd372fb85148700fa88095e3492d3f9f5beb43e555e5ff26d95f5a6adc36f8e6",  # SHA-256 of nothing
+        "2e6523e8a1db272ff306dc6b5b6f5aa2abb8f2a3de371ef3d56964752a9fd16b",  # Exchange, CVE-2020-0688
+        "022c5325dea544e20ebd4a3e0ff8c6e3fcb91ea2c76be35060291f3fdf341d79",  # ASP.NET tutorials
+        "92f790b8267eb7e986844b4cbb45f559191afab2b18d7c27b66accd8741f07c0",  # Tornado applications
+        "7c353551afe84ea683db03f9e0cdd5a166f3c206f2d873960f6b16b0d2bd6205",  # Tornado applications
+        "c4295cac211aa0a0cc8984de7e335a040b3833f6611ea977034e987891cbee24",  # Tornado applications
     }
 )
 

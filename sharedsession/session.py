@@ -6,10 +6,10 @@ with it from outside, is in `kept`.
 """
 
 from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, Self
 
-from sharedsession import codec
+from sharedsession import codec, convert
 from sharedsession.draft import Step
 from sharedsession.errors import SessionError, SessionNotLoaded
 from sharedsession.keeper import Exclusive
@@ -152,12 +152,14 @@ class Session(Kept, MutableMapping[str, Any]):
         return self._keeper.timeouts(self._idle_timeout).idle
 
     @idle_timeout.setter
-    def idle_timeout(self, seconds: float) -> None:
-        if not 0 < seconds < float("inf"):
-            raise ValueError("idle_timeout must be a positive number of seconds")
+    def idle_timeout(self, duration: float | timedelta) -> None:
+        try:
+            seconds = convert.seconds(duration)
+        except ValueError as problem:
+            raise ValueError(f"idle_timeout {problem}") from None
         if seconds != self.idle_timeout:
             self.regenerate()
-            self._idle_timeout = float(seconds)
+            self._idle_timeout = seconds
 
     @property
     def persistent(self) -> bool | None:

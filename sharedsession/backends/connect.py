@@ -4,11 +4,12 @@ Nothing is connected here, and no client is imported that was not asked for.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
+from sharedsession import convert
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.errors import ConfigurationError
 
@@ -54,7 +55,18 @@ def connect(url: str, **options: Any) -> Backend | AsyncBackend:
     if "://" not in url:
         raise ConfigurationError("backend must be a URL like 'sqlite:///' or 'redis://localhost:6379/0'")
     scheme = url.partition("://")[0].lower()
-    return cast("Backend | AsyncBackend", _factory(scheme)(url, **options))
+    factory = _factory(scheme)
+    return cast("Backend | AsyncBackend", factory(url, **(_checked(options) if scheme in _SCHEMES else options)))
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, float]:
+    unknown = options.keys() - {"breaker_window"}
+    if unknown:
+        raise ConfigurationError(f"connect() has no option {min(unknown)!r}; there is 'breaker_window'")
+    try:
+        return {name: convert.moment(value) for name, value in options.items()}
+    except ValueError as problem:
+        raise ConfigurationError(f"breaker_window {problem}") from None
 
 
 def redacted(url: str) -> str:
@@ -68,13 +80,23 @@ def _factory(scheme: str) -> Callable[..., object]:
     if scheme in _SCHEMES:
         return _imported(*_SCHEMES[scheme])
     for entry in entry_points(group=ENTRY_POINTS, name=scheme):
-        return cast("Callable[..., object]", entry.load())
+        return _loaded(entry)
     base = scheme.partition("+")[0]
-    later = _LATER.get(scheme) or _LATER.get(base)
+    later = _LATER.get(scheme) or _LATER.get("mysql" if scheme.startswith("sqlite+") else base)
     if later:
         raise ConfigurationError(f"backend {scheme}:// ({later}) is not part of this release yet")
     known = ", ".join(f"{name}://" for name in _SCHEMES)
     raise ConfigurationError(f"backend {scheme}:// is unknown; there are {known}")
+
+
+def _loaded(entry: EntryPoint) -> Callable[..., object]:
+    try:
+        return cast("Callable[..., object]", entry.load())
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"backend {entry.name}:// is registered as {entry.value!r}, which cannot be loaded ({error}): "
+            "install or mend the package that registers it"
+        ) from error
 
 
 def _imported(module: str, name: str, extra: str) -> Callable[..., object]:

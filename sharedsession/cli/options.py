@@ -24,14 +24,19 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     """The flags of a command that asks the store and opens no record."""
     parser.add_argument("--backend", metavar="URL", help="the store (default: SHAREDSESSION_BACKEND)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_key_file(parser)
+
+
+def add_key_file(parser: argparse.ArgumentParser) -> None:
+    """The flag that names the secrets; each command takes it, so that one set of flags fits all."""
+    parser.add_argument(
+        "--key-file", metavar="FILE", help="the secrets (default: SHAREDSESSION_KEY_FILE or SHAREDSESSION_SECRET_KEY)"
+    )
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The flags of a command that is a web node of the farm, as far as its settings go."""
     add_backend(parser)
-    parser.add_argument(
-        "--key-file", metavar="FILE", help="the secrets (default: SHAREDSESSION_KEY_FILE or SHAREDSESSION_SECRET_KEY)"
-    )
     parser.add_argument("--app-name", metavar="NAME", help="the application (default: SHAREDSESSION_APP_NAME)")
 
 

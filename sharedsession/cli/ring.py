@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sharedsession.cli.options import several_seconds
+from sharedsession.cli.options import add_key_file, several_seconds
 from sharedsession.cli.words import count as _count
 from sharedsession.cli.words import percent as _percent
 from sharedsession.cli.words import span as _span
@@ -51,6 +51,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         "--timeout", type=several_seconds, default=1.0, help="seconds for one answer of a node (default: 1)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_key_file(parser)
     parser.set_defaults(command=run)
 
 

@@ -60,7 +60,7 @@ def test_those_who_have_announced_themselves_are_shown(url, announce, look):
     announce(url)
     announce(url, idle_timeout=60)
     announce(url, app_name="blog")
-    code, said = look("farm", "--backend", url, "--json")
+    code, said = look("farm", "--backend", url, "--key-file", "of_no_use_here", "--json")
     assert code == 1
     assert {server["state"] for server in said["servers"]} == {"up"}
     assert sorted((node["faults"], node["notes"]) for node in said["web_nodes"]) == [

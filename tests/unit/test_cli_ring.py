@@ -53,7 +53,7 @@ def test_the_nodes_are_shown_with_their_shares_and_what_they_say(ring, backend, 
     """A line for each node."""
     for key in keys(20):
         backend.add(key, b"x", 60, 5.0)
-    code, said = look("--backend", ring.url, "--json")
+    code, said = look("--backend", ring.url, "--key-file", "of_no_use_here", "--json")
     assert code == 0
     assert said["ring"] == {"replicas": 2, "layout": "native", "fingerprint": backend.ring.fingerprint()}
     assert [node["name"] for node in said["nodes"]] == ["a", "b", "c"]

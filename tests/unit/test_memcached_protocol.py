@@ -123,6 +123,11 @@ def test_a_time_to_live_over_thirty_days_is_a_date(ttl):
     assert before + ttl <= protocol.expiry(ttl) <= time.time() + ttl + 2
 
 
+def test_no_date_is_one_that_memcached_takes_for_the_past():
+    """It reads 32 bits with a sign; so what shall live for fifty years lives until 2038."""
+    assert protocol.expiry(86400 * 365 * 50) == 2**31 - 1
+
+
 @given(st.binary(max_size=50), st.integers(0, 2**31), st.integers(0, 2**63))
 def test_requests_carry_their_opaque_and_the_exact_length(value, opaque, cas):
     """The server repeats the number, and finds the end of the value by its length alone."""

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -196,3 +197,20 @@ def test_the_wrong_colour_of_backend_fails_at_the_start():
     native = SessionManager.from_settings(secret_key=SECRET, backend="memcached://127.0.0.1:1").settings.backend
     with pytest.raises(ConfigurationError, match="blocks"):
         SessionManager.from_settings(secret_key=SECRET, backend=native.asynchronous)
+
+
+def test_an_idle_timeout_of_its_own_is_a_duration(manager):
+    """As in the settings: seconds, or a timedelta."""
+    session = manager.open([])
+    session.idle_timeout = timedelta(minutes=5)
+    assert session.idle_timeout == 300.0
+    for wrong in (0, -1, "soon", True, None, float("inf"), 1e30):
+        with pytest.raises(ValueError, match="idle_timeout must be"):
+            session.idle_timeout = wrong
+
+
+@pytest.mark.parametrize("verb", ["list", "revoke_all"])
+def test_a_principal_is_text(manager, verb):
+    """A number is a mistake that is told at once."""
+    with pytest.raises(TypeError, match="a principal is a str, not int"):
+        getattr(manager, verb)(42)

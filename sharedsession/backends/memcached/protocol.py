@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised, made
 
 MAX_RELATIVE_TTL = 2_592_000  # 30 days: anything longer is read as seconds since the epoch
+LAST_DATE = 2**31 - 1  # 2038: a later one is taken for the past
 ITEM_OVERHEAD = 576  # of an item: header and key, generously
 MAX_VALUE = 1_048_576 - ITEM_OVERHEAD  # until the server tells its own limit
 TOMBSTONE = 1  # in the client flags
@@ -185,5 +186,5 @@ def expiry(ttl: float) -> int:
     """
     seconds = math.ceil(ttl)
     if seconds > MAX_RELATIVE_TTL:
-        return math.ceil(time.time()) + seconds
+        return min(math.ceil(time.time()) + seconds, LAST_DATE)
     return seconds if seconds > 0 else 1
