@@ -95,6 +95,15 @@ def say_if_development(values: Mapping[str, Any]) -> None:
         )
 
 
+def say_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
+    """Tells the log where a framework's setting takes HttpOnly from the cookie; our own settings cannot."""
+    if not http_only:
+        observer.event(
+            "http_only_off",
+            "SESSION_COOKIE_HTTPONLY is off: any script on a page can read the session cookie; set it to True",
+        )
+
+
 def check_compression(values: Mapping[str, Any]) -> None:
     """Sees that there is a library for it, if it is wanted."""
     if values["compress_above"] is not None:

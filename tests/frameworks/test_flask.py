@@ -352,9 +352,11 @@ def test_a_weak_secret_fails_at_the_start(farm: Farm) -> None:
         ),
     ],
 )
-def test_the_cookie_follows_flasks_settings(config: dict[str, Any], attributes: str, farm: Farm) -> None:
+def test_the_cookie_follows_flasks_settings(config: dict[str, Any], attributes: str, farm: Farm, caplog: Any) -> None:
     """What was left at Flask's default is ours: secure, and named so that no subdomain can plant it."""
     app = farm("memory://", **config)
+    told = [record.event for record in caplog.records]
+    assert ("http_only_off" in told) is ("HttpOnly" not in attributes)
     set_cookie = visit(app.test_client(), lambda session: session.update(n=1)).headers["Set-Cookie"]
     assert {
         part.partition("=")[0] if not part.startswith(("Dom", "Pa", "Sa")) else part for part in _parts(set_cookie)

@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.errors import ConfigurationError
 from sharedsession.manager import SessionManager
+from sharedsession.parts import say_if_scripts_may_read
 from sharedsession.settings import Settings
 
 _backends: dict[tuple[str | None, float], Backend | AsyncBackend] = {}
@@ -50,6 +51,7 @@ def farm() -> Farm:
     blocking = SessionManager(settings, blocking=True)
     on_loop = SessionManager(settings, blocking=False)
     on_loop.observer.counters = blocking.observer.counters  # one count, whoever asks `manager().health()`
+    say_if_scripts_may_read(blocking.observer, http_only=django.SESSION_COOKIE_HTTPONLY)
     return Farm(settings, blocking, on_loop, _samesite(keywords, settings))
 
 

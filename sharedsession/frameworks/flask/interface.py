@@ -20,6 +20,7 @@ from sharedsession.frameworks.flask.session import ExcludedSession, FlaskSession
 from sharedsession.machinekey import MachineKey
 from sharedsession.manager import SessionManager
 from sharedsession.outcome import KEEP, Outcome
+from sharedsession.parts import say_if_scripts_may_read
 from sharedsession.settings import Keywords, Settings
 from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Transport
 
@@ -53,6 +54,7 @@ class SharedSession(SessionInterface):
         """Takes an application in. Without a secret it keeps Flask's null session until there is one."""
         farm = self._take_in(app)
         farm.transport(app)
+        say_if_scripts_may_read(farm.manager.observer, http_only=app.config["SESSION_COOKIE_HTTPONLY"])
         if farm.has_secret(app):
             farm.manager.settings.machine_key()
         if farm.manager.settings.adopt:  # a weak secret would let anybody write what is adopted

@@ -43,8 +43,8 @@ def test_a_read_says_vary_and_no_more(browser) -> None:
     SESSION_COOKIE_HTTPONLY=False,
     SESSION_EXPIRE_AT_BROWSER_CLOSE=True,
 )
-def test_django_s_cookie_settings_hold(browser) -> None:
-    """The cookie is as Django's settings say, and secure unless this is a development."""
+def test_django_s_cookie_settings_hold(browser, caplog) -> None:
+    """The cookie is as Django's settings say, and secure unless in development; that scripts can read it is logged."""
     cookie = browser.go(("set", "a", 1)).cookies["sid"].OutputString()
     assert cookie.partition(";")[2] == " Domain=shop.example; Path=/sync; SameSite=Strict; Secure"
     cookie = browser.wait(browser.client.get(_flush(browser), headers={"cookie": cookie.partition(";")[0]})).cookies
@@ -55,6 +55,7 @@ def test_django_s_cookie_settings_hold(browser) -> None:
             "Domain=shop.example; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/sync; SameSite=Strict; Secure"
         )
     )
+    assert "http_only_off" in [record.event for record in caplog.records if hasattr(record, "event")]
 
 
 @override_settings(SESSION_COOKIE_SAMESITE=False)
