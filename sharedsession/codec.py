@@ -198,7 +198,7 @@ def _tag(value: Any, depth: int) -> Any:
 
 def _html(value: Any) -> str:
     """The text of HTML; of a lazy translation as well, which becomes text here."""
-    return str.__str__(value if isinstance(value, str) else value.__html__())
+    return str.__str__(value) if isinstance(value, str) else str(value.__html__())
 
 
 def _untag(tag: int, packed: bytes) -> Any:

@@ -30,6 +30,7 @@ _SCHEMES: dict[str, tuple[str, str, str]] = {
 _LATER = {
     "redis+sentinel": "Redis with Sentinel",
     "redis+cluster": "Redis Cluster",
+    "sqlite": "SQL",  # with a driver: sqlite+pysqlite://
     "postgresql": "SQL",
     "mysql": "SQL",
     "mariadb": "SQL",
@@ -82,7 +83,7 @@ def _factory(scheme: str) -> Callable[..., object]:
     for entry in entry_points(group=ENTRY_POINTS, name=scheme):
         return _loaded(entry)
     base = scheme.partition("+")[0]
-    later = _LATER.get(scheme) or _LATER.get("mysql" if scheme.startswith("sqlite+") else base)
+    later = _LATER.get(scheme) or _LATER.get(base)
     if later:
         raise ConfigurationError(f"backend {scheme}:// ({later}) is not part of this release yet")
     known = ", ".join(f"{name}://" for name in _SCHEMES)
