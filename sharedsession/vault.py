@@ -87,6 +87,7 @@ class Vault:
         self._compress_above = compress_above
         self._observer = observer
         self._throttle = TouchThrottle()
+        self._doubts: Callable[[], bool] = getattr(store, "doubt", bool)
         self._always_renew = getattr(store, "renews_when_due", False)
 
     async def read(self, session_id: str, idle: float | None, allowance: Allowance) -> Held | Farewell | None:
@@ -100,16 +101,19 @@ class Vault:
         Returns:
             The record, what its tombstone says, or ``None`` if there is no session.
         """
-        key = self._key(session_id)
+        key, found = self._key(session_id), None
         renew = idle if idle is None or self._always_renew else self._throttle.due(key, idle, time.monotonic())
-        found = None
         try:
             with allowance as within:
                 found = await self._get(session_id, key, renew, within)
         finally:
             if found is None:
                 self._throttle.forget(key)
-        return self._opened(session_id, found)
+        held = self._opened(session_id, found)
+        if held is None and isinstance(found, Stored) and self._doubts():
+            with allowance as within:
+                held = self._opened(session_id, await self._get(session_id, key, None, within))
+        return held
 
     async def add(self, session_id: str, record: Record, ttl: float, allowance: Allowance) -> Version:
         """Stores a record under an ID that was just minted.
@@ -221,7 +225,8 @@ class Vault:
             Whether nobody has ended it for good.
         """
         key = self._key(session_id)
-        note = self._sealed(session_id, farewell.encode())
+        packed = compression.shrunk(farewell.encode(), self._compress_above)
+        note = self._machine_key().seal(session_id, packed, encrypt=self._encrypt)
         self._throttle.forget(key)
         with allowance as within:
             return await self._leave(key, idle, within, version, note, ttl)
@@ -267,10 +272,6 @@ class Vault:
         check_size(record.items, len(encoded), self._max_size)
         packed = compression.shrunk(encoded, self._compress_above)
         check_size(record.items, len(packed), self._store.max_value - _OVERHEAD)
-        return self._machine_key().seal(session_id, packed, encrypt=self._encrypt)
-
-    def _sealed(self, session_id: str, plain: bytes) -> bytes:
-        packed = compression.shrunk(plain, self._compress_above)
         return self._machine_key().seal(session_id, packed, encrypt=self._encrypt)
 
     def _opened(self, session_id: str, found: Stored | Ended | None) -> Held | Farewell | None:

@@ -9,6 +9,7 @@ compare-and-swap is one command: ``SET … IFEQ`` where the server has it, else 
 import math
 import os
 import re
+import time
 from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any, cast
@@ -108,6 +109,7 @@ class RedisVerbs:
         self._link = link
         self._guard = guard
         self._server = server
+        self._doubted = -math.inf
 
     async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
@@ -156,6 +158,19 @@ class RedisVerbs:
     async def touch(self, key: str, ttl: float, within: float) -> bool:
         """Same as `Backend.touch`."""
         return isinstance(await self.get(key, ttl, within), Stored)
+
+    def doubt(self) -> bool:
+        """Gives up the connections: a reply names no request, so what does not open may be the answer to another one.
+
+        Returns:
+            Whether it is worth asking again. Not twice in a moment: then it is the record that is damaged.
+        """
+        now = time.monotonic()
+        if now - self._doubted < _BRIEFLY:
+            return False
+        self._doubted = now
+        self._link.close()
+        return True
 
     async def about(self, *command: str, within: float) -> Any:
         """Asks the server about itself; ``None`` if it does not tell."""

@@ -1,5 +1,6 @@
 """A reply that comes twice, as a faulty proxy may send it: nobody reads the answer to the question of another."""
 
+import select
 import time
 from typing import Any
 
@@ -27,6 +28,21 @@ def test_a_reply_too_many(kind: str, request: pytest.FixtureRequest, web_node: A
             assert time.monotonic() < deadline
         for _ in range(3):
             assert [browser.go(read("n")).body for browser in browsers] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("colour", ["wsgi"])  # on a loop, a reply that nobody waits for ends the connection
+def test_a_connection_that_is_one_reply_behind(redis: Any, web_node: Any) -> None:
+    """A reply lies unread when the next request is sent: whoever reads it asks again, and all is well from then on."""
+    node = web_node(redis.url, timeout=5.0)
+    browsers = [Browser([node]) for _ in range(3)]
+    for number, browser in enumerate(browsers):
+        browser.go(write("n", number))
+    connection = node.manager.settings.backend.verbs._link._idle[-1]._socket
+    connection.sendall(b"*2\r\n$4\r\nECHO\r\n$12\r\nnobody asked\r\n")
+    assert select.select([connection], [], [], 5)[0]
+    for _ in range(3):
+        assert [browser.go(read("n")).body for browser in browsers] == ["0", "1", "2"]
+    assert facts(node)["failures"] == 0
 
 
 def test_a_connection_that_redis_closed_is_replaced(redis: Any, web_node: Any) -> None:

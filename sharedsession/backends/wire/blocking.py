@@ -79,7 +79,10 @@ class BlockingLink:
             raise guard.failed(error) from None
         if not guard.is_calm:
             guard.worked(0.0 if anyway else time.monotonic() - connection.listened, within)
-        self._idle.append(connection)
+        if self._dialect.echoes or connection.is_spent():
+            self._idle.append(connection)
+        else:
+            connection.close()
         serial = connection.serial
         return made(Answer, (reply, serial if serial > newest else newest))
 
@@ -97,9 +100,6 @@ class BlockingLink:
         except IndexError:
             if mark is not None:
                 raise StaleMark from None
-            return None
-        if not self._dialect.echoes and connection.has_surplus():
-            connection.close()
             return None
         if mark is not None and connection.serial > mark:
             self._idle.append(connection)
@@ -166,17 +166,9 @@ class _Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def has_surplus(self) -> bool:
-        """Whether something came that nobody asked for, be it the end of the connection."""
-        if self._parser.pop() is not INCOMPLETE:
-            return True
-        if not self._patience.is_in_kernel:
-            return False
-        try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except OSError as nothing:
-            return not isinstance(nothing, BlockingIOError)
-        return True
+    def is_spent(self) -> bool:
+        """Whether nothing came that nobody asked for, as far as it was read."""
+        return self._parser.pop() is INCOMPLETE
 
     def _send(self, data: bytes, deadline: float) -> None:
         left, patience = deadline - time.monotonic(), self._patience
@@ -219,20 +211,20 @@ class _Patience:
         connected: a plain socket; one of TLS, or of a library that replaces sockets by its own, keeps time by itself.
     """
 
-    __slots__ = ("_socket", "is_in_kernel", "longest", "shortest")
+    __slots__ = ("_in_kernel", "_socket", "longest", "shortest")
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self.is_in_kernel = type(connected).__module__ == "socket"
+        self._in_kernel = type(connected).__module__ == "socket"
         self.longest = self.shortest = 0.0
-        if self.is_in_kernel:
+        if self._in_kernel:
             connected.settimeout(None)
 
     def until(self, left: float) -> None:
         """Lets the next calls wait for so many seconds; needless while that is between `shortest` and `longest`."""
-        if self.is_in_kernel and left <= 0:
+        if self._in_kernel and left <= 0:
             return
-        if not self.is_in_kernel:
+        if not self._in_kernel:
             self._socket.settimeout(max(0.0, left))
             return
         seconds, fraction = divmod(max(left, 0.001), 1)
