@@ -33,7 +33,7 @@ def visitors(node: WebNode, many: int = 12) -> list[Browser]:
     """So many that each node of the ring is somebody's."""
     browsers = [Browser([node]) for _ in range(many)]
     for number, browser in enumerate(browsers):
-        assert browser.go(write("n", number)).status == 200
+        until(lambda browser=browser, number=number: browser.go(write("n", number)).status == 200)
     return browsers
 
 

@@ -92,7 +92,7 @@ def test_expired(url: str, web_node: Any, told: Told) -> None:
 def test_unavailable(kind: str, fresh: Any, web_node: Any, told: Told) -> None:
     """The store does not answer."""
     server = fresh(kind)
-    node = web_node(server.url, timeout=0.2, on_event=told)
+    node = web_node(server.url, timeout=1.0, on_event=told)
     browser = Browser([node])
     browser.go(write("a", 1))
     server.freeze()

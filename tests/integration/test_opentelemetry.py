@@ -84,7 +84,7 @@ def test_an_outage_is_told_with_the_type_of_the_error_only(
 ) -> None:
     """As ``on_outage`` has it; no message and no traceback goes along."""
     server = fresh("redis")
-    browser = instrumented(web_node(server.url, timeout=0.2, on_outage=policy), spans)
+    browser = instrumented(web_node(server.url, timeout=1.0, on_outage=policy), spans)
     browser.go(write("user", "alice"))
     spans.taken()
     server.kill()

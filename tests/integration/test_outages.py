@@ -11,7 +11,7 @@ from tests.support.relay import Relay
 from tests.support.stopwatch import AT_ONCE, SLACK
 
 NETWORK = ("memcached", "redis", "valkey")
-TIMEOUT = 0.2
+TIMEOUT = 0.4
 WINDOW = 0.5
 
 
@@ -33,7 +33,7 @@ def node(server, web_node, policy: str) -> WebNode:
 @pytest.fixture
 def browser(node: WebNode) -> Browser:
     browser = Browser([node])
-    browser.go(write("user", "alice"))
+    until_it_works(browser, write("user", "alice"), "None")  # a busy machine may take longer than the short timeout
     return browser
 
 
@@ -129,13 +129,13 @@ def test_a_crowd_waits_together(node: WebNode, server, policy: str) -> None:
     """Twenty requests at a time during the outage: each within its time, not one after the other."""
     browsers = [Browser([node]) for _ in range(20)]
     for browser in browsers:
-        browser.go(write("user", "x"))
+        until_it_works(browser, write("user", "x"), "None")
     server.freeze()
     with ThreadPoolExecutor(20) as crowd:
         results = list(crowd.map(lambda browser: timed(browser, read("user")), browsers))
     for answer, took in results:
         expect_policy(answer, policy)
-        assert took < 2 * TIMEOUT + SLACK + 0.6  # one after the other would be four seconds
+        assert took < 2 * TIMEOUT + SLACK + 0.6  # one after the other would be eight seconds
     server.resume()
     for browser in browsers:
         until_it_works(browser, read("user"), repr("x"))

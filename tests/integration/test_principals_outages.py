@@ -15,7 +15,7 @@ from tests.support.ring import Ring
 def test_an_outage_is_no_empty_list(kind: str, fresh: Any, web_node: Any) -> None:
     """It is never "no sessions" and never "all are ended"; when the store is back, all is as it was."""
     server = fresh(kind)
-    node = web_node(server.url, timeout=0.2, breaker_window=0.1)
+    node = web_node(server.url, timeout=1.0, breaker_window=0.1)
     browsers = logged_in([node], "user:1", 2)
     server.freeze()
     for verb in ("list", "revoke_all"):
@@ -45,7 +45,7 @@ def test_a_ring_without_one_of_its_nodes(victim: int, fresh: Any, web_node: Any)
 def test_a_login_in_an_outage(kind: str, fresh: Any, web_node: Any) -> None:
     """Nobody is logged in without standing in the index."""
     server = fresh(kind)
-    node = web_node(server.url, timeout=0.2, breaker_window=0.1)
+    node = web_node(server.url, timeout=1.0, breaker_window=0.1)
     server.freeze()
     answer = node.request(lambda session: setattr(session, "principal", "user:1"))
     assert (answer.status, answer.set_cookies) == (503, [])

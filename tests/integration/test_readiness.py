@@ -16,7 +16,7 @@ from tests.support.stopwatch import AT_ONCE, SLACK
 from tests.support.webserver import serving
 
 NETWORK = ("memcached", "redis", "valkey")
-TIMEOUT = 0.2
+TIMEOUT = 0.4
 WINDOW = 0.3
 
 APPLICATION = """
@@ -86,7 +86,7 @@ def test_a_ring_is_ready_as_long_as_a_node_answers(fault: str, fresh, probe) -> 
     servers = [fresh("memcached") for _ in range(3)]
     node, ask = probe(Ring(servers).url)
     browser = Browser([node])
-    browser.go(write("user", "alice"))
+    assert browser.go(write("user", "alice")).status == 200
     getattr(servers[0], fault)()
     assert ask()[0] == 200
     assert browser.go(read("user")).body == repr("alice")

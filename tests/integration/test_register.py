@@ -302,7 +302,7 @@ def test_a_visitor_with_a_session_is_refused_as_well(memcached):
 def test_a_store_that_does_not_answer_refuses_nobody(fresh):
     """What cannot be known is no disagreement: the visitor meets the outage itself, or none."""
     server = fresh("memcached")
-    manager = web_node(server.url, timeout=0.2)
+    manager = web_node(server.url, timeout=1.0)
     server.kill()
     with pytest.raises(BackendUnavailable) as caught:
         visit(manager)
@@ -313,9 +313,9 @@ def test_a_store_that_does_not_answer_refuses_nobody(fresh):
 
 def test_a_ring_with_a_node_down_still_has_its_register(ring: Ring):
     """The other nodes have all of it."""
-    announced(web_node(ring.url, timeout=0.2))
+    announced(web_node(ring.url, timeout=1.0))
     ring.servers[0].kill()
-    manager = web_node(ring.url, timeout=0.2, idle_timeout=5)
+    manager = web_node(ring.url, timeout=1.0, idle_timeout=5)
     assert [str(each.difference.part) for each in run(manager.farm.announce())] == ["idle_timeout"]
 
 

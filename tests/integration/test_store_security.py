@@ -302,7 +302,7 @@ def test_a_server_with_tls_that_hangs_is_an_outage_in_time(kind: str, locked, we
     """On a connection that is open, and on one that has to be opened."""
     server = locked(kind, *tls_arguments(kind, authority))
     url = f"{SCHEMES[kind][1]}://{HOST}:{server.port}?ssl_ca_certs={authority.file}"
-    browsers = [Browser([web_node(url, timeout=0.3, breaker_window=60.0)]) for _ in range(2)]
+    browsers = [Browser([web_node(url, timeout=1.0, breaker_window=60.0)]) for _ in range(2)]
     works(browsers[0])
     server.freeze()
     for browser in browsers:
