@@ -21,8 +21,8 @@ from benchmarks.wsgi import Wsgi
 from sharedsession.backends.base import Ended, Stored
 from sharedsession.backends.connect import connect
 from sharedsession.backends.memory import MemoryBackend
-from sharedsession.codec import pack, unpack
-from sharedsession.record import Record
+from sharedsession.records.codec import pack, unpack
+from sharedsession.records.record import Record
 
 VALUE = b"x" * 400
 TTL, WITHIN = 1200.0, 5.0

@@ -3,6 +3,7 @@
 Importing it loads no client and no framework.
 """
 
+from sharedsession.engine.principals import SessionInfo
 from sharedsession.errors import (
     BackendError,
     BackendUnavailable,
@@ -16,12 +17,11 @@ from sharedsession.errors import (
     SessionNotLoaded,
     SessionTooLarge,
 )
-from sharedsession.machinekey import MachineKey
+from sharedsession.keys.machine_key import MachineKey
 from sharedsession.manager import SessionManager
 from sharedsession.observe import Event
-from sharedsession.principals import SessionInfo
-from sharedsession.session import Session
-from sharedsession.settings import Settings
+from sharedsession.session.mapping import Session
+from sharedsession.settings.settings import Settings
 
 __all__ = [
     "BackendError",

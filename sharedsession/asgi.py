@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, Unpack
 
 from sharedsession.errors import NOT_NOW, BackendUnavailable, Conflict
+from sharedsession.http.outcome import KEEP, Outcome
+from sharedsession.http.token_transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Headers, Transport
 from sharedsession.manager import SessionManager
-from sharedsession.outcome import KEEP, Outcome
-from sharedsession.session import Session
-from sharedsession.settings import Keywords, Settings
-from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Headers, Transport
+from sharedsession.session.mapping import Session
+from sharedsession.settings.settings import Keywords, Settings
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -8,27 +8,27 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from sharedsession import _drive
-from sharedsession._clockwork import BlockingClockwork, LoopClockwork
 from sharedsession.backends.base import AsyncBackend
-from sharedsession.commit import Committer
+from sharedsession.concurrency import driver as _drive
+from sharedsession.concurrency.timers import BlockingClockwork, LoopClockwork
+from sharedsession.engine.commit import Committer
+from sharedsession.engine.lock import Locksmith, SessionLock
+from sharedsession.engine.principals import Index
+from sharedsession.engine.renewal import Keepalive
+from sharedsession.engine.websocket_watch import Watch
 from sharedsession.errors import BackendUnavailable, ConfigurationError, SessionEnded
-from sharedsession.farmcheck import FarmCheck
-from sharedsession.keepalive import Keepalive
-from sharedsession.keeper import Tokens
-from sharedsession.kept import Kept
-from sharedsession.lock import Locksmith, SessionLock
+from sharedsession.farm.monitor import FarmCheck
+from sharedsession.http.outcome import KEEP, Outcome
 from sharedsession.observe import Observer
-from sharedsession.outcome import KEEP, Outcome
 from sharedsession.oversight import Oversight
-from sharedsession.principals import Index
-from sharedsession.record import Farewell
-from sharedsession.session import Session
-from sharedsession.settings import Settings
-from sharedsession.timeouts import Timeouts
-from sharedsession.vault import Allowance, Held, Vault
+from sharedsession.records.record import Farewell
+from sharedsession.records.sealed_store import Allowance, Held, Vault
+from sharedsession.records.timeouts import Timeouts
+from sharedsession.session.host import Tokens
+from sharedsession.session.mapping import Session
+from sharedsession.session.state import Kept
+from sharedsession.settings.settings import Settings
 from sharedsession.vitals import Vitals
-from sharedsession.watch import Watch
 
 K = TypeVar("K", bound=Kept)
 S = TypeVar("S", bound=Session)

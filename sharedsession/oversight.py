@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
 from typing import Any, TypeVar
 
-from sharedsession import _drive
-from sharedsession.principals import Index, SessionInfo
-from sharedsession.settings import Settings
+from sharedsession.concurrency import driver as _drive
+from sharedsession.engine.principals import Index, SessionInfo
+from sharedsession.settings.settings import Settings
 
 T = TypeVar("T")
 

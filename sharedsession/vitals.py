@@ -4,12 +4,13 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from sharedsession import _drive, agreement
 from sharedsession.backends.base import AsyncBackend
-from sharedsession.farmcheck import FarmCheck
+from sharedsession.concurrency import driver as _drive
+from sharedsession.farm import drift as agreement
+from sharedsession.farm.monitor import FarmCheck
 from sharedsession.observe import Observer
-from sharedsession.settings import Settings
-from sharedsession.vault import Allowance, Vault
+from sharedsession.records.sealed_store import Allowance, Vault
+from sharedsession.settings.settings import Settings
 
 T = TypeVar("T")
 

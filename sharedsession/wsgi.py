@@ -10,12 +10,12 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sharedsession.errors import NOT_NOW, BackendUnavailable, Conflict
-from sharedsession.keeper import Tokens
+from sharedsession.http.outcome import KEEP
+from sharedsession.http.token_transport import UNAVAILABLE_BODY, Headers, Transport
 from sharedsession.manager import SessionManager
-from sharedsession.outcome import KEEP
-from sharedsession.session import Session
-from sharedsession.settings import Keywords, Settings
-from sharedsession.transport import UNAVAILABLE_BODY, Headers, Transport
+from sharedsession.session.host import Tokens
+from sharedsession.session.mapping import Session
+from sharedsession.settings.settings import Keywords, Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

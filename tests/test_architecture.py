@@ -17,9 +17,10 @@ MOST_BODY_LINES = 30  # of code in one function
 
 # fmt: off
 PURE = {
-    "convert", "errors", "derivation", "keeper", "machinekey", "secretcheck", "cookie", "codec", "record", "merge",
-    "timeouts", "draft", "outcome", "compression", "agreement", "kept", "session", "backends.base",
-    "backends.ring.health", "backends.memcached.protocol",
+    "settings.converters", "errors", "keys.derivation", "session.host", "keys.machine_key", "keys.strength",
+    "http.cookie", "records.codec", "records.record", "session.merge", "records.timeouts", "session.changes",
+    "http.outcome", "records.compression", "farm.drift", "session.state", "session.mapping", "backends.base",
+    "backends.wire.breaker", "backends.memcached.protocol",
 }
 IO = {
     "asyncio", "concurrent", "fcntl", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib", "queue",
@@ -27,31 +28,34 @@ IO = {
     "threading", "time", "urllib",
 }
 ABOVE_BACKENDS = (
-    "cookie", "derivation", "machinekey", "session", "codec", "record", "compression", "manager", "asgi", "wsgi",
-    "frameworks", "vault", "transport", "settings", "readiness", "telemetry", "farmpage", "farmcheck", "register",
+    "http", "keys", "session", "records", "manager", "asgi", "wsgi", "frameworks", "settings.settings", "readiness",
+    "telemetry", "farmpage", "farm",
 )
 # fmt: on
 # What a pure file may have all the same, and why.
 PURE_BUT = {
     ("backends.memcached.protocol", "time"): "memcached reads a time to live over 30 days as a date",
-    ("codec", "sys"): "Markup is of the type that this process has, if any",
-    ("compression", "sys"): "which Python has zstd of its own",
-    ("backends.ring.health", "threading"): "a lock around a few fields, which several threads ask",
+    ("records.codec", "sys"): "Markup is of the type that this process has, if any",
+    ("records.compression", "sys"): "which Python has zstd of its own",
+    ("backends.wire.breaker", "threading"): "a lock around a few fields, which several threads ask",
 }
 
-COLOURED = {"_drive", "_clockwork", "_turns", "_perloop", "backends.wire.multiplexed", "backends.sqlite_thread"}
-WAITING = {"frameworks.starlette"}  # for the event loop, from a worker thread; it runs none
+COLOURED = {
+    "concurrency.driver", "concurrency.timers", "concurrency.keyed_queue", "concurrency.per_loop",
+    "backends.wire.multiplexed_client", "backends.sqlite.worker",
+}  # fmt: skip
+WAITING = {"frameworks.starlette.middleware"}  # for the event loop, from a worker thread; it runs none
 # Whatever is neither ours nor the standard library's stands in its own file: module -> who may import it.
 OUTSIDERS = {
-    "itsdangerous": {"derivation", "frameworks.starlette_cookie"},
-    "cryptography": {"derivation", "machinekey"},
-    "ormsgpack": {"codec", "record"},
-    "zstandard": {"compression"},
-    "compression": {"compression"},  # the standard library's, from Python 3.14 on
+    "itsdangerous": {"keys.derivation", "frameworks.starlette.adoption"},
+    "cryptography": {"keys.derivation", "keys.machine_key"},
+    "ormsgpack": {"records.codec", "records.record"},
+    "zstandard": {"records.compression"},
+    "compression": {"records.compression"},  # the standard library's, from Python 3.14 on
     "redis": {"backends.redis"},
     "hiredis": {"backends.redis"},
     "sqlalchemy": {"backends.sql"},
-    "anyio": {"frameworks.starlette"},
+    "anyio": {"frameworks.starlette.middleware"},
     "asgiref": {"frameworks.django"},
     "flask": {"frameworks.flask"},
     "werkzeug": {"frameworks.flask"},
@@ -146,7 +150,7 @@ def test_pure_files_do_no_io(name):
 @pytest.mark.parametrize("name", sorted(PURE))
 def test_pure_files_import_pure_files_only(name):
     """A pure file has no I/O behind it either."""
-    allowed = {*PURE, "backends.wire.dialect"}  # the protocols' own vocabulary: types and an error
+    allowed = {*PURE, "backends.wire.protocol"}  # the protocols' own vocabulary: types and an error
     assert BY_NAME[name].own_imports <= allowed
 
 
@@ -177,7 +181,9 @@ def test_the_manager_knows_nothing_of_http():
 @pytest.mark.parametrize("name", ["asgi", "wsgi"])
 def test_middlewares_see_no_backend(name):
     """The manager is the only meeting point of HTTP and store."""
-    assert not [imported for imported in BY_NAME[name].own_imports if below(imported, "backends", "vault", "_drive")]
+    assert not [
+        imported for imported in BY_NAME[name].own_imports if below(imported, "backends", "records", "concurrency")
+    ]
 
 
 @each(lambda module: module.name not in COLOURED | WAITING and not module.is_in("demo"))
@@ -195,7 +201,7 @@ def test_libraries_of_others_stay_in_their_own_file(module):
             assert module.is_in(*OUTSIDERS.get(root, ())), f"{module.name} imports {imported}"
 
 
-@each(lambda module: not module.is_in("backends.sqlite", "backends.sqlite_rows", "backends.sqlite_thread"))
+@each(lambda module: not module.is_in("backends.sqlite.backend", "backends.sqlite.rows", "backends.sqlite.worker"))
 def test_sqlite3_stays_in_its_backend(module):
     """The standard library's database client is a client library like any other."""
     assert "sqlite3" not in module.imports

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 import pytest
 
 from sharedsession import MachineKey
-from sharedsession.settings import _SETTINGS, Settings
+from sharedsession.settings.settings import _SETTINGS, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

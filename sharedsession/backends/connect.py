@@ -9,18 +9,18 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from sharedsession import convert
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.errors import ConfigurationError
+from sharedsession.settings import converters as convert
 
 ENTRY_POINTS = "sharedsession.backends"
 
 # scheme: (module, factory taking the URL and options, the extra to install)
 _SCHEMES: dict[str, tuple[str, str, str]] = {
     "memory": ("sharedsession.backends.memory", "from_url", ""),
-    "sqlite": ("sharedsession.backends.sqlite", "from_url", ""),
-    "memcached": ("sharedsession.backends.memcached.nodes", "from_url", ""),
-    "memcacheds": ("sharedsession.backends.memcached.nodes", "from_url", ""),
+    "sqlite": ("sharedsession.backends.sqlite.backend", "from_url", ""),
+    "memcached": ("sharedsession.backends.memcached.urls", "from_url", ""),
+    "memcacheds": ("sharedsession.backends.memcached.urls", "from_url", ""),
     "redis": ("sharedsession.backends.redis", "from_url", "redis"),
     "rediss": ("sharedsession.backends.redis", "from_url", "redis"),
     "unix": ("sharedsession.backends.redis", "from_url", "redis"),

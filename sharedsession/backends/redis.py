@@ -18,14 +18,15 @@ from urllib.parse import urlsplit
 import hiredis
 from redis.asyncio.connection import parse_url
 
-from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.connect import redacted
-from sharedsession.backends.wire import leaving, tls
-from sharedsession.backends.wire.blocking import BlockingLink
-from sharedsession.backends.wire.dialect import INCOMPLETE, Address, Desynchronised, Dialect
-from sharedsession.backends.wire.guard import Guard
-from sharedsession.backends.wire.link import Link
+from sharedsession.backends.wire import superseding as leaving
+from sharedsession.backends.wire import tls
+from sharedsession.backends.wire.blocking_client import BlockingLink
+from sharedsession.backends.wire.client import Link
+from sharedsession.backends.wire.node_guard import Guard
+from sharedsession.backends.wire.protocol import INCOMPLETE, Address, Desynchronised, Dialect
+from sharedsession.concurrency.driver import Lowered
 from sharedsession.errors import BackendUnavailable, ConfigurationError
 
 _LIVE, _ENDED = b"\x01", b"\x02"
@@ -222,7 +223,7 @@ class RedisBackend(Lowered):
     @cached_property
     def asynchronous(self) -> RedisVerbs:
         """The same server for event loops."""
-        from sharedsession.backends.wire.multiplexed import MultiplexedLink  # noqa: PLC0415
+        from sharedsession.backends.wire.multiplexed_client import MultiplexedLink  # noqa: PLC0415
 
         return RedisVerbs(MultiplexedLink(self._server.dialect, self._guard), self._guard, self._server)
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sharedsession.cli import options
-from sharedsession.cli.words import count, milliseconds, table
+from sharedsession.cli.format import count, milliseconds, table
 from sharedsession.errors import BackendError
 
 if TYPE_CHECKING:

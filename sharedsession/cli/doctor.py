@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sharedsession.cli import options
 
 if TYPE_CHECKING:
-    from sharedsession.cli.diagnosis import Finding
+    from sharedsession.cli.findings import Finding
 
 _TOPIC = 12  # characters
 
@@ -33,7 +33,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Looks, and prints what was found."""
-    from sharedsession.cli.checkup import examine  # noqa: PLC0415 - a help text needs no driver
+    from sharedsession.cli.checks import examine  # noqa: PLC0415 - a help text needs no driver
 
     logging.getLogger("sharedsession").addHandler(logging.NullHandler())  # the findings say it
     keywords = options.keywords_of(arguments)

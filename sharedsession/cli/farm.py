@@ -10,12 +10,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sharedsession.cli import options
-from sharedsession.cli.words import count, milliseconds, span, table
+from sharedsession.cli.format import count, milliseconds, span, table
 
 if TYPE_CHECKING:
-    from sharedsession.agreement import WebNode
     from sharedsession.backends.base import Backend
     from sharedsession.cli.servers import Server
+    from sharedsession.farm.drift import WebNode
 
 Facts = dict[str, Any]
 _HOME = "\x1b[H\x1b[J"  # to the upper left corner, and nothing below
@@ -88,10 +88,10 @@ def _server(server: "Server") -> Facts:
 
 def _web_nodes(backend: "Backend", within: float) -> list[Facts] | None:
     """Those in the register, compared with the most of their application; ``None``: nobody can tell."""
-    from sharedsession._drive import for_blocking, run  # noqa: PLC0415 - as above
-    from sharedsession.agreement import leading  # noqa: PLC0415 - as above
+    from sharedsession.concurrency.driver import for_blocking, run  # noqa: PLC0415 - as above
     from sharedsession.errors import BackendError  # noqa: PLC0415 - as above
-    from sharedsession.register import Register  # noqa: PLC0415 - as above
+    from sharedsession.farm.drift import leading  # noqa: PLC0415 - as above
+    from sharedsession.farm.registry import Register  # noqa: PLC0415 - as above
 
     store = for_blocking(backend)
     try:
@@ -104,7 +104,7 @@ def _web_nodes(backend: "Backend", within: float) -> list[Facts] | None:
 
 
 def _web_node(node: "WebNode", leader: "WebNode", now: float) -> Facts:
-    from sharedsession.agreement import disagreements  # noqa: PLC0415 - as above
+    from sharedsession.farm.drift import disagreements  # noqa: PLC0415 - as above
 
     found = disagreements(leader, [node], now)
     return {

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the key, or what was done to the file."""
     if arguments.rotate is not None:
         return _rotate(arguments.rotate, as_json=arguments.json)
-    from sharedsession.machinekey import MachineKey  # noqa: PLC0415 - a help text needs no cryptography
+    from sharedsession.keys.machine_key import MachineKey  # noqa: PLC0415 - a help text needs no cryptography
 
     key = MachineKey.generate()
     print(json.dumps({"key": key}) if arguments.json else key)
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _rotate(path: str, *, as_json: bool) -> int:
-    from sharedsession.keyfile import rotate  # noqa: PLC0415 - as above
+    from sharedsession.keys.key_file import rotate  # noqa: PLC0415 - as above
 
     step = rotate(path)
     if as_json:

@@ -14,7 +14,7 @@ from sharedsession.errors import BackendError, ConfigurationError
 if TYPE_CHECKING:
     from sharedsession.backends.base import Backend
     from sharedsession.manager import SessionManager
-    from sharedsession.settings import Settings
+    from sharedsession.settings.settings import Settings
 
 _PREFIX = "SHAREDSESSION_"
 _SECRETS = {"SHAREDSESSION_SECRET_KEY", "SHAREDSESSION_KEY_FILE"}
@@ -58,7 +58,7 @@ def settings_of(arguments: argparse.Namespace) -> "Settings":
     Raises:
         ConfigurationError: one is wrong.
     """
-    from sharedsession.settings import Settings  # noqa: PLC0415 - a help text needs no cryptography
+    from sharedsession.settings.settings import Settings  # noqa: PLC0415 - a help text needs no cryptography
 
     keywords = keywords_of(arguments)
     return Settings.load(keywords, environ_for(keywords))
@@ -81,8 +81,8 @@ def backend_of(arguments: argparse.Namespace) -> "Backend":
     Raises:
         ConfigurationError: the URL is wrong, or its verbs are for event loops only.
     """
-    from sharedsession._drive import is_asynchronous  # noqa: PLC0415 - as above
     from sharedsession.backends.connect import connect  # noqa: PLC0415 - as above
+    from sharedsession.concurrency.driver import is_asynchronous  # noqa: PLC0415 - as above
 
     backend = connect(arguments.backend or os.environ.get(f"{_PREFIX}BACKEND") or "sqlite:///", breaker_window=0.1)
     if is_asynchronous(backend):
@@ -92,7 +92,7 @@ def backend_of(arguments: argparse.Namespace) -> "Backend":
 
 def close(backend: object) -> None:
     """Lets go of a backend's connections; one of others may have nothing to let go of."""
-    from sharedsession._drive import is_asynchronous  # noqa: PLC0415 - as above
+    from sharedsession.concurrency.driver import is_asynchronous  # noqa: PLC0415 - as above
 
     if not is_asynchronous(backend):
         getattr(backend, "close", lambda: None)()

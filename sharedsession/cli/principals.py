@@ -9,11 +9,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sharedsession.cli import options
-from sharedsession.cli.words import table
+from sharedsession.cli.format import table
 from sharedsession.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sharedsession.principals import SessionInfo
+    from sharedsession.engine.principals import SessionInfo
 
 _DASH = "one that begins with '-' stands behind '--'"
 

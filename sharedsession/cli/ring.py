@@ -12,15 +12,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sharedsession.cli.format import count as _count
+from sharedsession.cli.format import percent as _percent
+from sharedsession.cli.format import span as _span
+from sharedsession.cli.format import table as _table
 from sharedsession.cli.options import add_key_file, several_seconds
-from sharedsession.cli.words import count as _count
-from sharedsession.cli.words import percent as _percent
-from sharedsession.cli.words import span as _span
-from sharedsession.cli.words import table as _table
 from sharedsession.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sharedsession.cli.ringfacts import Facts, Layout
+    from sharedsession.cli.ring_report import Facts, Layout
 
 _LONGEST_KEY = 250
 _CHANGES = ("added", "removed", "moved", "reweighted")
@@ -57,7 +57,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Looks, and prints what was asked for."""
-    from sharedsession.cli.ringfacts import Layout  # noqa: PLC0415 - a help text needs no driver
+    from sharedsession.cli.ring_report import Layout  # noqa: PLC0415 - a help text needs no driver
 
     logging.getLogger("sharedsession").addHandler(logging.NullHandler())  # the tables say what is down
     try:
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _look(layout: "Layout", changed: "Layout | None", arguments: argparse.Namespace) -> "Facts":
     """Collects what was asked for; by default the nodes."""
-    from sharedsession.cli import ringfacts  # noqa: PLC0415 - as above
+    from sharedsession.cli import ring_report as ringfacts  # noqa: PLC0415 - as above
 
     facts: Facts = {"ring": layout.facts()}
     if arguments.key:

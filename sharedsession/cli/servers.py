@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sharedsession._drive import for_blocking, run
 from sharedsession.backends.base import AsyncBackend, Backend
+from sharedsession.concurrency.driver import for_blocking, run
 from sharedsession.errors import BackendError
 from sharedsession.observe import LOGGER
 

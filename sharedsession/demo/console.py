@@ -18,8 +18,8 @@ from sharedsession.demo.shop import HEALTH
 from sharedsession.demo.webnode import WebNode
 from sharedsession.demo.wire import BadRequest
 from sharedsession.demo.wire import Request as Asked
+from sharedsession.farmpage.auth import GUEST
 from sharedsession.farmpage.core import FarmPage, back
-from sharedsession.farmpage.door import GUEST
 from sharedsession.farmpage.exchange import Answer, Request, form_of
 from sharedsession.farmpage.page import Part
 from sharedsession.manager import SessionManager

@@ -23,9 +23,9 @@ from sharedsession.demo.loopback import HOST, hush_development, listen, port_of
 from sharedsession.demo.processes import FarmError
 from sharedsession.demo.servers import Store, StoreNode, start_store
 from sharedsession.demo.webnode import WebNode
-from sharedsession.machinekey import MachineKey
+from sharedsession.keys.machine_key import MachineKey
 from sharedsession.manager import SessionManager
-from sharedsession.settings import Settings
+from sharedsession.settings.settings import Settings
 
 SETTINGS = "SHAREDSESSION_"
 """What the environment variables of settings begin with."""

@@ -21,7 +21,7 @@ from sharedsession.demo.loopback import HOST, port_of
 from sharedsession.demo.processes import FarmError
 from sharedsession.demo.webnode import WebNode
 from sharedsession.demo.wire import END_OF_HEAD, BadRequest, Head, Request, head_of, own_answer, read_request
-from sharedsession.farmpage.door import authority_of
+from sharedsession.farmpage.auth import authority_of
 
 ANSWER_LIMIT = 10.0
 """Seconds a node has to begin its answer."""

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from sharedsession.asgi import App, Message, Receive, Scope, Send, SessionMiddleware
 from sharedsession.demo import page
-from sharedsession.session import Session
+from sharedsession.session.mapping import Session
 
 HEALTH = "/farm/health"
 MAX_CART = 20

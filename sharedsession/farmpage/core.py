@@ -8,10 +8,10 @@ from typing import Any
 
 from sharedsession.errors import ConfigurationError
 from sharedsession.farmpage import page
-from sharedsession.farmpage.door import GUEST, INSIDE, Door, Pass
+from sharedsession.farmpage.auth import GUEST, INSIDE, Door, Pass
 from sharedsession.farmpage.exchange import Answer, Request
 from sharedsession.farmpage.facts import facts_of, shares_of
-from sharedsession.farmpage.pulse import Pulse
+from sharedsession.farmpage.latency import Pulse
 from sharedsession.manager import SessionManager
 
 _HTML = ("Content-Type", "text/html; charset=utf-8")

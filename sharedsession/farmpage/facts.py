@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sharedsession.backends.ring.hashring import HashRing
-from sharedsession.farmpage.pulse import Beat
+from sharedsession.farmpage.latency import Beat
 
 Facts = dict[str, Any]
 """JSON-able."""

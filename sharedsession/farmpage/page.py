@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from sharedsession.farmpage import picture
+from sharedsession.farmpage import svg as picture
 from sharedsession.farmpage.facts import Facts
 
 STYLE = Path(__file__).with_name("style.css").read_text()

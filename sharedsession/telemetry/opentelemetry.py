@@ -15,8 +15,8 @@ from opentelemetry.trace import Span, StatusCode, TracerProvider
 
 import sharedsession
 from sharedsession.errors import SessionEnded
-from sharedsession.kept import Kept
 from sharedsession.manager import SessionManager
+from sharedsession.session.state import Kept
 
 _BACKEND, _OUTCOME, _ERROR = "sharedsession.backend", "sharedsession.outcome", "error.type"
 Wait = Callable[[Kept], Coroutine[Any, Any, None]]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sharedsession._drive import for_event_loop
 from sharedsession.backends import connect
+from sharedsession.concurrency.driver import for_event_loop
 
 BACKENDS = ("memory", "sqlite", "memcached", "redis", "valkey", "ring")
 COLOURS = ("blocking", "asynchronous")

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sharedsession._drive import Lifted
 from sharedsession.backends.base import Ended, Stored
+from sharedsession.concurrency.driver import Lifted
 from tests.contract.conftest import Verbs
 
 VALUES = [b"", b"x", b"\x00\xff\r\nEND\r\n", b"VA 3 c1\r\nabc\r\n", bytes(range(256)) * 200]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from sharedsession.backends.base import Stored
-from sharedsession.backends.memcached.nodes import from_url
+from sharedsession.backends.memcached.urls import from_url
 from sharedsession.backends.ring.hashring import HashRing
 from tests.farm.laboratory import LOGINS, LONG, Laboratory, StoreNode, Visitors
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sharedsession.backends.memcached.nodes import RingBackend
+from sharedsession.backends.memcached.urls import RingBackend
 from tests.farm.laboratory import VICTIMS, Laboratory
 from tests.support.farm import COLOURS, Browser, Handler, WebNode, destroy, read, write
 

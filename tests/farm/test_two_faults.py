@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from sharedsession.backends.memcached.nodes import from_url
+from sharedsession.backends.memcached.urls import from_url
 from tests.farm.laboratory import LONG, VICTIMS, Laboratory, StoreNode, Visit, Visitors, until
 from tests.support.history import ENDED, Outcome
 from tests.support.webprocess import WebProcess

@@ -4,7 +4,7 @@ import pytest
 
 from sharedsession import MachineKey
 from sharedsession.backends import connect
-from sharedsession.compression import shrunk
+from sharedsession.records.compression import shrunk
 from tests.integration.conftest import SHARED
 from tests.support.farm import SECRET, Browser, everything, write
 

@@ -12,7 +12,7 @@ import pytest
 from sharedsession.demo import processes, servers, webnode
 from sharedsession.demo.processes import FarmError
 from sharedsession.demo.webnode import WebNode
-from sharedsession.machinekey import MachineKey
+from sharedsession.keys.machine_key import MachineKey
 from tests.integration.demofarm import PATIENCE, ROOT, Page
 
 PROJECT = "[project]"

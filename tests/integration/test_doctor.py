@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from sharedsession import MachineKey, SessionManager, Settings
-from sharedsession._drive import run
 from sharedsession.backends import connect
 from sharedsession.cli.__main__ import main
-from sharedsession.cli.checkup import examine
-from sharedsession.cli.diagnosis import Finding
+from sharedsession.cli.checks import examine
+from sharedsession.cli.findings import Finding
+from sharedsession.concurrency.driver import run
 from sharedsession.errors import BackendUnavailable
-from sharedsession.register import KEY
+from sharedsession.farm.registry import KEY
 from tests.integration.test_register import PLANTED, PLANTED_RINGS, QUARTER, SECRETS
 from tests.support.ring import Ring
 

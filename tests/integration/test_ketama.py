@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
-from sharedsession.backends.memcached.nodes import RingBackend, label, nodes_of
+from sharedsession.backends.memcached.urls import RingBackend, label, nodes_of
 from sharedsession.backends.ring.hashring import HashRing, Place
-from sharedsession.backends.wire.dialect import Address
+from sharedsession.backends.wire.protocol import Address
 from tests.support import peers
 from tests.support.binaries import MissingServerError
 from tests.support.peers import Host, Libmemcached

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sharedsession.lock import MOST_WAITING
+from sharedsession.engine.lock import MOST_WAITING
 from tests.support.farm import SECRET, Browser, Handler, WebNode, destroy, everything, read, write
 
 SHARED = ("sqlite", "redis", "memcached", "ring")

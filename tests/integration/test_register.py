@@ -10,13 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from sharedsession import MachineKey, SessionManager, Settings, farmcheck
-from sharedsession._drive import for_blocking, run
-from sharedsession.agreement import WebNode
+from sharedsession import MachineKey, SessionManager, Settings
 from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
 from sharedsession.backends import connect
+from sharedsession.concurrency.driver import for_blocking, run
 from sharedsession.errors import BackendUnavailable, FarmDisagrees
-from sharedsession.register import KEY, Register, decoded, encoded
+from sharedsession.farm import monitor as farmcheck
+from sharedsession.farm.drift import WebNode
+from sharedsession.farm.registry import KEY, Register, decoded, encoded
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 from tests.support.ring import Ring
 

@@ -12,7 +12,7 @@ import pytest
 
 from sharedsession import MachineKey
 from sharedsession.cli.__main__ import main
-from sharedsession.vault import Vault
+from sharedsession.records.sealed_store import Vault
 from tests.farm.laboratory import until
 from tests.support.farm import WebNode, read, write
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sharedsession import register
+from sharedsession.farm import registry as register
 from tests.support.farm import Browser, WebNode, destroy, read, untouched, write
 from tests.support.relay import Relay
 

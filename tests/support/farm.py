@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
-from sharedsession.session import Session
+from sharedsession.session.mapping import Session
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 
 Handler = Callable[[Session], Any]

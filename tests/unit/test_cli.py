@@ -9,7 +9,7 @@ import pytest
 from sharedsession.cli.__main__ import main
 from sharedsession.demo import farm
 from sharedsession.errors import BackendUnavailable
-from sharedsession.machinekey import MachineKey
+from sharedsession.keys.machine_key import MachineKey
 
 
 def run(*arguments: str) -> int:

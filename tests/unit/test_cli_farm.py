@@ -6,10 +6,10 @@ import time
 import pytest
 
 from sharedsession import MachineKey, SessionManager, Settings
-from sharedsession._drive import run
 from sharedsession.cli import farm as command
 from sharedsession.cli.__main__ import main
-from sharedsession.cli.words import span
+from sharedsession.cli.format import span
+from sharedsession.concurrency.driver import run
 
 SECRET = MachineKey.generate()
 

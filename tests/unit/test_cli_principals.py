@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sharedsession import MachineKey, SessionManager
-from sharedsession.derivation import BLOCK_BYTES, url_text
+from sharedsession.keys.derivation import BLOCK_BYTES, url_text
 
 SECRET = MachineKey.generate()
 HANDLE = url_text(bytes(BLOCK_BYTES))  # of some session

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
-from sharedsession.backends.memcached.nodes import RingBackend
-from sharedsession.cli import ringfacts
+from sharedsession.backends.memcached.urls import RingBackend
+from sharedsession.cli import ring_report as ringfacts
 from sharedsession.cli.__main__ import main
 from sharedsession.cli.ring import _span
-from sharedsession.cli.ringfacts import Layout
+from sharedsession.cli.ring_report import Layout
 from tests.support.ring import Ring
 
 FIVE = [f"{name}=10.0.0.{number}" for number, name in enumerate("abcde", 1)]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession import codec
+from sharedsession.records import codec
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 offsets = st.timezones() | st.just(dt.UTC) | st.none()

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from sharedsession import codec
 from sharedsession.errors import SessionTooLarge
+from sharedsession.records import codec
 
 
 class Plain(enum.Enum):

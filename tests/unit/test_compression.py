@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession import ConfigurationError, MachineKey, SessionTooLarge, Settings, _drive
+from sharedsession import ConfigurationError, MachineKey, SessionTooLarge, Settings
 from sharedsession.backends.memory import MemoryBackend
-from sharedsession.compression import MAGIC, MOST, restored, shrunk
+from sharedsession.concurrency import driver as _drive
 from sharedsession.observe import Observer
-from sharedsession.record import Farewell, Record
-from sharedsession.vault import Allowance, Vault
+from sharedsession.records.compression import MAGIC, MOST, restored, shrunk
+from sharedsession.records.record import Farewell, Record
+from sharedsession.records.sealed_store import Allowance, Vault
 
 KEY = MachineKey(MachineKey.generate())
 SESSION = KEY.new_id()

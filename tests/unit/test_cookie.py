@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.cookie import MAX_AGE, MAX_CANDIDATES, CookiePolicy
 from sharedsession.errors import ConfigurationError
+from sharedsession.http.cookie import MAX_AGE, MAX_CANDIDATES, CookiePolicy
 
 POLICY = CookiePolicy()
 NAME = b"__Host-session"

@@ -14,10 +14,11 @@ import pytest
 
 from sharedsession import BackendUnavailable, ConfigurationError, MachineKey, SessionManager, farmpage
 from sharedsession.backends.memory import MemoryBackend
-from sharedsession.farmpage import core, page, picture
-from sharedsession.farmpage.door import INSIDE, SHIFT, Door
+from sharedsession.farmpage import core, page
+from sharedsession.farmpage import svg as picture
+from sharedsession.farmpage.auth import INSIDE, SHIFT, Door
 from sharedsession.farmpage.facts import facts_of
-from sharedsession.farmpage.pulse import SPAN, Pulse
+from sharedsession.farmpage.latency import SPAN, Pulse
 
 FARM_SECRET = MachineKey.generate()
 PASSWORD = MachineKey.generate()

@@ -5,7 +5,7 @@ import pytest
 from sharedsession import Conflict, LogoutNotConfirmed, MachineKey, SessionEnded, SessionManager, Settings
 from sharedsession.backends.memory import MemoryBackend
 from sharedsession.errors import BackendUnavailable, SessionError
-from sharedsession.outcome import CLEAR, KEEP
+from sharedsession.http.outcome import CLEAR, KEEP
 
 SECRET = MachineKey.generate()
 START = 1_800_000_000.0

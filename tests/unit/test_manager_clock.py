@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from sharedsession.backends import memory
-from sharedsession.outcome import KEEP
+from sharedsession.http.outcome import KEEP
 from tests.unit.test_manager import START, Farm, stored
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sharedsession.backends.memcached import protocol
 from sharedsession.backends.memcached.protocol import Parser, Reply
-from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised
+from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised
 
 MONTH = protocol.MAX_RELATIVE_TTL
 flags = st.lists(st.from_regex(rb"[a-zA-Z][0-9]{0,6}", fullmatch=True), max_size=4)

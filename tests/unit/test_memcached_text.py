@@ -4,7 +4,7 @@ import pytest
 
 from sharedsession.backends.memcached import text
 from sharedsession.backends.memcached.protocol import Reply
-from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised
+from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised
 
 FOUND = Reply(b"VA", [b"c42", b"f1", b"t-1", b"kss:k"], b"a\r\nEND\r\nb")
 STREAM = b"VALUE ss:k 1 9 42\r\na\r\nEND\r\nb\r\nEND\r\nEND\r\nSTORED\r\nNOT_FOUND\r\nSERVER_ERROR out of memory\r\n"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.merge import merge
+from sharedsession.session.merge import merge
 
 KEYS = st.sampled_from("abcdef")
 sessions = st.dictionaries(KEYS, st.sampled_from([b"1", b"2", b"3"]), max_size=6)

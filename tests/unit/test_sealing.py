@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.machinekey import MachineKey
+from sharedsession.keys.machine_key import MachineKey
 
 A, B = MachineKey.generate(), MachineKey.generate()
 KEY = MachineKey(A)

@@ -8,7 +8,7 @@ import pytest
 
 from sharedsession import ConfigurationError, MachineKey, Settings
 from sharedsession.backends.memory import MemoryBackend
-from sharedsession.settings import _SETTINGS, Keywords
+from sharedsession.settings.settings import _SETTINGS, Keywords
 
 SECRET = MachineKey.generate()
 

@@ -11,8 +11,8 @@ from sharedsession.backends import connect
 from sharedsession.backends.connect import redacted
 from sharedsession.backends.memcached import login as logins
 from sharedsession.backends.memcached import protocol, text
-from sharedsession.backends.memcached.nodes import nodes_of
-from sharedsession.backends.wire.dialect import Login
+from sharedsession.backends.memcached.urls import nodes_of
+from sharedsession.backends.wire.protocol import Login
 from sharedsession.errors import BackendUnavailable, ConfigurationError
 from tests.support.certificates import Authority
 

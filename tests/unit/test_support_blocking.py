@@ -12,7 +12,7 @@ import pytest
 from sharedsession import MachineKey
 from sharedsession.asgi import SessionMiddleware
 from sharedsession.backends import connect
-from sharedsession.keyfile import KeyFile
+from sharedsession.keys.key_file import KeyFile
 from tests.support.blocking import ROOT, watching
 
 

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.timeouts import LEEWAY, Timeouts, TouchThrottle
+from sharedsession.records.timeouts import LEEWAY, Timeouts, TouchThrottle
 
 durations = st.floats(0.01, 1e8)
 moments = st.floats(0, 1e10)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from sharedsession.backends.memcached.protocol import Reply
-from sharedsession.backends.wire.dialect import Login
+from sharedsession.backends.wire.protocol import Login
 from sharedsession.errors import ConfigurationError
 
 _LOGIN = re.compile(r"(?P<user>[^:/,=@#]+):(?P<password>[^/,@#]+)")

@@ -12,16 +12,16 @@ from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from sharedsession._drive import Lowered
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.memcached import login
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply
-from sharedsession.backends.wire import leaving
-from sharedsession.backends.wire.blocking import BlockingLink
-from sharedsession.backends.wire.dialect import Address, Answer, Dialect, StaleMark, made
-from sharedsession.backends.wire.guard import Guard
-from sharedsession.backends.wire.link import Link
+from sharedsession.backends.wire import superseding as leaving
+from sharedsession.backends.wire.blocking_client import BlockingLink
+from sharedsession.backends.wire.client import Link
+from sharedsession.backends.wire.node_guard import Guard
+from sharedsession.backends.wire.protocol import Address, Answer, Dialect, StaleMark, made
+from sharedsession.concurrency.driver import Lowered
 from sharedsession.errors import BackendError, BackendUnavailable
 
 _BRIEFLY = 1.0  # seconds
@@ -211,7 +211,7 @@ class MemcachedServer:
 
     def multiplexed_link(self) -> Link:
         """A link for event loops."""
-        from sharedsession.backends.wire.multiplexed import MultiplexedLink  # noqa: PLC0415
+        from sharedsession.backends.wire.multiplexed_client import MultiplexedLink  # noqa: PLC0415
 
         return MultiplexedLink(self._dialect, self.guard)
 

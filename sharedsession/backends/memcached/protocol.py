@@ -9,7 +9,7 @@ import re
 import time
 from typing import NamedTuple
 
-from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised, made
+from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised, made
 
 MAX_RELATIVE_TTL = 2_592_000  # 30 days: anything longer is read as seconds since the epoch
 LAST_DATE = 2**31 - 1  # 2038: a later one is taken for the past

@@ -6,7 +6,7 @@ that `replace` refuses, and whoever wants to change a record twice reads it agai
 """
 
 from sharedsession.backends.memcached.protocol import TOMBSTONE, Reply, expiry
-from sharedsession.backends.wire.dialect import INCOMPLETE, Desynchronised
+from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised
 
 _LONGEST_LINE = 2048
 _NO_TOKEN = [b"c0"]  # no item has this token

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.asyncio import async_unsafe
 
-from sharedsession.frameworks.django.farm import farm
-from sharedsession.lock import SessionLock
-from sharedsession.session import Session
+from sharedsession.engine.lock import SessionLock
+from sharedsession.frameworks.django.configuration import farm
+from sharedsession.session.mapping import Session
 
 if TYPE_CHECKING:
-    from sharedsession.frameworks.django.loaded import LoadedSession
+    from sharedsession.frameworks.django.base import LoadedSession
 
 _NOT_HERE = "waiting for a session's lock would block the event loop: use `async with request.session.lock()`"
 

@@ -11,13 +11,13 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings as django
 from django.contrib.sessions import middleware as theirs
 
-from sharedsession._drive import run
+from sharedsession.concurrency.driver import run
 from sharedsession.errors import NOT_NOW, Conflict
-from sharedsession.frameworks.django.farm import farm
+from sharedsession.frameworks.django.configuration import farm
 from sharedsession.frameworks.django.response import hand_over, settle, unavailable
 from sharedsession.frameworks.django.store import SessionStore
+from sharedsession.http.token_transport import Transport
 from sharedsession.manager import SessionManager
-from sharedsession.transport import Transport
 
 
 class SessionMiddleware(theirs.SessionMiddleware):

@@ -13,17 +13,17 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpResponse
 from django.utils.http import http_date
 
-from sharedsession.cookie import CookiePolicy
 from sharedsession.errors import BackendUnavailable
-from sharedsession.frameworks.django.farm import farm
-from sharedsession.frameworks.django.loaded import EXPIRY
+from sharedsession.frameworks.django.base import EXPIRY
+from sharedsession.frameworks.django.calls import exists
+from sharedsession.frameworks.django.configuration import farm
 from sharedsession.frameworks.django.store import SessionStore
-from sharedsession.frameworks.django.verbs import exists
+from sharedsession.http.cookie import CookiePolicy
+from sharedsession.http.outcome import CLEAR, KEEP, Outcome
+from sharedsession.http.token_transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS
 from sharedsession.manager import SessionManager
-from sharedsession.outcome import CLEAR, KEEP, Outcome
-from sharedsession.record import Record
-from sharedsession.session import Session
-from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS
+from sharedsession.records.record import Record
+from sharedsession.session.mapping import Session
 
 _FRESH = 0.1  # seconds since the store was asked
 _INTERRUPTED = (

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 
-from sharedsession._drive import run
+from sharedsession.concurrency.driver import run
 from sharedsession.errors import BackendUnavailable, SessionEnded
-from sharedsession.frameworks.django.loaded import LoadedSession
-from sharedsession.frameworks.django.verbs import Verbs, blocking, delete, exists, on_loop, opened
+from sharedsession.frameworks.django.base import LoadedSession
+from sharedsession.frameworks.django.calls import Verbs, blocking, delete, exists, on_loop, opened
 
 
 class SessionStore(LoadedSession):

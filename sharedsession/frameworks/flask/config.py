@@ -7,10 +7,10 @@ from typing import Any
 from flask import Flask
 from flask.sessions import SessionInterface
 
-from sharedsession.livekey import LiveKey
+from sharedsession.http.token_transport import Transport
+from sharedsession.keys.reloading import LiveKey
 from sharedsession.manager import SessionManager
-from sharedsession.settings import Settings
-from sharedsession.transport import Transport
+from sharedsession.settings.settings import Settings
 
 _PREFIX = "SHAREDSESSION_"
 _COOKIE = (

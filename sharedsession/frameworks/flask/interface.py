@@ -12,17 +12,17 @@ from typing import Any, Unpack
 from flask import Flask, Request, Response, current_app
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 
-from sharedsession.cookie import CookiePolicy
 from sharedsession.errors import NOT_NOW, Conflict
 from sharedsession.frameworks.flask.adoption import adopt, take_back
 from sharedsession.frameworks.flask.config import Farm, configured, secrets
 from sharedsession.frameworks.flask.session import ExcludedSession, FlaskSession
-from sharedsession.machinekey import MachineKey
+from sharedsession.http.cookie import CookiePolicy
+from sharedsession.http.outcome import KEEP, Outcome
+from sharedsession.http.token_transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Transport
+from sharedsession.keys.machine_key import MachineKey
 from sharedsession.manager import SessionManager
-from sharedsession.outcome import KEEP, Outcome
-from sharedsession.parts import say_if_scripts_may_read
-from sharedsession.settings import Keywords, Settings
-from sharedsession.transport import UNAVAILABLE_BODY, UNAVAILABLE_STATUS, Transport
+from sharedsession.settings.build import say_if_scripts_may_read
+from sharedsession.settings.settings import Keywords, Settings
 
 _RENEW_WITHIN = 0.1  # seconds since the request began
 _DOTS_WITH_LIFETIME = 3  # of a token of a session with an idle timeout of its own, as permanent ones have

@@ -5,9 +5,9 @@ from typing import Any, NoReturn
 from flask import Flask
 from flask.sessions import NullSession, SessionMixin
 
-from sharedsession.record import Record
-from sharedsession.session import Session
-from sharedsession.transport import Transport
+from sharedsession.http.token_transport import Transport
+from sharedsession.records.record import Record
+from sharedsession.session.mapping import Session
 
 
 class FlaskSession(Session, SessionMixin):

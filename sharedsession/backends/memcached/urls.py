@@ -1,0 +1,179 @@
+"""``memcached://`` and ``memcacheds://`` URLs -> one node, or a ring of nodes, in both colours."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from ssl import SSLContext
+from types import ModuleType
+from urllib.parse import parse_qsl
+
+from sharedsession.backends.connect import redacted
+from sharedsession.backends.memcached import login as logins
+from sharedsession.backends.memcached import protocol as meta
+from sharedsession.backends.memcached import text
+from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
+from sharedsession.backends.ring.hashring import LAYOUTS, HashRing, Place
+from sharedsession.backends.ring.hints import Backlog
+from sharedsession.backends.ring.node import Gather, Member
+from sharedsession.backends.ring.store import RingVerbs
+from sharedsession.backends.wire import tls
+from sharedsession.backends.wire.client import Link
+from sharedsession.backends.wire.protocol import Address, Login
+from sharedsession.concurrency.driver import Lowered, gather_blocking, gather_on_loop
+from sharedsession.errors import ConfigurationError
+from sharedsession.observe import Observer
+
+_PORT = 11211
+_PROTOCOLS = {"meta": meta, "text": text}
+_NODE = re.compile(
+    r"(?:(?P<name>[A-Za-z0-9._-]+)(?:\*(?P<weight>\d{1,3}))?=)?"
+    r"(?P<host>/[^,?*=]*[^,?*=/]|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d+))?(?:\*(?P<heavy>\d{1,3}))?"
+)
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of a URL.
+
+    Attributes:
+        place: its name and weight on the ring.
+        address: where it listens, and what it takes to be let in.
+    """
+
+    place: Place
+    address: Address
+
+
+class RingBackend(Lowered):
+    """A ring of memcached nodes, in both colours.
+
+    Args:
+        specs: the nodes.
+        replicas: on how many nodes a session is kept.
+        layout: of the ring.
+        breaker_window: seconds for which a failed node is left alone.
+        protocol: the commands to speak, `protocol` or `text`.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[NodeSpec],
+        *,
+        replicas: int = 2,
+        layout: str = "native",
+        breaker_window: float = 2.0,
+        protocol: ModuleType = meta,
+    ) -> None:
+        self.ring = HashRing([spec.place for spec in specs], layout)
+        self._replicas = replicas
+        self._observer = Observer()
+        self._servers = [
+            MemcachedServer(spec.address, breaker_window, name=spec.place.name, in_ring=True, protocol=protocol)
+            for spec in specs
+        ]
+        self._backlogs = [Backlog() for _ in specs]
+        super().__init__(self._verbs([server.blocking_link() for server in self._servers], gather_blocking))
+
+    @cached_property
+    def asynchronous(self) -> RingVerbs:
+        """The same ring for event loops."""
+        return self._verbs([server.multiplexed_link() for server in self._servers], gather_on_loop)
+
+    def _verbs(self, links: Sequence[Link], gather: Gather) -> RingVerbs:
+        members = [
+            Member(server.verbs(link), server.guard.is_askable, server.knows, backlog)
+            for server, link, backlog in zip(self._servers, links, self._backlogs, strict=True)
+        ]
+        return RingVerbs(self.ring, members, self._replicas, gather, self._observer)
+
+
+def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBackend:
+    """Makes the backend of ``memcached://host:11211`` or ``memcached://a=host1,b=host2?replicas=2&layout=native``."""
+    specs = nodes_of(url)
+    options = {name: value for name, value in _options(url).items() if name not in tls.OPTIONS}
+    protocol = _protocol(options.pop("protocol", "meta"))
+    if len(specs) == 1 and not options:
+        return MemcachedBackend(specs[0].address, breaker_window, protocol=protocol)
+    replicas = _replicas(options.pop("replicas", str(min(2, len(specs)))), len(specs))
+    layout = _layout(options.pop("layout", "native"))
+    if options:
+        raise ConfigurationError(
+            f"backend memcached:// has no option {_shown(next(iter(options)), url)}; it has replicas, layout and "
+            "protocol, and memcacheds:// those of TLS"
+        )
+    return RingBackend(specs, replicas=replicas, layout=layout, breaker_window=breaker_window, protocol=protocol)
+
+
+def nodes_of(url: str) -> list[NodeSpec]:
+    """The nodes that a URL names, in its order."""
+    scheme, _, rest = url.partition("://")
+    login, listed = logins.split(rest.partition("?")[0])
+    listed = listed if "=/" in listed else listed.removesuffix("/")
+    context = tls.context(_options(url), secure=scheme.lower() == "memcacheds", instead="memcacheds")
+    specs = [_let_in(_node(part, url), context, login) for part in listed.split(",")]
+    names = {spec.place.name for spec in specs}
+    if len(names) < len(specs) or len({str(spec.address) for spec in specs}) < len(specs):
+        raise ConfigurationError("backend memcached:// names a node twice: each needs a name or an address of its own")
+    return specs
+
+
+def _options(url: str) -> dict[str, str]:
+    return dict(parse_qsl(url.partition("?")[2].partition("#")[0], keep_blank_values=True))
+
+
+def _shown(part: str, url: str) -> str:
+    """A part of the URL, unless it could be one of a password that was not written as it must be."""
+    return "'***'" if "@" in url else repr(part)
+
+
+def _let_in(spec: NodeSpec, context: SSLContext | None, login: Login | None) -> NodeSpec:
+    """The node with what it takes to be let in."""
+    if context and spec.address.path:
+        raise ConfigurationError("backend memcacheds:// names a UNIX socket, which has no TLS: write memcached://")
+    return replace(spec, address=replace(spec.address, tls=context, login=login))
+
+
+def _node(part: str, url: str) -> NodeSpec:
+    found = _NODE.fullmatch(part.strip())
+    if not found or int(found["port"] or 1) not in range(1, 65536) or not _weights(found):
+        raise ConfigurationError(
+            f"backend {redacted(url)!r}: {_shown(part, url)} is no node; write 'memcached://10.0.0.1:11211', or "
+            "for a ring 'memcached://a=10.0.0.1:11211,b*2=10.0.0.2:11211' (name*weight=host:port)"
+        )
+    host, port = found["host"].strip("[]"), int(found["port"] or _PORT)
+    address = Address(path=host) if host.startswith("/") else Address(host=host, port=port)
+    return NodeSpec(Place(found["name"] or label(address), _weights(found)[0]), address)
+
+
+def _weights(found: re.Match[str]) -> list[int]:
+    """The weight that was given, or 1; nothing if it is wrong or was given twice."""
+    given = [int(weight) for weight in (found["weight"], found["heavy"]) if weight]
+    return (given or [1]) if len(given) < 2 and 0 not in given else []
+
+
+def label(address: Address) -> str:
+    """The name of a node that has none: its address as libmemcached writes it into the ring."""
+    if address.path:
+        return f"{address.path}:0"
+    return address.host if address.port == _PORT else f"{address.host}:{address.port}"
+
+
+def _replicas(text: str, nodes: int) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 8:
+        raise ConfigurationError("backend memcached:// takes replicas from 1 to 8")
+    if int(text) > nodes:
+        raise ConfigurationError(f"backend memcached:// wants {text} replicas and has {nodes} node(s): name more nodes")
+    return int(text)
+
+
+def _protocol(name: str) -> ModuleType:
+    if name not in _PROTOCOLS:
+        raise ConfigurationError("backend memcached:// takes protocol=meta, or protocol=text for a proxy without it")
+    return _PROTOCOLS[name]
+
+
+def _layout(layout: str) -> str:
+    if layout not in LAYOUTS:
+        raise ConfigurationError(f"backend memcached:// takes layout={' or '.join(LAYOUTS)}")
+    return layout

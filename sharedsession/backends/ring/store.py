@@ -1,0 +1,298 @@
+"""The replicated backend: each record on several nodes of a ring, so that the loss of any one loses nothing.
+
+The protocol, once for both colours; the requests of one step go out side by side.
+
+- A new record is added on the first ``replicas`` nodes that answer, walking past those that do not.
+- A change is made on one node first, by compare-and-swap, and the others follow: two writers meet there.
+- A read asks the owners side by side. Unless they agree, all other nodes are asked as well before anything is
+  believed; then the newest copy is given to the owners that miss it, by ``add`` and compare-and-swap, never blindly.
+- An end leaves a tombstone on every node. For a node that did not hear of it, it is kept, and sent before the node
+  is asked anything else.
+- "There is nothing" needs a node that would know; else the answer is "cannot say".
+
+Why a late write does no harm: ``add`` fails on any item, a compare-and-swap after any change, and a tombstone absorbs
+whatever comes after it.
+"""
+
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.backends.ring.hashring import HashRing
+from sharedsession.backends.ring.node import Gather, Member, RingNode
+from sharedsession.backends.ring.read_result import SILENCE, Revision, Said, Silence, Survey, Tokens
+from sharedsession.backends.ring.replicated_end import Ending
+from sharedsession.backends.ring.replicated_write import Change, add_copy, get_copy, replace_copy
+from sharedsession.backends.ring.tombstone import inscribed, note_on
+from sharedsession.errors import BackendUnavailable
+from sharedsession.observe import Observer
+
+_REPAIR_TTL = 60.0  # for a copy of unknown remaining life; the next renewal sets it right
+
+
+class RingVerbs:
+    """The verbs over a ring of nodes.
+
+    Args:
+        ring: where keys live.
+        members: the nodes, in the order of the ring's places.
+        replicas: on how many nodes a record is kept.
+        gather: of the colour of the members.
+        observer: told of repairs and of copies that could not be written.
+    """
+
+    def __init__(
+        self, ring: HashRing, members: Sequence[Member], replicas: int, gather: Gather, observer: Observer
+    ) -> None:
+        self._ring = ring
+        self._members = members
+        self._replicas = min(replicas, len(members))
+        self._gather = gather
+        self._observer = observer
+        self._longest_idle = 0.0
+
+    @property
+    def max_value(self) -> int:
+        """Same as `Facts.max_value`: what the smallest node takes."""
+        return min([member.verbs.max_value for member in self._members])
+
+    # -- read
+
+    async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+        """Same as `Backend.get`, by one who cannot tell which copy is the newest: where they differ, they stay so."""
+        return await self._read(key, touch, within, lambda _value: 0, repairs=False)
+
+    async def get_newest(
+        self, key: str, touch: float | None, within: float, revision: Revision
+    ) -> Stored | Ended | None:
+        """Same as `ReplicatedBackend.get_newest`."""
+        return await self._read(key, touch, within, revision, repairs=True)
+
+    async def _read(
+        self, key: str, touch: float | None, within: float, revision: Revision, *, repairs: bool
+    ) -> Stored | Ended | None:
+        order = self._ring.order(key)
+        if touch is not None and touch > self._longest_idle:
+            self._longest_idle = touch
+        deadline = time.monotonic() + 2 * within
+        survey = Survey(revision)
+        nodes = self._first_askable(order)
+        survey.add(nodes, await self._gather(self._asks(nodes, key, touch, within)))
+        agreed = survey.agreed(order[: self._replicas])
+        if agreed is not None:
+            return Stored(agreed.value, survey.tokens(), agreed.ttl)
+        await self._widen(survey, order, key, _left(within, deadline))
+        if len(order) > survey.silent() >= self._replicas:  # a newer copy could be on none but the silent ones
+            back = await self._knock(order, within)
+            survey.add(back, await self._gather(self._asks(back, key, None, _left(within, deadline))))
+        if not repairs and survey.tombstone is None and survey.siblings:
+            return self._found(survey)
+        return await self._conclude(survey, order, key, touch, _left(within, deadline))
+
+    def _asks(
+        self, nodes: Iterable[int], key: str, touch: float | None, within: float
+    ) -> list[Coroutine[Any, Any, Said]]:
+        verb = partial(get_copy, key, touch, within)
+        return [self._members[node].ask(verb, within) for node in nodes]
+
+    async def _widen(self, survey: Survey, order: Sequence[int], key: str, within: float) -> None:
+        self._observer.count("reads_widened")
+        others = [node for node in order if node not in survey.said]
+        askable = list(self._askable(others)) if within else []
+        survey.add(others, [SILENCE] * len(others))
+        survey.add(askable, await self._gather(self._asks(askable, key, None, within)))
+
+    async def _knock(self, order: Sequence[int], within: float) -> list[int]:
+        """The nodes that were left alone and turn out to be back."""
+        left_alone = [node for node in order if not self._is_askable(node)]
+        answers = await self._gather([self._members[node].knock(within) for node in left_alone])
+        return [node for node, is_back in zip(left_alone, answers, strict=True) if is_back]
+
+    async def _conclude(
+        self, survey: Survey, order: Sequence[int], key: str, touch: float | None, within: float
+    ) -> Stored | Ended | None:
+        ended = survey.tombstone
+        if ended is not None:
+            await self._spread(survey.holding(), key, ended, touch, within)
+            return Ended(note_on(ended.note, ended.ttl))
+        if survey.best is not None:
+            await self._repair(survey, order, key, touch, within)
+            return self._found(survey)
+        return self._nothing(survey, order)
+
+    def _found(self, survey: Survey) -> Stored:
+        best = survey.best or survey.damaged
+        assert best is not None  # noqa: S101
+        return Stored(best.value, survey.tokens(), best.ttl, survey.siblings)
+
+    def _nothing(self, survey: Survey, order: Sequence[int]) -> Stored | None:
+        """No copy opens and no tombstone was seen: is that certain?"""
+        if survey.has_silence() and not self._would_know(survey, order):
+            raise BackendUnavailable("a node that may hold the session does not answer")
+        return self._found(survey) if survey.damaged else None
+
+    def _would_know(self, survey: Survey, order: Sequence[int]) -> bool:
+        """Whether an owner that says "nothing" has been up for longer than any session lives untouched."""
+        if survey.damaged or not self._longest_idle:
+            return False
+        owners = [node for node in survey.missing() if node in order[: self._replicas]]
+        return any(self._members[node].knows(self._longest_idle) for node in owners)
+
+    async def _spread(self, nodes: Sequence[int], key: str, ended: Ended, touch: float | None, within: float) -> None:
+        ttl = _remaining(ended.ttl, touch)
+        self._observer.counters["tombstones_spread"] += len(nodes)
+        await self._gather([self._members[node].bury(key, ended.note, ttl, within) for node in nodes])
+
+    async def _repair(self, survey: Survey, order: Sequence[int], key: str, touch: float | None, within: float) -> None:
+        """Gives the newest copy to the owners without it, and in the place of older ones."""
+        best = survey.best
+        assert best is not None  # noqa: S101
+        # A copy of a copy must not outlive the first: else two nodes whose seconds differ keep a dead one alive.
+        ttl = touch if touch is not None else _remaining(best.ttl) - 1
+        if ttl < 1 or not within:
+            return
+        owners = self._first_askable(order)
+        missing = [node for node in survey.missing() if node in owners]
+        tokens = survey.tokens().by_node
+        repairs = [self._members[n].ask(partial(add_copy, key, best.value, ttl, within), within) for n in missing]
+        for node in survey.outdated():
+            token = tokens[node]
+            repairs.append(self._members[node].ask(partial(replace_copy, key, best.value, ttl, token, within), within))
+        versions = await self._gather(repairs)
+        for node, version in zip([*missing, *survey.outdated()], versions, strict=True):
+            if version is not None and not isinstance(version, Silence):
+                survey.said[node] = Stored(best.value, version, ttl)
+                self._observer.count("repairs")
+
+    # -- write
+
+    async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+        """Same as `Backend.add`."""
+        order = self._ring.order(key)
+        stored: dict[int, Version | None] = {}
+        refused = False
+        left = list(self._askable(order))
+        deadline = time.monotonic() + 2 * within
+        while left and len(stored) < self._replicas and (within := _left(within, deadline)):
+            asked, left = left[: self._replicas - len(stored)], left[self._replicas - len(stored) :]
+            answers = await self._gather(
+                [self._members[node].ask(partial(add_copy, key, value, ttl, within), within) for node in asked]
+            )
+            refused = refused or None in answers
+            stored |= {
+                n: v for n, v in zip(asked, answers, strict=True) if v is not None and not isinstance(v, Silence)
+            }
+            if not left and 0 < len(stored) < self._replicas:
+                left = [node for node in await self._knock(order, within) if node not in stored]
+        self._count_copies(len(stored), refused=refused)
+        return Tokens(stored) if stored and not refused else None
+
+    async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+        """Same as `Backend.replace`."""
+        return await self.replace_older(key, value, ttl, version, within, lambda _value: 0, lambda _copy: False)
+
+    async def replace_older(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float,
+        version: Version,
+        within: float,
+        revision: Revision,
+        includes: Callable[[bytes], bool],
+    ) -> Version | None:
+        """Same as `Backend.replace`, by one who can tell genuine copies, their age and what they were made from."""
+        assert isinstance(version, Tokens)  # noqa: S101
+        write = Change(self._members, key, value, ttl, version, within, revision, includes)
+        order = self._ring.order(key)
+        if not await self._carry(write, self._askable(order)):
+            return None  # the caller looks again, and finds whether its change is part of what is stored
+        if 0 < len(write.stored) < self._replicas and not await self._carry(write, await self._knock(order, within)):
+            return None
+        self._count_copies(len(write.stored))
+        return Tokens(write.stored)
+
+    async def _carry(self, write: Change, nodes: Iterable[int]) -> bool:
+        """Brings a change to as many nodes as it needs; ``False`` if another request was there before."""
+        left = iter(nodes)
+        # The first node that answers is where two writers meet; then the others are told side by side.
+        while asked := list(islice(left, self._replicas - len(write.stored) if write.stored else 1)):
+            changes = [write.on(node) for node in asked]
+            if False in (await self._gather(changes) if len(changes) > 1 else [await changes[0]]):
+                return False
+        return True
+
+    def _count_copies(self, copies: int, *, refused: bool = False) -> None:
+        if not copies and not refused:
+            raise BackendUnavailable("no node of the ring answers")
+        if copies < self._replicas and not refused:
+            self._observer.event("too_few_copies", f"a session was stored on {copies} of {self._replicas} nodes")
+
+    # -- end
+
+    async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+        """Same as `Backend.end`: a tombstone on every node that the key could be looked for on."""
+        await self._ending(key, ttl, within, note, note_ttl).carry_out()
+
+    async def leave(
+        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Same as `Backend.leave`: as `end`, but where a node's copy has changed, it is looked at first."""
+        assert isinstance(version, Tokens)  # noqa: S101
+        return await self._ending(key, ttl, within, note, note_ttl).carry_out(unless_ended=version)
+
+    def _ending(self, key: str, ttl: float, within: float, note: bytes, note_ttl: float) -> Ending:
+        stone = inscribed(note, ttl, note_ttl)
+        members = {node: self._members[node] for node in self._ring.order(key)}
+        return Ending(members, key, stone, ttl, within, self._gather, self._observer)
+
+    async def touch(self, key: str, ttl: float, within: float) -> bool:
+        """Same as `Backend.touch`."""
+        return isinstance(await self.get(key, ttl, within), Stored)
+
+    @property
+    def members_verbs(self) -> list[RingNode]:
+        """The verbs of each node, for what is kept on all of them whatever the ring looks like."""
+        return [member.verbs for member in self._members]
+
+    async def close(self) -> None:
+        """Same as `Backend.close`."""
+        for member in self._members:
+            await member.verbs.close()
+
+    def health(self) -> dict[str, Any]:
+        """Same as `Backend.health`."""
+        return {
+            "kind": "ring",
+            "replicas": self._replicas,
+            "layout": self._ring.layout,
+            "fingerprint": self._ring.fingerprint(),
+            "counters": dict(self._observer.counters),
+            "nodes": [member.health() for member in self._members],
+        }
+
+    # -- one node
+
+    def _askable(self, order: Iterable[int]) -> Iterator[int]:
+        """Looks at no more nodes than are taken: mostly these are the owners alone."""
+        return filter(self._is_askable, order)
+
+    def _is_askable(self, node: int) -> bool:
+        return self._members[node].is_askable()
+
+    def _first_askable(self, order: Iterable[int]) -> list[int]:
+        """As many as hold a record."""
+        return list(islice(self._askable(order), self._replicas))
+
+
+def _left(within: float, deadline: float) -> float:
+    """The time for one more step; 0 when there is none."""
+    return max(0.0, min(within, deadline - time.monotonic()))
+
+
+def _remaining(*lives: float | None) -> float:
+    """The first time to live that is known."""
+    return next((life for life in lives if life is not None), _REPAIR_TTL)

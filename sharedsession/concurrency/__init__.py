@@ -1,0 +1,1 @@
+"""What must wait, driven by colour: the only room that knows of threads and event loops."""

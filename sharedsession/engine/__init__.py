@@ -1,0 +1,1 @@
+"""One colour's open, load and commit."""

@@ -1,0 +1,1 @@
+"""Whether the web nodes agree."""

@@ -1,0 +1,148 @@
+"""The register of a farm: its web nodes, as they announce themselves in the store.
+
+It lies under a name that depends on no setting and is sealed with no secret, since nodes that disagree about those must
+find each other. So whoever can write to the store can write here, and nothing that is read is trusted: it is cut,
+compared and shown. It holds digests, names and times; never a secret.
+
+A ring is asked node by node: web nodes whose lists differ meet on any server that they share.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sharedsession.backends.base import AsyncBackend, Stored, Version
+from sharedsession.errors import BackendUnavailable
+from sharedsession.farm.drift import WebNode
+
+KEY = "ss:farm"  # those of sessions are longer; what a server lets us touch is often no more than ss:*
+PERIOD = 60.0  # seconds between two announcements of a web node
+FORGET_AFTER = 3 * PERIOD  # seconds without one
+_ATTEMPTS = 20  # of all who announce themselves at a time one succeeds
+_MOST_NODES = 500  # some hundred kilobytes
+_LONGEST = 80  # characters of a text
+
+
+class Register:
+    """The register in one store.
+
+    Args:
+        store: the verbs, of the application's colour.
+    """
+
+    def __init__(self, store: AsyncBackend) -> None:
+        self._stores: tuple[AsyncBackend, ...] = tuple(getattr(store, "members_verbs", ())) or (store,)
+
+    async def read(self, within: float) -> list[WebNode]:
+        """The web nodes that have announced themselves; nothing is written.
+
+        Args:
+            within: seconds to wait for one server.
+
+        Raises:
+            BackendUnavailable: no server answers.
+        """
+        return await self._on_each(None, {}, within)
+
+    async def announce(self, ours: WebNode, gone: Mapping[str, float], within: float) -> list[WebNode]:
+        """Writes what a web node says of itself, and takes out those that are gone.
+
+        Args:
+            ours: what it says.
+            gone: the IDs of those that no longer announce themselves, and what time they said last.
+            within: seconds to wait for one answer.
+
+        Returns:
+            The other web nodes.
+
+        Raises:
+            BackendUnavailable: no server answers.
+        """
+        return await self._on_each(ours, gone, within)
+
+    async def _on_each(self, ours: WebNode | None, gone: Mapping[str, float], within: float) -> list[WebNode]:
+        """One server after the other: nobody waits for this."""
+        known: dict[str, WebNode] = {}
+        fault: BackendUnavailable | None = None
+        answered = False
+        for store in self._stores:
+            try:
+                found = await _exchange(store, ours, gone, within)
+            except BackendUnavailable as error:
+                fault = error
+            else:
+                answered = True
+                known |= {key: node for key, node in found.items() if key not in known or known[key].at < node.at}
+        if fault is not None and not answered:
+            raise fault
+        return [node for node in known.values() if ours is None or node.id != ours.id]
+
+
+async def _exchange(
+    store: AsyncBackend, ours: WebNode | None, gone: Mapping[str, float], within: float
+) -> dict[str, WebNode]:
+    """Reads the register on one server and, with something to announce, changes it by compare-and-swap."""
+    known: dict[str, WebNode] = {}
+    for _ in range(_ATTEMPTS):
+        found = await store.get(KEY, None, within)
+        stored = found if isinstance(found, Stored) else None
+        nodes = decoded(stored.value if stored else b"")
+        known = {key: node for key, node in nodes.items() if gone.get(key) != node.at}
+        if ours is None or await _put(store, stored, encoded({**known, ours.id: ours}), within) is not None:
+            break
+    return known
+
+
+async def _put(store: AsyncBackend, stored: Stored | None, value: bytes, within: float) -> Version | None:
+    if stored is None:
+        return await store.add(KEY, value, FORGET_AFTER, within)
+    return await store.replace(KEY, value, FORGET_AFTER, stored.version, within)
+
+
+# -- bytes
+
+
+def encoded(nodes: Mapping[str, WebNode]) -> bytes:
+    """The register as bytes; of too many web nodes those that spoke last."""
+    newest = sorted(nodes.values(), key=lambda node: node.at)[-_MOST_NODES:]
+    return json.dumps({node.id: asdict(node) for node in newest}, separators=(",", ":")).encode()
+
+
+def decoded(value: bytes) -> dict[str, WebNode]:
+    """The web nodes in a register; what cannot be read is left out."""
+    try:
+        read = json.loads(value)
+    except (ValueError, RecursionError):
+        return {}
+    found = [node for entry in read.values() if (node := _node(entry))] if isinstance(read, dict) else []
+    return {node.id: node for node in found[:_MOST_NODES]}
+
+
+def _node(entry: Any) -> WebNode | None:
+    """One web node; ``None`` if it is none, or one that a later version describes otherwise."""
+    try:
+        return WebNode(
+            **{name: _text(entry[name]) for name in ("id", "name", "version", "app")},
+            secrets=tuple(map(_text, entry["secrets"]))[:_LONGEST],
+            parts={_text(name): _text(part) for name, part in list(entry["parts"].items())[:_LONGEST]},
+            at=_time(entry["at"]),
+            since=_time(entry["since"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+
+
+def _text(value: Any) -> str:
+    """Text that may stand in a log and on a terminal."""
+    if not isinstance(value, str):
+        raise TypeError
+    return "".join(letter for letter in value[:_LONGEST] if letter.isprintable())
+
+
+def _time(value: Any) -> float:
+    moment = float(value)
+    if not math.isfinite(moment):
+        raise ValueError
+    return moment

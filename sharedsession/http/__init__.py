@@ -1,0 +1,1 @@
+"""HTTP without a server: headers in, tokens out; an outcome in, headers out."""

@@ -1,0 +1,126 @@
+"""How the token travels, and what a response must say because of it: the HTTP of sessions, without a server.
+
+Headers in, tokens out; an outcome in, headers out. Used by both middlewares. Rules: RFC 6265bis for cookies, RFC 9111
+for caches: a response that depends on the session says ``Vary``, one that hands out a token is stored by nobody.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from sharedsession.http.cookie import CookiePolicy
+from sharedsession.http.outcome import Outcome
+from sharedsession.observe import Observer
+
+Headers = list[tuple[str, str]]
+
+UNAVAILABLE_STATUS = 503
+UNAVAILABLE_BODY = b"The session store is not answering. Please try again in a moment.\n"
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Where the token stands in requests and responses.
+
+    Args:
+        cookie: the cookie's attributes; ``None``: no cookie is read or set.
+        header_name: the header that carries the token; ``None``: no such header.
+    """
+
+    cookie: CookiePolicy | None
+    header_name: str | None
+
+    def tokens(self, cookie_header: bytes, token_header: bytes) -> list[bytes]:
+        """Finds what could be tokens in a request: at most three from cookies and one from the header."""
+        found = self.cookie.candidates(cookie_header) if self.cookie and cookie_header else []
+        return [*found, token_header.strip(b" \t")] if self.header_name and token_header else found
+
+    def apply(self, headers: Headers, outcome: Outcome, *, accessed: bool, observer: Observer) -> Headers:
+        """Adds to a response's headers what the outcome of its commit asks for.
+
+        Args:
+            headers: the application's headers; not changed.
+            outcome: of the commit.
+            accessed: whether the application looked at the session: then caches must know what the page depends on.
+            observer: told when the application's own cache headers had to give way.
+        """
+        headers = self.protected(headers, outcome, accessed=accessed, observer=observer)
+        cookie = self._set_cookie(outcome)
+        return [*headers, ("Set-Cookie", cookie)] if cookie else headers
+
+    def protected(self, headers: Headers, outcome: Outcome, *, accessed: bool, observer: Observer) -> Headers:
+        """Same as `apply`, for a framework that sets its cookie by itself."""
+        if outcome.token or outcome.clear:
+            headers = self._vary(self._no_store(headers, observer))
+            return [*headers, (self.header_name, outcome.token or "")] if self.header_name else headers
+        return self._vary(headers) if accessed else headers
+
+    def unavailable(self, retry_after: float) -> Headers:
+        """The headers of the answer when the store cannot be asked: no token is set or taken back."""
+        return self._vary(
+            [
+                ("Content-Type", "text/plain; charset=utf-8"),
+                ("Content-Length", str(len(UNAVAILABLE_BODY))),
+                ("Retry-After", str(max(1, math.ceil(retry_after)))),
+                ("Cache-Control", "no-store"),
+            ]
+        )
+
+    def _set_cookie(self, outcome: Outcome) -> str | None:
+        if not self.cookie or not (outcome.token or outcome.clear):
+            return None
+        return self.cookie.set(outcome.token, outcome.max_age) if outcome.token else self.cookie.clear()
+
+    def _vary(self, headers: Headers) -> Headers:
+        """Merges our names into ``Vary``, once each (RFC 9110, 12.5.5)."""
+        values = _values(headers, "vary")
+        if not values:
+            return [*headers, ("Vary", self.vary)]
+        known = [name for value in values for name in _split(value)]
+        if "*" in known:
+            return headers
+        seen = {name.lower() for name in known}
+        missing = [name for name in self._varies_by if name.lower() not in seen]
+        return [*_without(headers, "vary"), ("Vary", ", ".join(known + missing))] if missing else headers
+
+    @cached_property
+    def environ_name(self) -> str:
+        """Where WSGI has the header that carries the token."""
+        return f"HTTP_{(self.header_name or '').upper().replace('-', '_')}"
+
+    @cached_property
+    def vary(self) -> str:
+        """What ``Vary`` says where nobody said anything yet."""
+        return ", ".join(self._varies_by)
+
+    @cached_property
+    def vary_line(self) -> tuple[bytes, bytes]:
+        """The same, as ASGI has it."""
+        return b"vary", self.vary.encode()
+
+    @cached_property
+    def _varies_by(self) -> list[str]:
+        return ["Cookie"] * bool(self.cookie) + [self.header_name] * bool(self.header_name)  # type: ignore[list-item]
+
+    def _no_store(self, headers: Headers, observer: Observer) -> Headers:
+        """Set-Cookie does not stop a cache by itself (RFC 9111, 7.3), so the whole response is stored by nobody."""
+        directives = " ".join(_values(headers, "cache-control")).lower()
+        if "public" in directives or "s-maxage" in directives:
+            observer.event(
+                "cache_control_overridden",
+                "a response marked as public hands out a session cookie: it was sent with Cache-Control: no-store",
+            )
+        return [*_without(headers, "cache-control"), ("Cache-Control", "no-store")]
+
+
+def _values(headers: Headers, name: str) -> list[str]:
+    return [value for key, value in headers if key.lower() == name]
+
+
+def _without(headers: Headers, name: str) -> Headers:
+    return [(key, value) for key, value in headers if key.lower() != name]
+
+
+def _split(value: str) -> Iterable[str]:
+    return filter(None, (name.strip() for name in value.split(",")))

@@ -1,0 +1,1 @@
+"""Secrets, and what is made from them."""

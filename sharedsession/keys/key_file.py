@@ -1,0 +1,186 @@
+"""A file with one secret a line, newest first; read again when it changes, so that secrets rotate without a restart.
+
+A file that cannot be read or holds a bad secret never takes a running farm down: the secrets read before stay. Whoever
+looks while `rotate` changes it sees the whole old file or the whole new one.
+"""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from sharedsession.errors import ConfigurationError
+from sharedsession.keys.machine_key import MachineKey
+from sharedsession.observe import Observer
+
+_LOOK_EVERY = 1.0
+_MARK = b"# rotation, step %d of 3 is done: `sharedsession genkey --rotate` makes the next one"
+_MARKED = re.compile(rb"# rotation, step (\d)")
+
+
+class KeyFile:
+    """The secrets in a file.
+
+    Args:
+        path: of the file; empty lines and lines that begin with ``#`` do not count.
+        app_name: of the farm.
+        development: lets weak secrets pass.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds no secret or a weak one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, app_name: str, development: bool) -> None:
+        self._path = Path(path)
+        self._app_name = app_name
+        self._development = development
+        self._observer = Observer()
+        self._looked = time.monotonic()
+        self._stamp = self._look()
+        self._key = self._read()
+
+    def __call__(self) -> MachineKey:
+        """The machine key of now; the file is looked at once a second at most."""
+        now = time.monotonic()
+        if now >= self._looked + _LOOK_EVERY:
+            self._looked = now
+            self._refresh()
+        return self._key
+
+    def _refresh(self) -> None:
+        try:
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._key, self._stamp = self._read(), stamp
+                self._observer.event("keys_reloaded", "key_file changed: its secrets are in force now", logging.INFO)
+        except ConfigurationError as error:
+            self._observer.event("keys_not_reloaded", f"{error}; the secrets read before stay in force")
+
+    def _look(self) -> tuple[int, int, int]:
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise self._unreadable(error) from None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _read(self) -> MachineKey:
+        try:
+            found, _ = _parsed(self._path.read_bytes())
+        except OSError as error:
+            raise self._unreadable(error) from None
+        try:
+            return MachineKey(found, app_name=self._app_name, development=self._development)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"key_file {str(self._path)!r}: {error}") from None
+
+    def _unreadable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"key_file {str(self._path)!r} cannot be read ({error.strerror}): "
+            "make it with `sharedsession genkey > FILE` and let the web node's user read it"
+        )
+
+
+def rotate(path: str | os.PathLike[str]) -> int:
+    """Takes a key file one step further on the way ``[A]``, ``[A, B]``, ``[B, A]``, ``[B]``.
+
+    Args:
+        path: of the file. A comment line in it says which step was the last.
+
+    Returns:
+        The step that was made: 1 added a secret that only verifies, 2 made it the first, 3 dropped the old one.
+
+    Raises:
+        ConfigurationError: the file holds no secret, a weak one, three or more, or two of an unknown step.
+        OSError: the file cannot be read, or not be replaced; nothing was changed.
+    """
+    target = Path(path).resolve()  # a link stays a link
+    with _replacing(target) as file:
+        secrets, comments = _parsed(target.read_bytes())
+        try:
+            step, new = _next_step(secrets, comments)
+            MachineKey(new)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{str(path)!r} was left as it is: {error}") from None
+        kept = [line for line in comments if not _MARKED.match(line)]
+        mark = [_MARK % step] if step < 3 else []
+        file.write(b"\n".join([*kept, *mark, *new, b""]))
+    return step
+
+
+def _parsed(content: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The secrets, each once, and the comments."""
+    lines = [line for line in map(bytes.strip, content.split(b"\n")) if line]
+    secrets = dict.fromkeys(line for line in lines if not line.startswith(b"#"))
+    return list(secrets), [line for line in lines if line.startswith(b"#")]
+
+
+def _next_step(secrets: Sequence[bytes], comments: Sequence[bytes]) -> tuple[int, list[bytes]]:
+    """Which step is next, and the secrets after it."""
+    marks = [int(mark[1]) for mark in map(_MARKED.match, comments) if mark]
+    match len(secrets), marks:
+        case 0, _:
+            raise ConfigurationError("it holds no secret: make one with `sharedsession genkey`")
+        case 1, _:
+            return 1, [*secrets, MachineKey.generate().encode()]
+        case 2, [1]:
+            return 2, [secrets[1], secrets[0]]
+        case 2, [2]:
+            return 3, [secrets[0]]
+        case 2, _:
+            raise ConfigurationError(
+                "it holds two secrets, and no line says which step was the last: finish this rotation by hand, or add "
+                "the line `# rotation, step 1` if the second is the new one, `# rotation, step 2` if the first is"
+            )
+    raise ConfigurationError("it holds three or more secrets: drop those that no session needs any more by hand")
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of an old one, at once, when it is whole; its owner stays.
+
+    Raises:
+        ConfigurationError: somebody else is at it.
+        OSError: the old one stays.
+    """
+    old, beside = target.stat(), target.with_name(f".{target.name}.rotating")
+    descriptor = _made(beside)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _give_to_owner(descriptor, old)
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        beside.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+    _sync(target.parent)
+
+
+def _give_to_owner(descriptor: int, old: os.stat_result) -> None:
+    if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    # Where only owner and group could read it before, the group is the web node's.
+    os.fchmod(descriptor, 0o600 if old.st_mode & 0o007 else 0o600 | old.st_mode & 0o040)
+
+
+def _made(path: Path) -> int:
+    """A new file that nobody else can read at any time."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigurationError(f"another rotation is at work, or broke off: if none is, remove {path}") from None
+
+
+def _sync(directory: Path) -> None:
+    """Has the new name on the disk: a step that was told must not be undone by a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Keywords and environment become checked parts."""

@@ -1,0 +1,115 @@
+"""Checked values of settings -> the parts that they describe: the secrets, the store, the cookie."""
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sharedsession.backends.base import AsyncBackend, Backend
+from sharedsession.backends.connect import connect
+from sharedsession.errors import ConfigurationError
+from sharedsession.http.cookie import CookiePolicy
+from sharedsession.http.token_transport import Transport
+from sharedsession.keys.key_file import KeyFile
+from sharedsession.keys.machine_key import MachineKey
+from sharedsession.keys.reloading import LiveKey
+from sharedsession.observe import Observer
+from sharedsession.records import compression
+
+TRANSPORTS = {"cookie": (True, False), "header": (False, True), "cookie+header": (True, True)}
+
+
+def machine_key(given: Mapping[str, Any], values: Mapping[str, Any]) -> Callable[[], MachineKey]:
+    """What returns the machine key of now."""
+    options = {"app_name": values["app_name"], "development": values["development"]}
+    if "secret_key" in given and "key_file" in given:
+        raise ConfigurationError("secret_key and key_file are both set: keep one of them")
+    if "key_file" in given:
+        return KeyFile(values["key_file"], **options)
+    if "secret_key" not in given:
+        raise ConfigurationError(
+            "secret_key is missing: put the output of `sharedsession genkey` in secret_key, or in the environment "
+            "variable SHAREDSESSION_SECRET_KEY, the same on every web node"
+        )
+    if callable(values["secret_key"]):
+        return LiveKey(values["secret_key"], **options)
+    machine_key = MachineKey(values["secret_key"], **options)
+    return lambda: machine_key
+
+
+def backend(values: Mapping[str, Any]) -> Backend | AsyncBackend:
+    """The store, not yet connected."""
+    given = values["backend"]
+    if given is None:
+        given = "sqlite:///"
+    if isinstance(given, str):
+        return connect(given, breaker_window=values["breaker_window"])
+    verbs = ("get", "add", "replace", "end", "touch")
+    if isinstance(given, type) or not all(callable(getattr(given, verb, None)) for verb in verbs):
+        raise ConfigurationError(
+            f"backend must be a URL or an object with the verbs of sharedsession.backends.base, "
+            f"not {type(given).__name__}"
+        )
+    return given  # type: ignore[no-any-return]
+
+
+def transport(values: Mapping[str, Any]) -> Transport:
+    """How the token travels."""
+    with_cookie, with_header = TRANSPORTS[values["transport"]]
+    cookie = _cookie(values) if with_cookie else None
+    return Transport(cookie, values["header_name"] if with_header else None)
+
+
+def _cookie(values: Mapping[str, Any]) -> CookiePolicy:
+    development, secure = values["development"], values["cookie_secure"]
+    if secure is False and not development:
+        raise ConfigurationError(
+            "cookie_secure=False sends the session over plain HTTP: leave it out, "
+            "or set development=True on a machine that serves nobody"
+        )
+    secure = not development if secure is None else secure
+    return CookiePolicy(
+        name=values["cookie_name"] or ("session" if development else "__Host-session"),
+        path=values["cookie_path"],
+        domain=values["cookie_domain"],
+        secure=secure,
+        samesite=values["cookie_samesite"],
+        partitioned=values["cookie_partitioned"],
+    )
+
+
+def excluder(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """What tells whether a path never has a session."""
+    if not patterns:
+        return lambda _path: False
+    matcher = re.compile("|".join(map(fnmatch.translate, patterns)))
+    return lambda path: matcher.match(path) is not None
+
+
+def say_if_development(values: Mapping[str, Any]) -> None:
+    """Tells the log, so that nobody forgets."""
+    if values["development"]:
+        Observer().event(
+            "development",
+            "development=True: weak secrets and plain-HTTP cookies are allowed; not for production",
+        )
+
+
+def say_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
+    """Tells the log where a framework's setting takes HttpOnly from the cookie; our own settings cannot."""
+    if not http_only:
+        observer.event(
+            "http_only_off",
+            "SESSION_COOKIE_HTTPONLY is off: any script on a page can read the session cookie; set it to True",
+        )
+
+
+def check_compression(values: Mapping[str, Any]) -> None:
+    """Sees that there is a library for it, if it is wanted."""
+    if values["compress_above"] is not None:
+        try:
+            compression.Zstd()
+        except ImportError:
+            raise ConfigurationError(
+                f"compress_above needs zstd, which is not installed: {compression.MEND}, or leave it out"
+            ) from None

@@ -1,0 +1,275 @@
+"""Keywords and environment -> one frozen Settings. Every mistake is found here, at start-up, and named with its mend.
+
+A keyword beats ``SHAREDSESSION_<NAME>`` in the environment, which beats a framework's own setting, which beats the
+default. No value of a secret, and no
+password in a URL, is ever part of a message.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from sharedsession.backends.base import AsyncBackend, Backend
+from sharedsession.errors import ConfigurationError
+from sharedsession.http.token_transport import Transport
+from sharedsession.keys.machine_key import MachineKey, SecretKey
+from sharedsession.observe import OnEvent
+from sharedsession.records.timeouts import Timeouts
+from sharedsession.settings import build as parts
+from sharedsession.settings import converters as convert
+
+Seconds = float | timedelta
+_PREFIX = "SHAREDSESSION_"
+
+
+class Keywords(TypedDict, total=False):
+    """What every middleware takes beside ``app``. See the table of settings in the documentation."""
+
+    secret_key: SecretKey | None
+    key_file: str | os.PathLike[str] | None
+    backend: str | Backend | AsyncBackend | None
+    app_name: str
+    idle_timeout: Seconds
+    absolute_timeout: Seconds | None
+    cookie_name: str
+    cookie_path: str
+    cookie_domain: str | None
+    cookie_secure: bool
+    cookie_samesite: str
+    cookie_partitioned: bool
+    cookie_persistent: bool
+    transport: str
+    header_name: str
+    conflict: str
+    on_outage: str
+    timeout: Seconds
+    breaker_window: Seconds
+    max_size: int
+    compress_above: int | None
+    max_sessions: int | None
+    remember_client: bool
+    on_event: OnEvent | None
+    websocket_check: Seconds | None
+    farm_check: str | None
+    encrypt: bool
+    autoload: bool
+    adopt: bool
+    exclude: str | Iterable[str]
+    development: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, checked and ready for use.
+
+    Attributes:
+        machine_key: returns the machine key of now.
+        backend: the store, not yet connected.
+        app_name: the farm's identity.
+        timeouts: idle and absolute, in seconds.
+        transport: how the token travels.
+        cookie_persistent: whether the cookie outlives the browser.
+        conflict: ``"merge"``, ``"overwrite"`` or ``"raise"``.
+        on_outage: ``"error"`` or ``"anonymous"``.
+        timeout: seconds for one store operation; a request waits at most twice this.
+        breaker_window: seconds for which a failed node is left alone.
+        max_size: bytes of one encoded session.
+        compress_above: bytes of an encoded session above which it is compressed; ``None``: never.
+        max_sessions: of one principal at a time; one more ends the oldest.
+        remember_client: whether lists of sessions tell the browser and the address of a login.
+        on_event: called with each `Event`.
+        websocket_check: seconds after which an open websocket looks whether its session has ended.
+        farm_check: ``"warn"`` or ``"refuse"``: whether to compare this web node with the others, and what follows.
+        encrypt: whether records are sealed or only authenticated.
+        autoload: whether ASGI loads before the application runs.
+        adopt: whether a framework's own signed cookie becomes a session of ours.
+        is_excluded: whether a path never has a session.
+        development: whether weak secrets and plain-HTTP cookies are let pass.
+    """
+
+    machine_key: Callable[[], MachineKey] = field(repr=False)
+    backend: Backend | AsyncBackend = field(repr=False)
+    app_name: str
+    timeouts: Timeouts
+    transport: Transport
+    cookie_persistent: bool
+    conflict: str
+    on_outage: str
+    timeout: float
+    breaker_window: float
+    max_size: int
+    compress_above: int | None
+    max_sessions: int | None
+    remember_client: bool
+    on_event: OnEvent | None = field(repr=False)
+    websocket_check: float | None
+    farm_check: str | None
+    encrypt: bool
+    autoload: bool
+    adopt: bool
+    is_excluded: Callable[[str], bool] = field(repr=False)
+    development: bool
+
+    @classmethod
+    def load(
+        cls,
+        keywords: Mapping[str, Any],
+        environ: Mapping[str, str] | None = None,
+        native: Mapping[str, Any] | None = None,
+    ) -> "Settings":
+        """Brings keywords and environment together and checks them.
+
+        Args:
+            keywords: as the middlewares take them.
+            environ: the environment; ``None``: of this process.
+            native: what a framework's own settings say, in place of the defaults. Its ``secret_key`` may be a
+                function that returns the secrets of now.
+
+        Raises:
+            ConfigurationError: a setting is wrong, contradictory or misspelt.
+        """
+        given = _given(keywords, environ, native)
+        values = {name: _convert(name, given) for name in _SETTINGS}
+        if values["adopt"] and "adopt" not in (native or {}):
+            raise ConfigurationError(
+                "adopt takes over signed cookies of Flask and Starlette, in their own modules only"
+            )
+        parts.say_if_development(values)
+        parts.check_compression(values)
+        return cls(
+            machine_key=parts.machine_key(given, values),
+            backend=parts.backend(values),
+            timeouts=Timeouts(values["idle_timeout"], values["absolute_timeout"]),
+            transport=parts.transport(values),
+            is_excluded=parts.excluder(values["exclude"]),
+            **{name: values[name] for name in _PLAIN},
+        )
+
+    @staticmethod
+    def load_transport(keywords: Mapping[str, Any], native: Mapping[str, Any]) -> Transport:
+        """Same as `load`, for a framework that lets an application change its cookie's attributes while it runs."""
+        given = _given(keywords, None, native)
+        return parts.transport({name: _convert(name, given) for name in _SETTINGS})
+
+    def agreed(self) -> dict[str, str]:
+        """The settings on which the whole farm must agree, as text."""
+        cookie, header_name = self.transport.cookie, self.transport.header_name
+        return {
+            "app_name": repr(self.app_name),
+            "idle_timeout": repr(self.timeouts.idle),
+            "absolute_timeout": repr(self.timeouts.absolute),
+            "transport": repr((cookie is not None, header_name)),
+            "cookie": repr(cookie and [getattr(cookie, name) for name in _COOKIE]),
+            **{name: repr(getattr(self, name)) for name in ("cookie_persistent", "conflict", "max_size", "encrypt")},
+        }
+
+
+_SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "secret_key": (convert.anything, None),
+    "key_file": (convert.path, None),
+    "backend": (convert.anything, None),
+    "app_name": (convert.text, "default"),
+    "idle_timeout": (convert.seconds, 1200.0),
+    "absolute_timeout": (convert.seconds_or_none, 43200.0),
+    "cookie_name": (convert.text_or_none, None),
+    "cookie_path": (convert.text, "/"),
+    "cookie_domain": (convert.text_or_none, None),
+    "cookie_secure": (convert.flag_or_none, None),
+    "cookie_samesite": (convert.text, "lax"),
+    "cookie_partitioned": (convert.flag, False),
+    "cookie_persistent": (convert.flag, False),
+    "transport": (convert.one_of(*parts.TRANSPORTS), "cookie"),
+    "header_name": (convert.header_name, "X-Session-Token"),
+    "conflict": (convert.one_of("merge", "overwrite", "raise"), "merge"),
+    "on_outage": (convert.one_of("error", "anonymous"), "error"),
+    "timeout": (convert.moment, 0.25),
+    "breaker_window": (convert.moment, 2.0),
+    "max_size": (convert.bytes_count, 65536),
+    "compress_above": (convert.bytes_or_none, None),
+    "max_sessions": (convert.count_or_none, None),
+    "remember_client": (convert.flag, False),
+    "on_event": (convert.callable_or_none, None),
+    "websocket_check": (convert.seconds_or_none, 60.0),
+    "farm_check": (convert.one_of_or_none("warn", "refuse"), None),
+    "encrypt": (convert.flag, True),
+    "autoload": (convert.flag, True),
+    "adopt": (convert.flag, False),
+    "exclude": (convert.patterns, ()),
+    "development": (convert.flag, False),
+}
+_COOKIE = ("name", "path", "domain", "secure", "samesite", "partitioned")
+_PLAIN = (
+    "app_name",
+    "cookie_persistent",
+    "conflict",
+    "on_outage",
+    "timeout",
+    "breaker_window",
+    "max_size",
+    "compress_above",
+    "max_sessions",
+    "remember_client",
+    "on_event",
+    "websocket_check",
+    "farm_check",
+    "encrypt",
+    "autoload",
+    "adopt",
+    "development",
+)
+
+
+def _known(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    for name in keywords:
+        if name not in _SETTINGS:
+            raise ConfigurationError(f"there is no setting {name!r}{_suggest(name)}")
+    unset = ("secret_key", "key_file", "backend")
+    return {name: value for name, value in keywords.items() if value is not None or name not in unset}
+
+
+def _given(
+    keywords: Mapping[str, Any], environ: Mapping[str, str] | None, native: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    given = _environment(os.environ if environ is None else environ) | _known(keywords)
+    return _unset(native or {}, given) | given
+
+
+def _unset(native: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What nobody set but the framework; its secret is none of ours where a key file is given."""
+    secrets = {"secret_key", "key_file"} & given.keys()
+    return {name: value for name, value in native.items() if not (name == "secret_key" and secrets)}
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    given = {}
+    for variable, value in environ.items():
+        name = variable.removeprefix(_PREFIX).lower()
+        if variable.startswith(_PREFIX) and name not in _SETTINGS:
+            suggestion = _suggest(name)
+            raise ConfigurationError(f"the environment variable {variable} is no setting{suggestion}; unset it")
+        if variable.startswith(_PREFIX):
+            given[name] = value.split() if name == "secret_key" else value
+    return given
+
+
+def _suggest(name: str) -> str:
+    close = difflib.get_close_matches(name, _SETTINGS, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(_SETTINGS)}"
+
+
+def _convert(name: str, given: Mapping[str, Any]) -> Any:
+    converter, default = _SETTINGS[name]
+    if name not in given:
+        return default
+    try:
+        return converter(given[name])
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name} {error}, not {_shown(given[name])}") from None
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -1,0 +1,232 @@
+"""The machine key: tokens that nobody else can make, rotation, and names that lead nowhere."""
+
+import base64
+import pickle
+import re
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sharedsession.errors import ConfigurationError
+from sharedsession.keys.machine_key import MAX_TOKEN_BYTES, MachineKey, idle_timeout_of
+
+A, B = MachineKey.generate(), MachineKey.generate()
+KEY = MachineKey(A)
+TOKEN = KEY.sign(KEY.new_id()).encode()
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """The same bytes but for one bit."""
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_a_token_leads_back_to_its_session_id():
+    """What `sign` made, `verify` reads, on every node with the secret."""
+    session_id = KEY.new_id()
+    assert MachineKey(A).verify(KEY.sign(session_id).encode()) == session_id
+
+
+def test_session_ids_never_repeat():
+    """An ID holds 256 random bits, so two are never equal."""
+    ids = {KEY.new_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(len(base64.urlsafe_b64decode(session_id.split(".")[0] + "=")) == 32 for session_id in ids)
+
+
+def test_the_token_carries_the_id_of_its_key():
+    """Whoever reads a token knows which secret to check it with."""
+    assert TOKEN.split(b".")[1].decode() == KEY.fingerprints()[0]
+    assert MachineKey(B).fingerprints() != KEY.fingerprints()
+
+
+def test_a_token_is_short_and_fit_for_a_cookie():
+    """Name, value and attributes of the cookie stay far below what browsers keep."""
+    token = KEY.sign(KEY.new_id(idle_timeout=86400 * 400))
+    assert re.fullmatch(r"[A-Za-z0-9_.\-]+", token)
+    assert len(token) <= MAX_TOKEN_BYTES
+
+
+def test_no_flipped_bit_goes_unnoticed():
+    """Each single bit of a token counts, also those that Base64 would ignore."""
+    assert [bit for bit in range(len(TOKEN) * 8) if KEY.verify(flipped(TOKEN, bit))] == []
+
+
+def test_no_truncated_token_is_taken():
+    """A token that lost its end or its beginning is no token."""
+    assert not any(KEY.verify(TOKEN[:end]) or KEY.verify(TOKEN[end:]) for end in range(1, len(TOKEN)))
+
+
+@pytest.mark.parametrize("extra", [b"A", b"=", b".", b" ", b"\n", b"\0", b".A", b"%", b'"'])
+def test_no_extended_token_is_taken(extra):
+    """A token with something before or behind it is no token."""
+    assert KEY.verify(TOKEN + extra) is None
+    assert KEY.verify(extra + TOKEN) is None
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        bytes.upper,
+        bytes.lower,
+        bytes.swapcase,
+        lambda token: token.replace(b".", b"%2E"),
+        lambda token: b'"' + token + b'"',
+        lambda token: token + b"=" * (-len(token.split(b".")[-1]) % 4),
+        base64.urlsafe_b64encode,
+        lambda token: b".".join(reversed(token.split(b"."))),
+    ],
+)
+def test_no_other_spelling_is_taken(rewrite):
+    """A session has exactly one token: other case, quotes, padding, another encoding are refused."""
+    assert rewrite(TOKEN) != TOKEN
+    assert KEY.verify(rewrite(TOKEN)) is None
+
+
+def test_no_other_encoding_of_the_signature_is_taken():
+    """The last character of Base64 has spare bits; the three other spellings of the same bytes are refused."""
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert [last for last in alphabet if KEY.verify(TOKEN[:-1] + bytes([last]))] == [TOKEN[-1]]
+
+
+def test_a_signature_does_not_fit_another_id():
+    """An ID under a key it does not belong to is refused."""
+    other = KEY.sign(KEY.new_id()).encode()
+    assert KEY.verify(TOKEN.rpartition(b".")[0] + b"." + other.rpartition(b".")[2]) is None
+    assert KEY.verify(MachineKey(B).sign(MachineKey(B).new_id()).encode()) is None
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_no_session(garbage):
+    """Whatever bytes arrive, the answer is "no session", never an exception."""
+    assert KEY.verify(garbage) is None
+
+
+@given(st.lists(st.sampled_from([*TOKEN.split(b"."), b"", b"A" * 43, b"\xff", b"0"]), max_size=6))
+def test_parts_of_a_token_put_together_anew_are_no_token(parts):
+    """Only the whole is signed."""
+    assert (KEY.verify(b".".join(parts)) is None) == (b".".join(parts) != TOKEN)
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+def test_a_huge_token_is_refused_before_any_cryptography(size):
+    """What is longer than a token can be is no token, even under a genuine signature."""
+    assert KEY.verify(KEY.sign(KEY.new_id() + "A" * size).encode()) is None
+
+
+def test_rotation_keeps_every_session_until_its_key_is_dropped():
+    """[A] -> [A, B] -> [B, A] -> [B]: A's tokens live until the last stage, B's from the second on."""
+    stages = [MachineKey([A]), MachineKey([A, B]), MachineKey([B, A]), MachineKey([B])]
+    tokens = [stage.sign(stage.new_id()).encode() for stage in stages]
+    known = [[stage.verify(token) is not None for token in tokens] for stage in stages]
+    assert known == [
+        [True, True, False, False],
+        [True, True, True, True],
+        [True, True, True, True],
+        [False, False, True, True],
+    ]
+
+
+def test_new_ids_are_made_under_the_first_secret():
+    """A key that was rotated to a later place verifies and no longer signs."""
+    rotated = MachineKey([B, A])
+    assert MachineKey(A).verify(rotated.sign(rotated.new_id()).encode()) is None
+    assert MachineKey(B).verify(rotated.sign(rotated.new_id()).encode())
+
+
+def test_names_do_not_change_while_keys_rotate():
+    """The store key and the handle follow the ID, not the order of the secrets."""
+    session_id, rotated = KEY.new_id(), MachineKey([B, A])
+    assert rotated.store_key(session_id) == KEY.store_key(session_id)
+    assert rotated.handle(session_id) == KEY.handle(session_id)
+
+
+def test_a_list_in_a_list_and_repeats_are_one_key():
+    """A `MachineKey` may stand for its secrets, and the same secret twice is once."""
+    assert MachineKey([KEY, A, A.encode(), B]).fingerprints() == MachineKey([A, B]).fingerprints()
+
+
+def test_applications_of_other_names_share_nothing():
+    """Under one secret, another ``app_name`` has other keys, tokens, names and records."""
+    one, two = MachineKey(A, app_name="shop"), MachineKey(A, app_name="forum")
+    session_id = one.new_id()
+    assert two.verify(one.sign(session_id).encode()) is None
+    assert two.fingerprints() != one.fingerprints()
+    assert two.open(session_id, one.seal(session_id, b"data")) is None
+    forged = session_id.replace(one.fingerprints()[0], two.fingerprints()[0])
+    assert two.store_key(forged) != one.store_key(session_id)
+    assert two.verify(one.sign(session_id).replace(one.fingerprints()[0], two.fingerprints()[0]).encode()) is None
+
+
+def test_store_keys_are_what_the_contract_allows():
+    """A store key has at most 64 characters of ``A-Z a-z 0-9 _ - :`` and is one per session."""
+    keys = {KEY.store_key(KEY.new_id(idle)) for idle in (None, 1, 1e9) for _ in range(300)}
+    assert len(keys) == 900
+    assert all(re.fullmatch(r"[A-Za-z0-9_\-:]{1,64}", key) for key in keys)
+
+
+def test_no_name_shows_another():
+    """Session ID, token, store key and handle have no part in common that would lead from one to the other."""
+    session_id = KEY.new_id()
+    token, store_key, handle = KEY.sign(session_id), KEY.store_key(session_id), KEY.handle(session_id)
+    for public in (handle, store_key.removeprefix("ss:")):
+        pieces = {public[i : i + 6] for i in range(len(public) - 5)}
+        assert not [piece for piece in pieces if piece in token]
+    assert handle not in store_key
+    assert KEY.verify(handle.encode()) is KEY.verify(store_key.encode()) is None
+    assert MachineKey(B, app_name="default").fingerprints()[0] not in token
+
+
+@pytest.mark.parametrize("idle", [None, 0.001, 1.5, 1200, 86400 * 365])
+def test_the_idle_timeout_travels_in_the_id(idle):
+    """A session's own idle timeout is signed with its ID, to the millisecond."""
+    session_id = KEY.new_id(idle)
+    assert idle_timeout_of(session_id) == idle
+    assert KEY.verify(KEY.sign(session_id).encode()) == session_id
+
+
+def test_nothing_of_a_secret_is_printed():
+    """The repr says how many secrets there are and nothing else."""
+    shown = repr(MachineKey([A, B])) + str(MachineKey([A, B])) + f"{KEY!r:>80}"
+    assert "2 secret(s)" in shown
+    assert not [i for i in range(len(A) - 5) if A[i : i + 6] in shown or B[i : i + 6] in shown]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_machine_key_is_never_pickled(protocol):
+    """The farm's secrets do not travel in a task queue by mistake."""
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(KEY, protocol)
+
+
+def test_development_lets_a_weak_secret_pass():
+    """On a machine that serves nobody "dev" is good enough, and only there."""
+    assert MachineKey("dev", development=True).verify(b"x") is None
+    with pytest.raises(ConfigurationError, match=r"secret_key is too short.*genkey.*development=True"):
+        MachineKey("dev")
+
+
+@pytest.mark.parametrize("nothing", [[], "", b"", (), [A, ""], [[]]])
+@pytest.mark.parametrize("development", [False, True])
+def test_an_empty_secret_never_passes(nothing, development):
+    """No secret at all is a mistake on every machine."""
+    with pytest.raises(ConfigurationError, match="secret_key is empty"):
+        MachineKey(nothing, development=development)
+
+
+def test_the_weak_one_of_several_is_named_by_its_place():
+    """The message says which of the secrets to replace, and not what it is."""
+    weak = "hunter2-" + secrets.token_hex(2)
+    with pytest.raises(ConfigurationError, match=r"number 2 of 3") as caught:
+        MachineKey([A, weak, B])
+    assert weak not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [5, None, {"a": A}, {A}, object()])
+def test_a_secret_of_another_type_is_refused(wrong):
+    """The message names the setting and the type."""
+    with pytest.raises(ConfigurationError, match=f"secret_key must be .* not {type(wrong).__name__}"):
+        MachineKey(wrong)
