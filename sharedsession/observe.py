@@ -1,26 +1,27 @@
-"""What happened: plain counters, log records with a stable ``event`` field on the logger "sharedsession", a callback.
+"""What happened: plain counters, log records with a stable ``event`` field, a callback, and the seam for tracing.
 
-No token, key or value is ever passed in here, and of a session only its public handle comes out. An event that an
-attacker can cause is written a few times a second at most and counted always.
+The logger is "sharedsession". No token, key or value is ever passed in here; of a session only its public handle comes
+out. An event that an attacker can cause is always counted, but logged only a few times a second.
 """
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, Protocol
+
+from sharedsession.environment import REAL, Environment
 
 LOGGER = logging.getLogger("sharedsession")
 _PER_SECOND = 5
 
 
 class Event(NamedTuple):
-    """Something that happened, as the callback ``on_event`` is told.
+    """Something that happened, as the callback ``on_event`` gets it.
 
     Attributes:
         name: stable, as in the table of events.
-        session: the public handle of the session, where it is about one.
-        principal: whose session it is, where that is known.
+        session: the public handle of the session, if the event is about one.
+        principal: whose session it is, if that is known.
     """
 
     name: str
@@ -31,55 +32,85 @@ class Event(NamedTuple):
 OnEvent = Callable[[Event], object]
 
 
+class Named(Protocol):
+    """Something that has a public name."""
+
+    @property
+    def handle(self) -> str:
+        """The public name: fit for logs."""
+        ...
+
+
+class Tracer(Protocol):
+    """Puts a span around what the library waits for."""
+
+    def trace(
+        self, operation: str, work: Coroutine[Any, Any, None], outcome: Callable[[], str]
+    ) -> Awaitable[None]:
+        """Awaits some work inside of a span.
+
+        Args:
+            operation: ``"load"`` or ``"commit"``.
+            work: what is waited for.
+            outcome: returns in one word how it ended, once it has.
+        """
+        ...
+
+
 class Observer:
-    """Counts events and writes them to the log. One per manager or backend; safe to use from any thread.
+    """Counts events and writes them to the log. There is one for each manager and each backend; any thread may use it.
 
     Args:
-        on_event: called with each event, where it happens: it must be quick, and what it raises is only logged.
-        handle: the public name of a session ID.
+        on_event: called with each event where it happens: it must be quick. What it raises is only logged.
+        environment: where the clock comes from.
+
+    Attributes:
+        counters: how often each event happened.
+        tracer: puts spans around loads and commits; ``None``: nobody wants them.
     """
 
-    def __init__(self, on_event: OnEvent | None = None, handle: Callable[[str], str] = str) -> None:
+    def __init__(self, on_event: OnEvent | None = None, environment: Environment = REAL) -> None:
         self.counters: Counter[str] = Counter()
+        self.tracer: Tracer | None = None
         self._on_event = on_event
-        self._handle = handle
+        self._monotonic = environment.monotonic
         self._second = 0
         self._written: Counter[str] = Counter()
 
-    def count(self, event: str, session_id: str | None = None, principal: str | None = None, times: int = 1) -> None:
-        """Counts an event that is nothing to write about.
+    def count(self, event: str, session: Named | None = None, principal: str | None = None, times: int = 1) -> None:
+        """Counts an event that needs no log record.
 
         Args:
             event: its stable name.
-            session_id: of the session that it is about; never leaves this process.
+            session: the session that it is about; only its handle is read.
             principal: whose session it is.
             times: how often it happened.
         """
         self.counters[event] += times
         if self._on_event is not None:
-            self._tell(event, session_id, principal)
+            self._call_back(self._on_event, event, session, principal)
 
     def event(self, event: str, message: str, level: int = logging.WARNING) -> None:
-        """Counts an event and writes it to the log, five times a second at most.
+        """Counts an event and writes it to the log, at most five times a second.
 
         Args:
             event: its stable name, also the ``event`` field of the log record.
-            message: what happened, for the person who must act on it.
+            message: what happened and what to do, for the person who must act on it.
             level: of `logging`.
         """
         self.count(event)
         if self._may_write(event):
             LOGGER.log(level, message, extra={"event": event})
 
-    def _tell(self, event: str, session_id: str | None, principal: str | None) -> None:
-        assert self._on_event is not None  # noqa: S101
+    @staticmethod
+    def _call_back(on_event: OnEvent, event: str, session: Named | None, principal: str | None) -> None:
         try:
-            self._on_event(Event(event, session_id and self._handle(session_id), principal))
+            on_event(Event(event, session and session.handle, principal))
         except Exception as error:  # noqa: BLE001  (it must not change what happens to the visitor)
             LOGGER.warning("on_event raised %s", type(error).__name__, extra={"event": "on_event_failed"})
 
     def _may_write(self, event: str) -> bool:
-        second = int(time.monotonic())
+        second = int(self._monotonic())
         if second != self._second:
             self._second = second
             self._written.clear()

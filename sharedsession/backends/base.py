@@ -1,30 +1,35 @@
-"""THE contract between the library and a store. Every promise is a sentence here and a test in `tests/contract`.
+"""THE contract between the library and a store. Each promise is a sentence here and a test of the contract suite.
 
-A backend moves sealed bytes. It knows keys, bytes, versions and seconds; never a cookie, a session ID, a dict.
+A backend moves sealed bytes. It knows keys, bytes, versions and seconds; never a cookie, a session ID or a dictionary.
 
-- Keys are 1 to 64 characters of ``A-Z a-z 0-9 _ - :``. Values are opaque bytes of at most ``max_value``.
-- Every verb takes ``within``: the seconds the caller is willing to wait. After that, and whenever the store
-  cannot be asked, it raises `BackendUnavailable`. "Don't know" is never reported as "no session".
-- A verb that raises `BackendUnavailable` may still take effect later. The verbs are chosen so that a late
-  one does no harm: ``add`` and ``replace`` lose against whatever came in between, ``end`` may be repeated.
-- A time to live is in seconds, at least 1 and never for ever. It is measured by the store, not by web nodes.
-- Blocking verbs may be called from any thread, asynchronous ones from any event loop, both after a fork.
+- Keys are 1 to 64 characters of ``A-Z a-z 0-9 _ - :``. Values are opaque bytes, at most ``max_value`` of them.
+- Every verb takes ``timeout``: the seconds that the caller waits at most. After that, and whenever the store cannot
+  be asked, the verb raises `BackendUnavailable`. "Don't know" is never reported as "no session".
+- A verb that raises `BackendUnavailable` may still take effect later. The verbs are chosen so that this does no harm:
+  a late ``add`` or ``replace`` loses against whatever came in between, and ``end`` may be repeated.
+- A time to live is in seconds, at least 1 and never for ever. The store measures it, not a web node.
+- Blocking verbs may be called from any thread, asynchronous verbs from any event loop, both also after a fork.
+
+The library passes the arguments of the six verbs by position.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Version = object
-"""What ``get`` hands out and ``replace`` takes: only its own backend can read it."""
+"""What ``get`` returns and ``replace`` takes. Only the backend that made it can read it."""
+
+Revision = Callable[[bytes], int | None]
+"""Opens a copy and returns the version number inside; ``None`` if the copy is not genuine."""
 
 
 class Stored(NamedTuple):
     """A live record.
 
     Attributes:
-        value: the bytes as they were given to ``add`` or ``replace``.
+        value: the bytes that were given to ``add`` or ``replace``.
         version: stands for exactly these bytes; any later change of the record gives another version.
-        ttl: the remaining time to live in seconds, where the store tells.
+        ttl: the remaining time to live in seconds, where the store tells it.
         siblings: other records that writers made at the same time on nodes that could not see each other.
     """
 
@@ -38,8 +43,8 @@ class Ended(NamedTuple):
     """A tombstone: the record was ended, and the store still remembers it.
 
     Attributes:
-        note: the bytes given to ``end``.
-        ttl: the remaining time to live in seconds, where the store tells.
+        note: the bytes that were given to ``supersede``; empty if the record was ended for good.
+        ttl: the remaining time to live in seconds, where the store tells it.
     """
 
     note: bytes
@@ -47,15 +52,15 @@ class Ended(NamedTuple):
 
 
 class Facts(Protocol):
-    """What a backend of either colour says of itself without any I/O."""
+    """What a backend of either colour tells about itself without any I/O."""
 
     @property
     def max_value(self) -> int:
-        """The most bytes of one value; more would be refused by the store."""
+        """The most bytes of one value; the store refuses more."""
         ...
 
     def health(self) -> dict[str, Any]:
-        """JSON-able facts: kind, nodes, breaker states, counters. No password, no key, no I/O."""
+        """Returns JSON-able facts: kind, nodes, breaker states, counters. No password and no key; no I/O."""
         ...
 
 
@@ -63,117 +68,146 @@ class Facts(Protocol):
 class Backend(Facts, Protocol):
     """The blocking colour.
 
-    A backend of your own needs just these verbs. Under ASGI a whole step (load, commit) of it then runs in one
-    worker thread. To do better, offer the same verbs as coroutines in an attribute ``asynchronous``.
+    A backend of your own needs these verbs and no more. Under ASGI, a whole step over it (a load, a commit) runs in one
+    worker thread; `TwoColouredBackend` and `NeverWaitingBackend` do better.
     """
 
-    def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
-        """Reads a record and renews its time to live in the same round trip.
+    def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
+        """Reads a record and renews its time to live, in one round trip.
 
         Args:
             key: the store key.
-            touch: the new time to live in seconds; ``None`` leaves it. A touch changes no version. A backend
-                with an attribute ``renews_when_due`` leaves it out where it would gain less than a tenth; for
-                others the library sees to that.
-            within: seconds to wait at most.
+            touch: the new time to live in seconds; ``None`` leaves it as it is. A renewal changes no version.
+            timeout: seconds to wait at most.
 
         Returns:
-            The record; `Ended` if a tombstone is there; ``None`` if the store is sure that there is nothing.
+            The record; `Ended` if there is a tombstone; ``None`` if the store is sure that there is nothing.
+
+        Raises:
+            BackendUnavailable: the store cannot be asked.
         """
         ...
 
-    def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+    def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Stores a record under a key that holds nothing: no record, no tombstone.
 
+        Args:
+            key: the store key.
+            value: the record, at most ``max_value`` bytes.
+            ttl: its time to live in seconds.
+            timeout: seconds to wait at most.
+
         Returns:
-            Its version, or ``None`` if the key was taken. Of several that add one key at a time at most one succeeds.
+            The record's version, or ``None`` if the key was taken. Of several that add one key at the same time, at
+            most one succeeds.
+
+        Raises:
+            BackendUnavailable: the store cannot be asked; the record may be stored all the same.
         """
         ...
 
-    def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+    def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Stores a new value if the record is still the one that ``version`` stands for, in one step.
-
-        Returns:
-            The new version, or ``None`` if the record was changed, ended or forgotten meanwhile, or if the
-            backend can no longer tell. Then nothing was stored.
-        """
-        ...
-
-    def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
-        """Ends a record, whatever its version. To end what is not there is no error.
-
-        After it, no ``replace`` with an earlier version succeeds, ever, and ``get`` returns no record.
 
         Args:
             key: the store key.
-            ttl: the longest life that any copy of the record may still have, in seconds: for so long a store that
-                could forget the deletion must remember it. One that cannot may simply delete.
-            within: seconds to wait at most.
-            note: what `Ended` shall say to readers; empty: nothing.
-            note_ttl: for how many seconds the note is of use; then a store that remembers for longer keeps it back.
+            value: the new record, at most ``max_value`` bytes.
+            ttl: its time to live in seconds.
+            version: of the record as it was read.
+            timeout: seconds to wait at most.
+
+        Returns:
+            The new version; or ``None`` if the record was changed, ended or forgotten meanwhile, or if the backend can
+            no longer tell. Then nothing was stored.
+
+        Raises:
+            BackendUnavailable: the store cannot be asked; the value may be stored all the same.
         """
         ...
 
-    def leave(
-        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
-    ) -> bool:
-        """Ends a record that another one takes the place of, unless it was ended for good.
+    def end(self, key: str, ttl: float, timeout: float) -> None:
+        """Ends a record, whatever its version. Ending what is not there is no error.
 
-        A backend may do without: then `end` is asked, and a logout at the same moment as a new ID is not noticed.
+        Afterwards no ``replace`` with an earlier version succeeds, ever, and ``get`` returns no record.
+
+        Args:
+            key: the store key.
+            ttl: the longest life in seconds that any copy of the record may still have. A store that could forget the
+                deletion must remember it for so long; one that cannot may simply delete.
+            timeout: seconds to wait at most.
+
+        Raises:
+            BackendUnavailable: no node of the store has confirmed it.
+        """
+        ...
+
+    def supersede(
+        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    ) -> bool:
+        """Ends a record that lives on under another key, unless the record was ended for good.
 
         Args:
             key: the store key.
             ttl: as for `end`.
-            within: seconds to wait for each step; there are more where others are at the record at the same time.
-            version: of the record as it was read. That it was changed since does not matter.
-            note: as for `end`.
-            note_ttl: as for `end`.
+            timeout: seconds to wait for each step; there are more steps where others change the record meanwhile.
+            version: of the record as it was read. It does not matter that it was changed since.
+            note: what `Ended` tells to readers.
+            note_ttl: seconds for which readers are told; then `Ended` has no note, or there is nothing.
 
         Returns:
-            ``False`` if somebody has ended it without a note, or the store has forgotten it. That somebody else has
-            left it is no reason to say no: of two who log in at a time, one may never hear the answer to the first.
+            ``False`` if the record was ended without a note, or the store has forgotten it. If another request has
+            superseded it, the result is ``True``: of two logins at the same time, one may never hear the answer to its
+            first try.
+
+        Raises:
+            BackendUnavailable: the store cannot be asked.
         """
         ...
 
-    def touch(self, key: str, ttl: float, within: float) -> bool:
-        """Renews the time to live without reading.
+    def touch(self, key: str, ttl: float, timeout: float) -> bool:
+        """Renews the time to live without reading. Returns whether there was a live record.
 
-        Returns:
-            Whether there was a live record.
+        Args:
+            key: the store key.
+            ttl: the new time to live in seconds.
+            timeout: seconds to wait at most.
+
+        Raises:
+            BackendUnavailable: the store cannot be asked.
         """
         ...
 
     def close(self) -> None:
-        """Lets go of connections and threads. The backend may be used again and opens them anew."""
+        """Closes connections and ends threads. The backend may be used again; then it opens them anew."""
         ...
 
 
 class AsyncBackend(Facts, Protocol):
     """The asynchronous colour: the same verbs, the same promises."""
 
-    async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+    async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         ...
 
-    async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+    async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
         ...
 
-    async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+    async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
         ...
 
-    async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    async def end(self, key: str, ttl: float, timeout: float) -> None:
         """Same as `Backend.end`."""
         ...
 
-    async def leave(
-        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    async def supersede(
+        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.leave`."""
+        """Same as `Backend.supersede`."""
         ...
 
-    async def touch(self, key: str, ttl: float, within: float) -> bool:
+    async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
         ...
 
@@ -182,23 +216,75 @@ class AsyncBackend(Facts, Protocol):
         ...
 
 
+# -- optional powers, each a protocol of its own
+
+
+@runtime_checkable
+class TwoColouredBackend(Protocol):
+    """A blocking backend that offers the same verbs as coroutines, for applications on an event loop."""
+
+    @property
+    def asynchronous(self) -> AsyncBackend:
+        """The same store for event loops."""
+        ...
+
+
+@runtime_checkable
+class NeverWaitingBackend(Protocol):
+    """A blocking backend whose verbs may never have to wait: then an event loop calls them without a thread."""
+
+    @property
+    def never_waits(self) -> bool:
+        """Whether that is so."""
+        ...
+
+
+@runtime_checkable
+class SelfRenewingBackend(Protocol):
+    """A backend whose ``get`` leaves a renewal out where it gains less than a tenth. For others the library does."""
+
+    @property
+    def renews_when_due(self) -> bool:
+        """Whether that is so."""
+        ...
+
+
+@runtime_checkable
+class DoubtingBackend(Protocol):
+    """A backend whose replies name no request, so that a reply too many could be taken for the next one."""
+
+    def doubt(self) -> bool:
+        """Gives up the connections, since a record did not open. Returns whether it is worth asking again."""
+        ...
+
+
+@runtime_checkable
+class ManyNodesBackend(Protocol):
+    """A backend over several nodes, each of which can be asked by itself."""
+
+    @property
+    def node_stores(self) -> Sequence[AsyncBackend]:
+        """The verbs of each node."""
+        ...
+
+
 @runtime_checkable
 class ReplicatedBackend(AsyncBackend, Protocol):
-    """One that keeps copies on several nodes, and needs to be told which are genuine and which is the newest.
+    """A backend that keeps copies on several nodes. It must be told which copies are genuine and which is the newest.
 
-    A step may take ``within`` twice: once for the owners of a record, once for the other nodes.
+    A step may take ``timeout`` twice: once for the owners of a record, once for the other nodes.
     """
 
     async def get_newest(
-        self, key: str, touch: float | None, within: float, revision: Callable[[bytes], int | None]
+        self, key: str, touch: float | None, timeout: float, revision: Revision
     ) -> Stored | Ended | None:
         """Same as `Backend.get`.
 
         Args:
             key: the store key.
             touch: the new time to live in seconds, or ``None``.
-            within: seconds to wait for one step.
-            revision: opens a copy and tells its number; ``None``: it is not genuine.
+            timeout: seconds to wait for one step.
+            revision: opens a copy and returns its number; ``None``: the copy is not genuine.
         """
         ...
 
@@ -208,8 +294,8 @@ class ReplicatedBackend(AsyncBackend, Protocol):
         value: bytes,
         ttl: float,
         version: Version,
-        within: float,
-        revision: Callable[[bytes], int | None],
+        timeout: float,
+        revision: Revision,
         includes: Callable[[bytes], bool],
     ) -> Version | None:
         """Same as `Backend.replace`.
@@ -219,8 +305,8 @@ class ReplicatedBackend(AsyncBackend, Protocol):
             value: the new bytes.
             ttl: their time to live in seconds.
             version: of the record as it was read.
-            within: seconds to wait for one step.
+            timeout: seconds to wait for one step.
             revision: as for `get_newest`.
-            includes: tells whether another's copy was made from this change.
+            includes: returns whether another copy was made from this change.
         """
         ...

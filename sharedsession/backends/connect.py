@@ -96,7 +96,7 @@ def _loaded(entry: EntryPoint) -> Callable[..., object]:
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
             f"backend {entry.name}:// is registered as {entry.value!r}, which cannot be loaded ({error}): "
-            "install or mend the package that registers it"
+            "install or fix the package that registers it"
         ) from error
 
 

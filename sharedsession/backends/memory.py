@@ -46,7 +46,7 @@ class MemoryBackend:
                 "visitors will lose their session from one request to the next; use sqlite:/// instead",
             )
 
-    def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+    def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         with self._lock:
             entry = self._live(key)
@@ -58,36 +58,36 @@ class MemoryBackend:
                 entry.expires = time.monotonic() + touch
             return Stored(entry.value, entry.version)
 
-    def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+    def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
         with self._lock:
             return None if self._live(key) else self._store(key, value, ttl)
 
-    def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+    def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
         with self._lock:
             entry = self._live(key)
             unchanged = entry is not None and not entry.ended and entry.version == version
             return self._store(key, value, ttl) if unchanged else None
 
-    def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    def end(self, key: str, ttl: float, timeout: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`."""
         with self._lock:
             self._entries.pop(key, None)
             if note:
                 self._store(key, note, note_ttl, ended=True)
 
-    def leave(
-        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    def supersede(
+        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.leave`."""
+        """Same as `Backend.supersede`."""
         with self._lock:
             is_there = self._live(key) is not None
             if is_there:
-                self.end(key, ttl, within, note, note_ttl)
+                self.end(key, ttl, timeout, note, note_ttl)
             return is_there
 
-    def touch(self, key: str, ttl: float, within: float) -> bool:
+    def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
         with self._lock:
             entry = self._live(key)

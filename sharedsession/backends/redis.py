@@ -1,6 +1,6 @@
 """One Redis or Valkey as a backend: any server with GETEX, which is Redis 6.2.
 
-The verbs are written once, over a link of either colour; URLs are read by redis-py, replies by hiredis.
+The verbs are written once, over a client of either colour; URLs are read by redis-py, replies by hiredis.
 
 A record is one string: a mark, live or tombstone, eight random bytes that name this version, the sealed bytes. The
 compare-and-swap is one command: ``SET … IFEQ`` where the server has it, else a script that compares the head.
@@ -20,13 +20,13 @@ from redis.asyncio.connection import parse_url
 
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.connect import redacted
-from sharedsession.backends.wire import superseding as leaving
+from sharedsession.backends.wire import superseding
 from sharedsession.backends.wire import tls
-from sharedsession.backends.wire.blocking_client import BlockingLink
-from sharedsession.backends.wire.client import Link
-from sharedsession.backends.wire.node_guard import Guard
-from sharedsession.backends.wire.protocol import INCOMPLETE, Address, Desynchronised, Dialect
-from sharedsession.concurrency.driver import Lowered
+from sharedsession.backends.wire.blocking_client import BlockingClient
+from sharedsession.backends.wire.client import Client
+from sharedsession.backends.wire.node_guard import NodeGuard
+from sharedsession.backends.wire.protocol import INCOMPLETE, Address, Desynchronised, WireProtocol
+from sharedsession.backends.adapters import BlockingAdapter
 from sharedsession.errors import BackendUnavailable, ConfigurationError
 
 _LIVE, _ENDED = b"\x01", b"\x02"
@@ -38,7 +38,7 @@ return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 """
 _KNOWN_OPTIONS = {"host", "port", "path", "db", "username", "password", "connection_class", *tls.OPTIONS}
 _SCRIPT_REFUSED = re.compile(r"user executing the script can't|ACL failure in script|no permissions to ")
-_MENDS = {
+_FIXES = {
     "WRONGPASS": "compare user and password in the backend's URL with the server's",
     "NOAUTH": "put user:password@ in front of the host in the backend's URL",
     "NOPERM": "give the user of the backend's URL the rights that the documentation lists, on keys ss:*",
@@ -67,7 +67,7 @@ class RespParser:
 class _Server:
     """How to begin a connection, and what the server at its end can do."""
 
-    def __init__(self, guard: Guard, username: str | None, password: str | None, database: int) -> None:
+    def __init__(self, guard: NodeGuard, username: str | None, password: str | None, database: int) -> None:
         self._guard = guard
         greeting: list[tuple[str, ...]] = []
         if password:
@@ -78,7 +78,7 @@ class _Server:
         greeting.append(("HELLO", "2"))
         self._asked = [command[0] for command in greeting]
         requests = [*map(_packed, greeting)]
-        self.dialect = Dialect(parser=RespParser, greeting=requests, greeted=self._greeted, echoes=False)
+        self.protocol = WireProtocol(parser=RespParser, greeting=requests, greeted=self._greeted, echoes=False)
         self.has_ifeq = False
 
     def _greeted(self, replies: Sequence[Any]) -> None:
@@ -88,77 +88,77 @@ class _Server:
         self.has_ifeq = _has_ifeq(replies[-1])
 
     def refused(self, command: str, reply: Exception, words: str) -> BackendUnavailable:
-        """Tells the log; returns what to raise. An error that has a mend is not repeated: it may name the user."""
+        """Tells the log; returns what to raise. An error that has a fix is not repeated: it may name the user."""
         code = _code(reply)
-        told = f"{code}; {_MENDS[code]}" if code in _MENDS else words
+        told = f"{code}; {_FIXES[code]}" if code in _FIXES else words
         self._guard.observer.event("store_refused", f"{self._guard.address} refuses {command}: {told}")
         return BackendUnavailable(f"the server refuses {command}: {code}")
 
 
-class RedisVerbs:
-    """The verbs over a link; of the link's colour.
+class RedisStore:
+    """The verbs over a client; of the client's colour.
 
     Args:
-        link: to the server.
+        client: to the server.
         guard: of the node.
         server: what is known of it.
     """
 
     max_value = 64_000_000
 
-    def __init__(self, link: Link, guard: Guard, server: _Server) -> None:
-        self._link = link
+    def __init__(self, client: Client, guard: NodeGuard, server: _Server) -> None:
+        self._client = client
         self._guard = guard
         self._server = server
         self._doubted = -math.inf
 
-    async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+    async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         command = ("GET", key) if touch is None else ("GETEX", key, "PX", _milliseconds(touch))
-        raw = await self._ask(command, within, planted=("WRONGTYPE",))
+        raw = await self._ask(command, timeout, planted=("WRONGTYPE",))
         if isinstance(raw, bytes):
             return Ended(raw[_HEAD:]) if raw[:1] == _ENDED else Stored(raw[_HEAD:], raw)
         return None if raw is None else Stored(b"", b"")
 
-    async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+    async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
         raw = _marked(_LIVE, value)
-        stored = await self._ask(("SET", key, raw, "NX", "PX", _milliseconds(ttl)), within)
+        stored = await self._ask(("SET", key, raw, "NX", "PX", _milliseconds(ttl)), timeout)
         return raw if stored else None
 
-    async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+    async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
         raw = _marked(_LIVE, value)
-        return raw if await self._swap(key, raw, ttl, version, within) else None
+        return raw if await self._swap(key, raw, ttl, version, timeout) else None
 
-    async def _swap(self, key: str, raw: bytes, ttl: float, version: Version, within: float) -> bool:
+    async def _swap(self, key: str, raw: bytes, ttl: float, version: Version, timeout: float) -> bool:
         assert isinstance(version, bytes)  # noqa: S101
         if self._server.has_ifeq:
             command: tuple[Any, ...] = ("SET", key, raw, "IFEQ", version, "PX", _milliseconds(ttl))
         else:
             command = ("EVAL", _SWAP, "1", key, version[:_HEAD], raw, _milliseconds(ttl))
-        return bool(await self._ask(command, within))
+        return bool(await self._ask(command, timeout))
 
-    async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    async def end(self, key: str, ttl: float, timeout: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`. A full server still deletes where it takes no note."""
         del ttl
         if note:
             command = ("SET", key, _marked(_ENDED, note), "PX", _milliseconds(note_ttl))
-            if await self._ask(command, within, planted=("OOM",)) == b"OK":
+            if await self._ask(command, timeout, planted=("OOM",)) == b"OK":
                 return
-        await self._ask(("DEL", key), within)
+        await self._ask(("DEL", key), timeout)
 
-    async def leave(
-        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    async def supersede(
+        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.leave`."""
+        """Same as `Backend.supersede`."""
         raw = _marked(_ENDED, note)
-        bury_if = partial(self._swap, key, raw, note_ttl or _BRIEFLY)
-        return await leaving.leave(bury_if, partial(self.get, key, None), version, within)
+        write_tombstone_if = partial(self._swap, key, raw, note_ttl or _BRIEFLY)
+        return await superseding.supersede(write_tombstone_if, partial(self.get, key, None), version, timeout)
 
-    async def touch(self, key: str, ttl: float, within: float) -> bool:
+    async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
-        return isinstance(await self.get(key, ttl, within), Stored)
+        return isinstance(await self.get(key, ttl, timeout), Stored)
 
     def doubt(self) -> bool:
         """Gives up the connections: a reply names no request, so what does not open may be the answer to another one.
@@ -170,32 +170,32 @@ class RedisVerbs:
         if now - self._doubted < _BRIEFLY:
             return False
         self._doubted = now
-        self._link.close()
+        self._client.close()
         return True
 
-    async def about(self, *command: str, within: float) -> Any:
+    async def about(self, *command: str, timeout: float) -> Any:
         """Asks the server about itself; ``None`` if it does not tell."""
-        reply, _ = await self._link.ask(_packed(command), within)
+        reply, _ = await self._client.ask(_packed(command), timeout)
         return None if isinstance(reply, hiredis.ReplyError) else reply
 
     async def close(self) -> None:
         """Same as `Backend.close`."""
-        self._link.close()
+        self._client.close()
 
     def health(self) -> dict[str, Any]:
         """Same as `Backend.health`."""
         swap = "SET IFEQ" if self._server.has_ifeq else "script"
         return {"kind": "redis", "compare_and_swap": swap, "nodes": [self._guard.facts()]}
 
-    async def _ask(self, command: tuple[Any, ...], within: float, planted: Sequence[str] = ()) -> Any:
+    async def _ask(self, command: tuple[Any, ...], timeout: float, planted: Sequence[str] = ()) -> Any:
         """Sends a command. Any error but those named means "cannot answer", never "not there"."""
-        reply, _ = await self._link.ask(_packed(command), within)
+        reply, _ = await self._client.ask(_packed(command), timeout)
         if isinstance(reply, hiredis.ReplyError) and _code(reply) not in planted:
             raise self._server.refused(command[0], reply, str(reply))
         return reply
 
 
-class RedisBackend(Lowered):
+class RedisBackend(BlockingAdapter):
     """One Redis or Valkey, in both colours.
 
     Args:
@@ -215,17 +215,17 @@ class RedisBackend(Lowered):
         database: int = 0,
         breaker_window: float = 2.0,
     ) -> None:
-        self._guard = Guard(address, breaker_window)
+        self._guard = NodeGuard(address, breaker_window)
         self._server = _Server(self._guard, username, password, database)
-        link = BlockingLink(self._server.dialect, self._guard)
-        super().__init__(RedisVerbs(link, self._guard, self._server))
+        client = BlockingClient(self._server.protocol, self._guard)
+        super().__init__(RedisStore(client, self._guard, self._server))
 
     @cached_property
-    def asynchronous(self) -> RedisVerbs:
+    def asynchronous(self) -> RedisStore:
         """The same server for event loops."""
-        from sharedsession.backends.wire.multiplexed_client import MultiplexedLink  # noqa: PLC0415
+        from sharedsession.backends.wire.multiplexed_client import MultiplexedClient  # noqa: PLC0415
 
-        return RedisVerbs(MultiplexedLink(self._server.dialect, self._guard), self._guard, self._server)
+        return RedisStore(MultiplexedClient(self._server.protocol, self._guard), self._guard, self._server)
 
 
 def from_url(url: str, breaker_window: float = 2.0) -> RedisBackend:

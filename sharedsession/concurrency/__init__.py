@@ -1,1 +1,26 @@
 """What must wait, driven by colour: the only room that knows of threads and event loops."""
+
+from sharedsession.concurrency.blocking import DONE, Done, Readable, run
+from sharedsession.concurrency.driver import BlockingDriver, LoopDriver, ThreadDriver
+from sharedsession.concurrency.per_loop import PerLoop, background
+from sharedsession.concurrency.timers import repeat_on_loop
+from sharedsession.concurrency.types import Driver, Gather, KeyedQueue, Step, Stop, Timer
+
+__all__ = [
+    "DONE",
+    "BlockingDriver",
+    "Done",
+    "Driver",
+    "Gather",
+    "KeyedQueue",
+    "LoopDriver",
+    "PerLoop",
+    "Readable",
+    "Step",
+    "Stop",
+    "ThreadDriver",
+    "Timer",
+    "background",
+    "repeat_on_loop",
+    "run",
+]

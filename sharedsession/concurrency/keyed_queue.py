@@ -1,133 +1,103 @@
-"""Turns: within one process, those who want the same thing get it one after the other, in the order in which they came.
+"""Queues by key: in one process, one at a time holds a key, and the others get it in the order they came.
 
-For threads, and for tasks of event loops. Whoever finds it free pays for a look into a table.
+One for threads, one for the tasks of event loops. Where a key is free, acquiring it is one lookup in a dictionary.
 """
 
 import asyncio
 import threading
 from collections import deque
-from typing import Protocol
 
 from sharedsession.concurrency.per_loop import PerLoop
 
-
-class Turns(Protocol):
-    """One line for each thing that somebody has, or wants."""
-
-    def take(self, thing: str) -> bool:
-        """Takes it, if it is free. Returns whether it was."""
-        ...
-
-    async def wait(self, thing: str, within: float) -> bool:
-        """Waits for a turn, behind those who came before.
-
-        Args:
-            thing: what is wanted, and was not free.
-            within: seconds to wait at most.
-
-        Returns:
-            Whether the turn has come.
-        """
-        ...
-
-    def leave(self, thing: str) -> None:
-        """Lets the next one have it."""
-        ...
-
-    def waiting(self, thing: str) -> int:
-        """How many wait."""
-        ...
+_Waiters = deque[asyncio.Future[None]]
 
 
-_Line = deque[asyncio.Future[None]]
-
-
-class ThreadTurns:
-    """Turns of threads."""
+class ThreadQueue:
+    """A `KeyedQueue` of threads."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._lines: dict[str, deque[threading.Event]] = {}
+        self._waiters: dict[str, deque[threading.Event]] = {}
 
-    def take(self, thing: str) -> bool:
-        """Same as `Turns.take`."""
+    def acquire(self, key: str) -> bool:
+        """Same as `KeyedQueue.acquire`."""
         new: deque[threading.Event] = deque()
-        return self._lines.setdefault(thing, new) is new
+        return self._waiters.setdefault(key, new) is new
 
-    async def wait(self, thing: str, within: float) -> bool:
-        """Same as `Turns.wait`."""
+    async def wait(self, key: str, timeout: float) -> bool:
+        """Same as `KeyedQueue.wait`."""
         mine = threading.Event()
         with self._guard:
-            if self.take(thing):
+            if self.acquire(key):
                 return True
-            self._lines[thing].append(mine)
-        if mine.wait(within):
+            self._waiters[key].append(mine)
+        if mine.wait(timeout):
             return True
         with self._guard:
-            if mine.is_set():
+            if mine.is_set():  # the key came in the last moment
                 return True
-            self._lines[thing].remove(mine)
+            self._waiters[key].remove(mine)
             return False
 
-    def leave(self, thing: str) -> None:
-        """Same as `Turns.leave`."""
+    def release(self, key: str) -> None:
+        """Same as `KeyedQueue.release`."""
         with self._guard:
-            line = self._lines[thing]
-            if line:
-                line.popleft().set()
+            waiters = self._waiters[key]
+            if waiters:
+                waiters.popleft().set()
             else:
-                del self._lines[thing]
+                del self._waiters[key]
 
-    def waiting(self, thing: str) -> int:
-        """Same as `Turns.waiting`."""
-        return len(self._lines.get(thing, ()))
+    def waiting(self, key: str) -> int:
+        """Same as `KeyedQueue.waiting`."""
+        return len(self._waiters.get(key, ()))
 
 
-class LoopTurns:
-    """Turns of the tasks of each event loop."""
+class LoopQueue:
+    """A `KeyedQueue` of tasks, apart for each event loop."""
 
     def __init__(self) -> None:
-        self._loops: PerLoop[dict[str, _Line]] = PerLoop()
+        self._loops: PerLoop[dict[str, _Waiters]] = PerLoop()
 
-    def take(self, thing: str) -> bool:
-        """Same as `Turns.take`."""
-        new = _Line()
-        return self._lines.setdefault(thing, new) is new
+    def acquire(self, key: str) -> bool:
+        """Same as `KeyedQueue.acquire`."""
+        new = _Waiters()
+        return self._waiters.setdefault(key, new) is new
 
-    async def wait(self, thing: str, within: float) -> bool:
-        """Same as `Turns.wait`."""
+    async def wait(self, key: str, timeout: float) -> bool:  # noqa: ASYNC109 - the protocol's
+        """Same as `KeyedQueue.wait`."""
         mine = asyncio.get_running_loop().create_future()
-        self._lines[thing].append(mine)
+        self._waiters[key].append(mine)
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(timeout):
                 await mine
         except TimeoutError:
-            return mine.done() and not mine.cancelled()  # it may have come in the last moment
+            return mine.done() and not mine.cancelled()  # the key may have come in the last moment
         except BaseException:
-            if mine.done() and not mine.cancelled():  # it has come, and nobody is there to take it
-                self.leave(thing)
+            if mine.done() and not mine.cancelled():  # the key came, and this task no longer wants it
+                self.release(key)
             raise
         return True
 
-    def leave(self, thing: str) -> None:
-        """Same as `Turns.leave`."""
-        line = self._lines[thing]
-        while line:
-            following = line.popleft()
+    def release(self, key: str) -> None:
+        """Same as `KeyedQueue.release`."""
+        waiters = self._waiters[key]
+        while waiters:
+            following = waiters.popleft()
             if not following.done():
                 following.set_result(None)
                 return
-        del self._lines[thing]
+        del self._waiters[key]
 
-    def waiting(self, thing: str) -> int:
-        """Same as `Turns.waiting`."""
-        return len(self._lines.get(thing, ()))
+    def waiting(self, key: str) -> int:
+        """Same as `KeyedQueue.waiting`."""
+        return len(self._waiters.get(key, ()))
 
     @property
-    def _lines(self) -> dict[str, "_Line"]:
+    def _waiters(self) -> dict[str, _Waiters]:
         loop = asyncio.get_running_loop()
-        lines = self._loops.get(loop)
-        if lines is None:
-            lines = {}
-            self._loops.put(loop, lines)
-        return lines
+        waiters = self._loops.get(loop)
+        if waiters is None:
+            waiters = {}
+            self._loops.put(loop, waiters)
+        return waiters

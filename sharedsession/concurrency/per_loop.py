@@ -1,7 +1,7 @@
-"""What belongs to event loops, one of a kind to each. Like `_drive` it knows of colour.
+"""What each event loop has one of.
 
-Weak keys would not do: a connection, a task or a timer refers to its loop, so no loop would ever go. Where each request
-has a loop of its own (``asyncio.run``, asgiref's ``async_to_sync``) that is a leak.
+A `WeakKeyDictionary` would not do: a connection, a task or a timer refers to its loop, so no loop would ever be freed.
+Where each request has a loop of its own (``asyncio.run``, asgiref's ``async_to_sync``) that is a leak.
 """
 
 import asyncio
@@ -12,31 +12,31 @@ T = TypeVar("T")
 
 
 class PerLoop(Generic[T]):
-    """What event loops have one of each. That of a closed loop goes when the next loop gets its own."""
+    """A value for each event loop. The value of a closed loop goes when another loop gets its own."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_values",)
 
     def __init__(self) -> None:
-        self._known: dict[asyncio.AbstractEventLoop, T] = {}
+        self._values: dict[asyncio.AbstractEventLoop, T] = {}
 
     def get(self, loop: asyncio.AbstractEventLoop) -> T | None:
-        """That of a loop, if it has one."""
-        return self._known.get(loop)
+        """Returns the value of a loop, or ``None``."""
+        return self._values.get(loop)
 
     def put(self, loop: asyncio.AbstractEventLoop, value: T) -> None:
-        """Gives a loop its own, in the place of an older one."""
-        if loop not in self._known:
-            for other in [other for other in list(self._known) if other.is_closed()]:
-                self._known.pop(other, None)
-        self._known[loop] = value
+        """Sets the value of a loop."""
+        if loop not in self._values:
+            for other in [other for other in list(self._values) if other.is_closed()]:
+                self._values.pop(other, None)
+        self._values[loop] = value
 
     def pop(self, loop: asyncio.AbstractEventLoop) -> T | None:
-        """Takes it away from a loop, if it has one."""
-        return self._known.pop(loop, None)
+        """Removes the value of a loop and returns it, or ``None``."""
+        return self._values.pop(loop, None)
 
 
 def background(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-    """A task that ends with its loop; asyncio makes no noise about it where a loop is closed with tasks left."""
+    """Starts a task that ends with its loop; asyncio does not warn when the loop is closed before the task ends."""
     task = loop.create_task(work)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio.gather does
     return task

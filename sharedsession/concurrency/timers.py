@@ -1,113 +1,71 @@
-"""How each colour lets time pass: by sleeping and threads, or by timers and tasks of the event loop.
-
-With `_drive`, `_turns` and `_perloop` the only files that know of colour.
-"""
+"""Steps that run again and again: in a thread where the application blocks, in a task on an event loop."""
 
 import asyncio
 import os
 import threading
-import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
 from weakref import WeakMethod
 
-from sharedsession.concurrency.driver import run
-from sharedsession.concurrency.keyed_queue import LoopTurns, ThreadTurns
 from sharedsession.concurrency.per_loop import PerLoop, background
-
-Step = Callable[[], Coroutine[Any, Any, None]]
-
-
-class BlockingClockwork:
-    """A blocking application sleeps, and a thread does what is to be done meanwhile."""
-
-    def turns(self) -> ThreadTurns:
-        """Makes lines for those who want the same thing."""
-        return ThreadTurns()
-
-    def ticker(self, step: Step, *, at_once: bool = False) -> "BlockingTicker":
-        """Makes what does a step again and again."""
-        return BlockingTicker(step, at_once=at_once)
-
-    @staticmethod
-    async def pause(seconds: float) -> None:
-        """Waits."""
-        time.sleep(seconds)  # noqa: ASYNC251  (no loop runs this)
-
-    @staticmethod
-    def repeat(seconds: float, step: Step) -> Callable[[], Awaitable[None]]:
-        """Does a step each so many seconds in a thread, until what is returned is awaited."""
-        stopped = threading.Event()
-
-        def work() -> None:
-            while not stopped.wait(seconds):
-                run(step())
-
-        thread = threading.Thread(target=work, name="sharedsession-repeat", daemon=True)
-        thread.start()
-
-        async def stop() -> None:
-            stopped.set()
-            thread.join()
-
-        return stop
+from sharedsession.concurrency.blocking import run
+from sharedsession.concurrency.types import Step, Stop
 
 
-class LoopClockwork:
-    """An application on an event loop has that look at the clock."""
+def repeat_in_thread(seconds: float, step: Step[None]) -> Stop:
+    """Runs a step every so many seconds in a thread, until the result is called and awaited."""
+    stopped = threading.Event()
 
-    def turns(self) -> LoopTurns:
-        """Makes lines for those who want the same thing."""
-        return LoopTurns()
+    def work() -> None:
+        while not stopped.wait(seconds):
+            run(step())
 
-    def ticker(self, step: Step, *, at_once: bool = False) -> "LoopTicker":
-        """Makes what does a step again and again."""
-        return LoopTicker(step, at_once=at_once)
+    thread = threading.Thread(target=work, name="sharedsession-repeat", daemon=True)
+    thread.start()
 
-    @staticmethod
-    async def pause(seconds: float) -> None:
-        """Waits."""
-        await asyncio.sleep(seconds)
+    async def stop() -> None:
+        stopped.set()
+        thread.join()
 
-    @staticmethod
-    def repeat(seconds: float, step: Step) -> Callable[[], Awaitable[None]]:
-        """Does a step each so many seconds in a task, until what is returned is awaited."""
-
-        async def work() -> None:
-            while True:
-                await asyncio.sleep(seconds)
-                await step()
-
-        task = asyncio.get_running_loop().create_task(work())
-
-        async def stop() -> None:
-            task.cancel()
-            await asyncio.wait([task])
-
-        return stop
+    return stop
 
 
-class BlockingTicker:
-    """Does a step again and again in a thread of its own, which begins when it is first needed.
+def repeat_on_loop(seconds: float, step: Step[None]) -> Stop:
+    """Runs a step every so many seconds in a task of the running event loop, until the result is called and awaited."""
+
+    async def work() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await step()
+
+    task = asyncio.get_running_loop().create_task(work())
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    return stop
+
+
+class ThreadTimer:
+    """A `Timer` in a thread of its own, which starts when the timer is first needed.
 
     Args:
-        step: what to do: a method. The thread ends with the object that it belongs to.
-        at_once: whether to do it a first time when it begins.
+        step: a method. The thread ends when the method's object is gone.
+        at_once: whether the step runs a first time when the thread starts.
     """
 
-    def __init__(self, step: Step, *, at_once: bool = False) -> None:
-        self._sooner = sooner = threading.Event()
-        self._step = WeakMethod(step, lambda _gone: sooner.set())
+    def __init__(self, step: Step[None], *, at_once: bool = False) -> None:
+        self._wake_up = wake_up = threading.Event()
+        self._step = WeakMethod(step, lambda _gone: wake_up.set())
         self._at_once = at_once
         self._seconds = threading.TIMEOUT_MAX
         self._starting = threading.Lock()
         self._process = 0
 
     def ensure(self, seconds: float) -> None:
-        """Sees that it is done each so many seconds, or more often; in a child after a fork as well."""
+        """Same as `Timer.ensure`; in a child after a fork, a new thread starts."""
         if seconds < self._seconds:
             self._seconds = seconds
-            self._sooner.set()
+            self._wake_up.set()
         if self._process != os.getpid():
             self._start()
 
@@ -115,33 +73,33 @@ class BlockingTicker:
         with self._starting:
             if self._process != os.getpid():
                 self._process = os.getpid()
-                threading.Thread(target=self._work, name="sharedsession-ticker", daemon=True).start()
+                threading.Thread(target=self._work, name="sharedsession-timer", daemon=True).start()
 
     def _work(self) -> None:
         is_due = self._at_once
         while (step := self._step()) is not None:
             if is_due:
                 run(step())
-            del step  # or nobody but this thread would keep it alive
-            is_due = not self._sooner.wait(self._seconds)
-            self._sooner.clear()
+            del step  # this thread would keep its object alive
+            is_due = not self._wake_up.wait(self._seconds)
+            self._wake_up.clear()
 
 
-class LoopTicker:
-    """Does a step again and again on each event loop that needs it, in a task that ends with the loop.
+class LoopTimer:
+    """A `Timer` on each event loop that needs it, in a task that ends with the loop.
 
     Args:
-        step: what to do.
-        at_once: whether to do it a first time when it begins.
+        step: the work.
+        at_once: whether the step runs a first time when the task starts.
     """
 
-    def __init__(self, step: Step, *, at_once: bool = False) -> None:
+    def __init__(self, step: Step[None], *, at_once: bool = False) -> None:
         self._step = step
         self._at_once = at_once
         self._tasks: PerLoop[tuple[asyncio.Task[None], float]] = PerLoop()
 
     def ensure(self, seconds: float) -> None:
-        """Sees that it is done each so many seconds, or more often, on the running loop."""
+        """Same as `Timer.ensure`."""
         loop = asyncio.get_running_loop()
         known = self._tasks.get(loop)
         if known is None or seconds < known[1] or known[0].done():

@@ -61,7 +61,7 @@ def is_admitted(reply: Any) -> bool:
     return isinstance(reply, Reply) and reply.status in _LET_IN
 
 
-def mend(reply: Any, login: Login | None) -> str | None:
+def fix(reply: Any, login: Login | None) -> str | None:
     """What to do about a refusal; ``None`` if the reply is none. Behind one the server may fall silent."""
     if not isinstance(reply, Reply) or words(reply) not in _REFUSALS:
         return None

@@ -1,4 +1,4 @@
-"""One memcached as a backend. The verbs are written once, over a link of either colour.
+"""One memcached as a backend. The verbs are written once, over a client of either colour.
 
 A version is a CAS token with the mark of its connection: memcached numbers anew after a restart, so a token means
 nothing on a connection that was opened after it was read.
@@ -16,12 +16,12 @@ from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.memcached import login
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply
-from sharedsession.backends.wire import superseding as leaving
-from sharedsession.backends.wire.blocking_client import BlockingLink
-from sharedsession.backends.wire.client import Link
-from sharedsession.backends.wire.node_guard import Guard
-from sharedsession.backends.wire.protocol import Address, Answer, Dialect, StaleMark, made
-from sharedsession.concurrency.driver import Lowered
+from sharedsession.backends.wire import superseding
+from sharedsession.backends.wire.blocking_client import BlockingClient
+from sharedsession.backends.wire.client import Client
+from sharedsession.backends.wire.node_guard import NodeGuard
+from sharedsession.backends.wire.protocol import Address, Answer, WireProtocol, StaleMark, made
+from sharedsession.backends.adapters import BlockingAdapter
 from sharedsession.errors import BackendError, BackendUnavailable
 
 _BRIEFLY = 1.0  # seconds
@@ -32,16 +32,16 @@ class _Token(NamedTuple):
     mark: int
 
 
-class MemcachedVerbs:
-    """The verbs over a link; of the link's colour.
+class MemcachedStore:
+    """The verbs over a client; of the client's colour.
 
     Args:
-        link: to the node.
+        client: to the node.
         server: what is known of the node.
     """
 
-    def __init__(self, link: Link, server: "MemcachedServer") -> None:
-        self._link = link
+    def __init__(self, client: Client, server: "MemcachedServer") -> None:
+        self._client = client
         self._server = server
         self._protocol = server.protocol
         self._answers = server.protocol.answers
@@ -52,9 +52,9 @@ class MemcachedVerbs:
         """Same as `Facts.max_value`: what the server was started with (``-I``), once it was asked."""
         return self._server.max_value
 
-    async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+    async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
-        reply, mark = await self._ask(self._protocol.get, key, within, None, touch)
+        reply, mark = await self._ask(self._protocol.get, key, timeout, None, touch)
         found = reply if type(reply) is Hit else self._hit(reply)
         if found is None:
             return None
@@ -62,44 +62,44 @@ class MemcachedVerbs:
         ttl = float(seconds) if seconds >= 0 else None
         return Ended(value, ttl) if flags & TOMBSTONE else Stored(value, made(_Token, (cas, mark)), ttl)
 
-    async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+    async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        reply, mark = await self._ask(self._protocol.add, key, within, None, value, ttl)
+        reply, mark = await self._ask(self._protocol.add, key, timeout, None, value, ttl)
         return self._stored(reply, mark, b"NS")
 
-    async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+    async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
         assert isinstance(version, _Token)  # noqa: S101
         cas, mark = version
         try:
-            reply, mark = await self._ask(self._protocol.replace, key, within, mark, value, ttl, cas)
+            reply, mark = await self._ask(self._protocol.replace, key, timeout, mark, value, ttl, cas)
         except StaleMark:
             return None
         return self._stored(reply, mark, b"EX", b"NF")
 
-    async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    async def end(self, key: str, ttl: float, timeout: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`. A note that finds no memory gives way to the deletion."""
         del ttl
         if note:
-            reply, _ = await self._ask(self._protocol.bury, key, within, None, note, note_ttl, None)
+            reply, _ = await self._ask(self._protocol.write_tombstone, key, timeout, None, note, note_ttl, None)
             if reply.status == b"HD":
                 return
-        reply, _ = await self._ask(self._protocol.delete, key, within)
+        reply, _ = await self._ask(self._protocol.delete, key, timeout)
         if reply.status != b"NF":
             self._expect(reply, b"HD")
 
-    async def leave(
-        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    async def supersede(
+        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.leave`."""
-        bury_if = partial(self.bury_if, key, note, note_ttl or _BRIEFLY)
-        return await leaving.leave(bury_if, partial(self.get, key, None), version, within)
+        """Same as `Backend.supersede`."""
+        write_tombstone_if = partial(self.write_tombstone_if, key, note, note_ttl or _BRIEFLY)
+        return await superseding.supersede(write_tombstone_if, partial(self.get, key, None), version, timeout)
 
-    async def bury_if(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
+    async def write_tombstone_if(self, key: str, note: bytes, ttl: float, version: Version, timeout: float) -> bool:
         """Leaves a tombstone if the record is still the one that the version stands for."""
         assert isinstance(version, _Token)  # noqa: S101
         try:
-            reply, _ = await self._ask(self._protocol.bury, key, within, version.mark, note, ttl, version.cas)
+            reply, _ = await self._ask(self._protocol.write_tombstone, key, timeout, version.mark, note, ttl, version.cas)
         except StaleMark:
             return False
         if reply.status in {b"EX", b"NF"}:
@@ -107,36 +107,36 @@ class MemcachedVerbs:
         self._expect(reply, b"HD")
         return True
 
-    async def knock(self, within: float) -> None:
+    async def ping(self, timeout: float) -> None:
         """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
-        answer = await self._link.ask(self._protocol.NOTHING, within, _SIGN_OF_LIFE, anyway=True)
+        answer = await self._client.ask(self._protocol.NOTHING, timeout, _SIGN_OF_LIFE, anyway=True)
         self._expect(answer.reply, b"MN")
 
-    async def touch(self, key: str, ttl: float, within: float) -> bool:
+    async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
-        return isinstance(await self.get(key, ttl, within), Stored)
+        return isinstance(await self.get(key, ttl, timeout), Stored)
 
-    async def statistics(self, request: bytes, within: float) -> dict[str, str]:
+    async def statistics(self, request: bytes, timeout: float) -> dict[str, str]:
         """Asks the node about itself; a proxy may tell nothing."""
         if not self._protocol.GREETING:
             return {}
-        said, _ = await self._link.ask(request, within)
+        said, _ = await self._client.ask(request, timeout)
         pairs = said.items() if isinstance(said, dict) else ()
         return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
 
     async def close(self) -> None:
         """Same as `Backend.close`."""
-        self._link.close()
+        self._client.close()
 
     def health(self) -> dict[str, Any]:
         """Same as `Backend.health`."""
         return {"kind": "memcached", "nodes": [self._server.facts()]}
 
     def _ask(
-        self, request: Callable[..., bytes], key: str, within: float, mark: int | None = None, *arguments: Any
+        self, request: Callable[..., bytes], key: str, timeout: float, mark: int | None = None, *arguments: Any
     ) -> Coroutine[Any, Any, Answer]:
         opaque = next(self._opaques)
-        return self._link.ask(request(key, *arguments, opaque), within, (self._answers, key, opaque), mark)
+        return self._client.ask(request(key, *arguments, opaque), timeout, (self._answers, key, opaque), mark)
 
     def _stored(self, reply: Any, mark: int, *refusals: bytes) -> Version | None:
         if type(reply) is Done:
@@ -188,32 +188,32 @@ class MemcachedServer:
     ) -> None:
         self.protocol = protocol
         self._in_ring = in_ring
-        self.guard = Guard(address, breaker_window, name=name, demotes_slow=in_ring)
+        self.guard = NodeGuard(address, breaker_window, name=name, demotes_slow=in_ring)
         self._up_since = math.inf
         self.evictions = 0
         self.max_value = MAX_VALUE
         self._login = address.login
         first = (login.request(self._login),) if self._login else ()
-        self._dialect = Dialect(
+        self._protocol = WireProtocol(
             parser=protocol.Parser,
             greeting=(*first, *protocol.GREETING),
             admits=(self.admits, "", 0),
             greeted=self._greeted,
         )
 
-    def verbs(self, link: Link) -> MemcachedVerbs:
-        """The verbs over a link."""
-        return MemcachedVerbs(link, self)
+    def verbs(self, client: Client) -> MemcachedStore:
+        """The verbs over a client."""
+        return MemcachedStore(client, self)
 
-    def blocking_link(self) -> BlockingLink:
-        """A link for applications that block."""
-        return BlockingLink(self._dialect, self.guard, side_by_side=self._in_ring)
+    def blocking_client(self) -> BlockingClient:
+        """A client for applications that block."""
+        return BlockingClient(self._protocol, self.guard, side_by_side=self._in_ring)
 
-    def multiplexed_link(self) -> Link:
-        """A link for event loops."""
-        from sharedsession.backends.wire.multiplexed_client import MultiplexedLink  # noqa: PLC0415
+    def multiplexed_client(self) -> Client:
+        """A client for event loops."""
+        from sharedsession.backends.wire.multiplexed_client import MultiplexedClient  # noqa: PLC0415
 
-        return MultiplexedLink(self._dialect, self.guard)
+        return MultiplexedClient(self._protocol, self.guard)
 
     def knows(self, seconds: float) -> bool:
         """Whether the node has been up for so long, so that it would know of a record as young as that."""
@@ -225,9 +225,9 @@ class MemcachedServer:
 
     def admits(self, reply: Any, _key: str = "", _opaque: int = 0) -> bool:
         """Sees to it that a reply is none that refuses us."""
-        mend = login.mend(reply, self._login)
-        if mend:
-            raise self.guard.refused(mend)
+        fix = login.fix(reply, self._login)
+        if fix:
+            raise self.guard.refused(fix)
         return True
 
     def _greeted(self, replies: Sequence[Any]) -> None:
@@ -251,7 +251,7 @@ class MemcachedServer:
             )
 
 
-class MemcachedBackend(Lowered):
+class MemcachedBackend(BlockingAdapter):
     """One memcached, in both colours.
 
     Args:
@@ -262,12 +262,12 @@ class MemcachedBackend(Lowered):
 
     def __init__(self, address: Address, breaker_window: float = 2.0, *, protocol: ModuleType = meta) -> None:
         self._server = MemcachedServer(address, breaker_window, protocol=protocol)
-        super().__init__(self._server.verbs(self._server.blocking_link()))
+        super().__init__(self._server.verbs(self._server.blocking_client()))
 
     @cached_property
-    def asynchronous(self) -> MemcachedVerbs:
+    def asynchronous(self) -> MemcachedStore:
         """The same node for event loops."""
-        return self._server.verbs(self._server.multiplexed_link())
+        return self._server.verbs(self._server.multiplexed_client())
 
 
 def _is_sign_of_life(reply: Any, _key: str, _opaque: int) -> bool:

@@ -154,7 +154,7 @@ def replace(key: str, value: bytes, ttl: float, cas: int, opaque: int) -> bytes:
     return b"ms %b %d c C%d T%d O%d\r\n%b\r\n" % (key.encode(), len(value), cas, expiry(ttl), opaque, value)
 
 
-def bury(key: str, note: bytes, ttl: float, cas: int | None, opaque: int) -> bytes:
+def write_tombstone(key: str, note: bytes, ttl: float, cas: int | None, opaque: int) -> bytes:
     """Store a tombstone, whatever is there, or if the item still has this CAS token."""
     condition = b"" if cas is None else b" C%d" % cas
     head = b"ms %b %d F%d%b T%d O%d\r\n" % (key.encode(), len(note), TOMBSTONE, condition, expiry(ttl), opaque)

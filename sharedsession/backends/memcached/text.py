@@ -83,7 +83,7 @@ def replace(key: str, value: bytes, ttl: float, cas: int, _opaque: int) -> bytes
     return b"cas %b 0 %d %d %d\r\n%b\r\n" % (key.encode(), expiry(ttl), len(value), cas, value)
 
 
-def bury(key: str, note: bytes, ttl: float, cas: int | None, _opaque: int) -> bytes:
+def write_tombstone(key: str, note: bytes, ttl: float, cas: int | None, _opaque: int) -> bytes:
     """Store a tombstone, whatever is there, or if the item still has this CAS token."""
     if cas is not None:
         return b"cas %b %d %d %d %d\r\n%b\r\n" % (key.encode(), TOMBSTONE, expiry(ttl), len(note), cas, note)

@@ -14,13 +14,14 @@ from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached import text
 from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
 from sharedsession.backends.ring.hashring import LAYOUTS, HashRing, Place
-from sharedsession.backends.ring.hints import Backlog
-from sharedsession.backends.ring.node import Gather, Member
-from sharedsession.backends.ring.store import RingVerbs
+from sharedsession.backends.ring.hints import Hints
+from sharedsession.backends.ring.node import Gather, RingNode
+from sharedsession.backends.ring.store import RingStore
 from sharedsession.backends.wire import tls
-from sharedsession.backends.wire.client import Link
+from sharedsession.backends.wire.client import Client
 from sharedsession.backends.wire.protocol import Address, Login
-from sharedsession.concurrency.driver import Lowered, gather_blocking, gather_on_loop
+from sharedsession.backends.adapters import BlockingAdapter
+from sharedsession.concurrency import BlockingDriver, Gather, LoopDriver
 from sharedsession.errors import ConfigurationError
 from sharedsession.observe import Observer
 
@@ -45,7 +46,7 @@ class NodeSpec:
     address: Address
 
 
-class RingBackend(Lowered):
+class RingBackend(BlockingAdapter):
     """A ring of memcached nodes, in both colours.
 
     Args:
@@ -72,20 +73,20 @@ class RingBackend(Lowered):
             MemcachedServer(spec.address, breaker_window, name=spec.place.name, in_ring=True, protocol=protocol)
             for spec in specs
         ]
-        self._backlogs = [Backlog() for _ in specs]
-        super().__init__(self._verbs([server.blocking_link() for server in self._servers], gather_blocking))
+        self._hints = [Hints() for _ in specs]
+        super().__init__(self._verbs([server.blocking_client() for server in self._servers], BlockingDriver().gather))
 
     @cached_property
-    def asynchronous(self) -> RingVerbs:
+    def asynchronous(self) -> RingStore:
         """The same ring for event loops."""
-        return self._verbs([server.multiplexed_link() for server in self._servers], gather_on_loop)
+        return self._verbs([server.multiplexed_client() for server in self._servers], LoopDriver.gather)
 
-    def _verbs(self, links: Sequence[Link], gather: Gather) -> RingVerbs:
+    def _verbs(self, clients: Sequence[Client], gather: Gather) -> RingStore:
         members = [
-            Member(server.verbs(link), server.guard.is_askable, server.knows, backlog)
-            for server, link, backlog in zip(self._servers, links, self._backlogs, strict=True)
+            RingNode(server.verbs(client), server.guard.is_askable, server.knows, hints)
+            for server, client, hints in zip(self._servers, clients, self._hints, strict=True)
         ]
-        return RingVerbs(self.ring, members, self._replicas, gather, self._observer)
+        return RingStore(self.ring, members, self._replicas, gather, self._observer)
 
 
 def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBackend:

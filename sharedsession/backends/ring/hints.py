@@ -1,6 +1,6 @@
 """The tombstones that a node did not hear of, kept until it does. Pure, the clock passed in; bounded.
 
-Other nodes hold the same tombstones, so a process that dies with its backlog loses nothing by itself.
+Other nodes hold the same tombstones, so a process that dies with its hints loses nothing by itself.
 """
 
 import math
@@ -11,7 +11,7 @@ _MOST = 10_000
 _BATCH = 64
 
 
-class Backlog:
+class Hints:
     """What one node missed.
 
     Attributes:

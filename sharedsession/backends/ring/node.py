@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from sharedsession.backends.base import AsyncBackend, Ended, Version
-from sharedsession.backends.ring.hints import Backlog
-from sharedsession.backends.ring.read_result import SILENCE, Silence
-from sharedsession.backends.ring.tombstone import is_stone
+from sharedsession.backends.ring.hints import Hints
+from sharedsession.backends.ring.read_result import NO_ANSWER, NoAnswer
+from sharedsession.backends.ring.tombstone import is_tombstone
 from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
@@ -17,14 +17,14 @@ _CATCH_UP = 0.1  # of the time there is
 _BRIEFLY = 0.1
 
 
-class RingNode(AsyncBackend, Protocol):
+class NodeStore(AsyncBackend, Protocol):
     """What a ring needs of a node beyond the verbs."""
 
-    async def knock(self, within: float) -> None:
+    async def ping(self, timeout: float) -> None:
         """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
         ...
 
-    async def bury_if(self, key: str, note: bytes, ttl: float, version: Version, within: float) -> bool:
+    async def write_tombstone_if(self, key: str, note: bytes, ttl: float, version: Version, timeout: float) -> bool:
         """Leaves a tombstone if the record is still the one that the version stands for."""
         ...
 
@@ -38,66 +38,66 @@ class Gather(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class Member:
+class RingNode:
     """A node of the ring.
 
     Attributes:
         verbs: of the node.
         is_askable: whether a request would be sent to it now.
         knows: whether it has been up, and so has forgotten nothing, for so many seconds.
-        backlog: the tombstones that it did not hear of.
+        hints: the tombstones that it did not hear of.
     """
 
-    verbs: RingNode
+    verbs: NodeStore
     is_askable: Callable[[], bool]
     knows: Callable[[float], bool]
-    backlog: Backlog
+    hints: Hints
 
-    async def ask(self, verb: Callable[[AsyncBackend], Coroutine[Any, Any, T]], within: float) -> "T | Silence":
+    async def ask(self, verb: Callable[[AsyncBackend], Coroutine[Any, Any, T]], timeout: float) -> "T | NoAnswer":
         """Asks the node; no answer is an answer of its own kind. What it missed while it was away goes first.
 
         Args:
             verb: what to ask.
-            within: seconds to wait for each request.
+            timeout: seconds to wait for each request.
         """
         try:
-            if self.backlog.waiting:
-                await self._catch_up(within)
+            if self.hints.waiting:
+                await self._catch_up(timeout)
             said = await verb(self.verbs)
         except BackendUnavailable:
-            return SILENCE
-        return SILENCE if isinstance(said, Ended) and not is_stone(said.note) else said
+            return NO_ANSWER
+        return NO_ANSWER if isinstance(said, Ended) and not is_tombstone(said.note) else said
 
-    async def _catch_up(self, within: float) -> None:
+    async def _catch_up(self, timeout: float) -> None:
         """Sends some of what the node missed; a visitor's request waits for it no longer than is hardly noticed."""
         started = time.monotonic()
-        for key, note, ttl in self.backlog.due(started):
-            await self.verbs.end(key, ttl, within, note, ttl)
-            self.backlog.done(key)
-            if time.monotonic() - started > within * _CATCH_UP:
+        for key, note, ttl in self.hints.due(started):
+            await self.verbs.end(key, ttl, timeout, note, ttl)
+            self.hints.done(key)
+            if time.monotonic() - started > timeout * _CATCH_UP:
                 return
 
-    async def knock(self, within: float) -> bool:
+    async def ping(self, timeout: float) -> bool:
         """Whether the node can be asked; one that is left alone is asked for a sign of life, briefly.
 
         It may be back, and other web nodes may have noticed before this one.
         """
-        if self.is_askable() or not within:
+        if self.is_askable() or not timeout:
             return self.is_askable()
         try:
-            await self.verbs.knock(within * _BRIEFLY)
+            await self.verbs.ping(timeout * _BRIEFLY)
         except BackendUnavailable:
             return False
         return True
 
-    async def bury(self, key: str, stone: bytes, ttl: float, within: float, version: Version | None = None) -> bool:
+    async def write_tombstone(self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None = None) -> bool:
         """Leaves a tombstone, now or as soon as the node can be asked again.
 
         Args:
             key: of the record.
-            stone: the tombstone.
+            tombstone: the tombstone.
             ttl: for how long it matters, in seconds.
-            within: seconds to wait.
+            timeout: seconds to wait.
             version: what the node held; if given, nothing is done if that has changed.
 
         Returns:
@@ -106,15 +106,15 @@ class Member:
 
         async def end(verbs: AsyncBackend) -> bool:
             if version is not None:
-                return await self.verbs.bury_if(key, stone, ttl, version, within)
-            await verbs.end(key, ttl, within, stone, ttl)
+                return await self.verbs.write_tombstone_if(key, tombstone, ttl, version, timeout)
+            await verbs.end(key, ttl, timeout, tombstone, ttl)
             return True
 
-        confirmed = await self.ask(end, within) if within and await self.knock(within) else SILENCE
-        if isinstance(confirmed, Silence):
-            self.backlog.add(key, stone, ttl, time.monotonic())
+        confirmed = await self.ask(end, timeout) if timeout and await self.ping(timeout) else NO_ANSWER
+        if isinstance(confirmed, NoAnswer):
+            self.hints.add(key, tombstone, ttl, time.monotonic())
         return confirmed is True
 
     def health(self) -> dict[str, Any]:
         """Of this node, as `Backend.health` has it, with what it has not heard yet."""
-        return {**self.verbs.health()["nodes"][0], "tombstones_waiting": len(self.backlog)}
+        return {**self.verbs.health()["nodes"][0], "tombstones_waiting": len(self.hints)}

@@ -14,12 +14,12 @@ Revision = Callable[[bytes], int | None]
 """The authentic version number inside a sealed record, or ``None`` if it does not open."""
 
 
-class Silence(NamedTuple):
+class NoAnswer(NamedTuple):
     """A node that gave no answer."""
 
 
-SILENCE = Silence()
-Said = Stored | Ended | Silence | None
+NO_ANSWER = NoAnswer()
+NodeReply = Stored | Ended | NoAnswer | None
 
 
 class Tokens(NamedTuple):
@@ -32,7 +32,7 @@ class Tokens(NamedTuple):
     by_node: dict[int, Version | None]
 
 
-class Survey:
+class ReadResult:
     """The answers to one read, node by node.
 
     Args:
@@ -44,9 +44,9 @@ class Survey:
     def __init__(self, revision: Revision) -> None:
         self._revision = revision
         self._revisions: dict[bytes, int | None] = {}
-        self.said: dict[int, Said] = {}
+        self.said: dict[int, NodeReply] = {}
 
-    def add(self, nodes: Iterable[int], answers: Iterable[Said]) -> None:
+    def add(self, nodes: Iterable[int], answers: Iterable[NodeReply]) -> None:
         """Takes answers in the order of the nodes."""
         self.said.update(zip(nodes, answers, strict=True))
 
@@ -89,7 +89,7 @@ class Survey:
 
     def has_silence(self) -> bool:
         """Whether a node gave no answer."""
-        return any(isinstance(said, Silence) for said in self.said.values())
+        return any(isinstance(said, NoAnswer) for said in self.said.values())
 
     def silent(self) -> int:
         """How many nodes gave no answer."""
@@ -97,7 +97,7 @@ class Survey:
 
     def silent_nodes(self) -> list[int]:
         """The nodes that gave no answer."""
-        return [node for node, said in self.said.items() if isinstance(said, Silence)]
+        return [node for node, said in self.said.items() if isinstance(said, NoAnswer)]
 
     def missing(self) -> list[int]:
         """The nodes that hold nothing."""
@@ -123,7 +123,7 @@ class Survey:
             {
                 node: said.version if isinstance(said, Stored) else None
                 for node, said in self.said.items()
-                if not isinstance(said, Silence)
+                if not isinstance(said, NoAnswer)
             }
         )
 

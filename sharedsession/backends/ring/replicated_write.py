@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any
 
 from sharedsession.backends.base import AsyncBackend, Ended, Stored, Version
-from sharedsession.backends.ring.node import Member
-from sharedsession.backends.ring.read_result import Revision, Said, Silence, Tokens
+from sharedsession.backends.ring.node import RingNode
+from sharedsession.backends.ring.read_result import Revision, NodeReply, NoAnswer, Tokens
 
 
-class Change:
+class ReplicatedWrite:
     """One change.
 
     Args:
@@ -19,7 +19,7 @@ class Change:
         value: the new one.
         ttl: its time to live in seconds.
         expected: what each node held when the record was read.
-        within: seconds to wait for one request; the whole change takes twice that at most.
+        timeout: seconds to wait for one request; the whole change takes twice that at most.
         revision: opens a copy and tells its number.
         includes: tells whether another's copy was made from this change.
 
@@ -29,12 +29,12 @@ class Change:
 
     def __init__(
         self,
-        members: Sequence[Member],
+        members: Sequence[RingNode],
         key: str,
         value: bytes,
         ttl: float,
         expected: Tokens,
-        within: float,
+        timeout: float,
         revision: Revision,
         includes: Callable[[bytes], bool],
     ) -> None:
@@ -43,8 +43,8 @@ class Change:
         self._value = value
         self._ttl = ttl
         self._known = expected.by_node
-        self._within = within
-        self._deadline = time.monotonic() + 2 * within
+        self._within = timeout
+        self._deadline = time.monotonic() + 2 * timeout
         self._revision = revision
         self._includes = includes
         self.stored: dict[int, Version | None] = {}
@@ -64,8 +64,8 @@ class Change:
             if not self.stored:
                 return False
         said = await self._ask(node)
-        if isinstance(said, Silence) or said is None:
-            return None if isinstance(said, Silence) else self._noted(node, await self._put(node, None))
+        if isinstance(said, NoAnswer) or said is None:
+            return None if isinstance(said, NoAnswer) else self._noted(node, await self._put(node, None))
         if isinstance(said, Ended) or not self._is_older(said):
             return isinstance(said, Stored) and self._is_in(said) and self._noted(node, said.version)
         return self._noted(node, await self._put(node, said.version))
@@ -79,18 +79,18 @@ class Change:
         """Whether a copy is this change, or was made from it by others, who met it on the first node."""
         return copy.value == self._value or (bool(self.stored) and self._includes(copy.value))
 
-    def _noted(self, node: int, version: "Version | Silence | None") -> bool | None:
-        if isinstance(version, Silence):
+    def _noted(self, node: int, version: "Version | NoAnswer | None") -> bool | None:
+        if isinstance(version, NoAnswer):
             return None
         if version is None:
             return False
         self.stored[node] = version
         return True
 
-    def _ask(self, node: int) -> Coroutine[Any, Any, Said]:
+    def _ask(self, node: int) -> Coroutine[Any, Any, NodeReply]:
         return self._members[node].ask(partial(get_copy, self._key, None, self._within), self._within)
 
-    def _put(self, node: int, token: Version | None) -> "Coroutine[Any, Any, Version | Silence | None]":
+    def _put(self, node: int, token: Version | None) -> "Coroutine[Any, Any, Version | NoAnswer | None]":
         if token is None:
             verb = partial(add_copy, self._key, self._value, self._ttl, self._within)
         else:
@@ -99,21 +99,21 @@ class Change:
 
 
 def get_copy(
-    key: str, touch: float | None, within: float, verbs: AsyncBackend
+    key: str, touch: float | None, timeout: float, verbs: AsyncBackend
 ) -> Coroutine[Any, Any, Stored | Ended | None]:
     """Asks a node for its copy, and renews it or leaves its life as it is."""
-    return verbs.get(key, touch, within)
+    return verbs.get(key, touch, timeout)
 
 
 def add_copy(
-    key: str, value: bytes, ttl: float, within: float, verbs: AsyncBackend
+    key: str, value: bytes, ttl: float, timeout: float, verbs: AsyncBackend
 ) -> Coroutine[Any, Any, Version | None]:
     """Gives a copy to a node that has none."""
-    return verbs.add(key, value, ttl, within)
+    return verbs.add(key, value, ttl, timeout)
 
 
 def replace_copy(
-    key: str, value: bytes, ttl: float, token: Version, within: float, verbs: AsyncBackend
+    key: str, value: bytes, ttl: float, token: Version, timeout: float, verbs: AsyncBackend
 ) -> Coroutine[Any, Any, Version | None]:
     """Gives a copy to a node in the place of the one that the token stands for."""
-    return verbs.replace(key, value, ttl, token, within)
+    return verbs.replace(key, value, ttl, token, timeout)

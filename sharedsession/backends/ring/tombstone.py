@@ -23,24 +23,24 @@ def inscribed(note: bytes, ttl: float, note_ttl: float) -> bytes:
     return _MARK + _SILENT_BELOW.pack(max(0, math.ceil(ttl) - math.ceil(note_ttl))) + note if note else _MARK
 
 
-def is_stone(said: bytes) -> bool:
+def is_tombstone(said: bytes) -> bool:
     """Whether bytes that a node gives for a tombstone are one; else the reply was garbled on the way."""
     return said == _MARK or (said.startswith(_MARK) and len(said) > _HEAD)
 
 
-def has_note(stone: bytes) -> bool:
+def has_note(tombstone: bytes) -> bool:
     """Whether the record was left for another one, and not ended for good."""
-    return len(stone) > _HEAD
+    return len(tombstone) > _HEAD
 
 
-def note_on(stone: bytes, left: float | None) -> bytes:
+def note_on(tombstone: bytes, left: float | None) -> bytes:
     """What a reader shall be told.
 
     Args:
-        stone: as the node keeps it.
+        tombstone: as the node keeps it.
         left: seconds that the tombstone has left to live; ``None`` if the node does not tell.
     """
-    if not has_note(stone) or left is None:
+    if not has_note(tombstone) or left is None:
         return b""
-    (silent_below,) = _SILENT_BELOW.unpack_from(stone, len(_MARK))
-    return stone[_HEAD:] if left > silent_below else b""
+    (silent_below,) = _SILENT_BELOW.unpack_from(tombstone, len(_MARK))
+    return tombstone[_HEAD:] if left > silent_below else b""

@@ -59,34 +59,34 @@ class SqliteBackend:
 
         return SqliteThread(self)
 
-    def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+    def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
-        with self.connection(within) as connection:
-            return self.read(connection, key, touch, time.monotonic() + within)
+        with self.connection(timeout) as connection:
+            return self.read(connection, key, touch, time.monotonic() + timeout)
 
-    def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+    def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        return self._write(within, lambda connection: rows.add(connection, key, value, ttl))
+        return self._write(timeout, lambda connection: rows.add(connection, key, value, ttl))
 
-    def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+    def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
-        return self._write(within, lambda connection: rows.replace(connection, key, value, ttl, version))
+        return self._write(timeout, lambda connection: rows.replace(connection, key, value, ttl, version))
 
-    def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    def end(self, key: str, ttl: float, timeout: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`."""
-        with self.connection(within) as connection, flushed_to_disk(connection):
-            self.patiently(within, lambda: rows.end(connection, key, note, note_ttl))
+        with self.connection(timeout) as connection, flushed_to_disk(connection):
+            self.patiently(timeout, lambda: rows.end(connection, key, note, note_ttl))
 
-    def leave(
-        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    def supersede(
+        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.leave`."""
-        with self.connection(within) as connection, flushed_to_disk(connection):
-            return self.patiently(within, lambda: rows.leave(connection, key, note, note_ttl))
+        """Same as `Backend.supersede`."""
+        with self.connection(timeout) as connection, flushed_to_disk(connection):
+            return self.patiently(timeout, lambda: rows.supersede(connection, key, note, note_ttl))
 
-    def touch(self, key: str, ttl: float, within: float) -> bool:
+    def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
-        return self._write(within, lambda connection: rows.touch(connection, key, ttl))
+        return self._write(timeout, lambda connection: rows.touch(connection, key, ttl))
 
     def close(self) -> None:
         """Same as `Backend.close`."""
@@ -131,14 +131,14 @@ class SqliteBackend:
     # -- connections and waiting
 
     @contextmanager
-    def connection(self, within: float) -> Iterator[sqlite3.Connection]:
+    def connection(self, timeout: float) -> Iterator[sqlite3.Connection]:
         """Lends a connection of this process to one thread."""
         if self._process != os.getpid():
             self._forget_parent()
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = self.patiently(within, self._open)
+            connection = self.patiently(timeout, self._open)
         try:
             yield connection
         except BaseException as error:
@@ -148,13 +148,13 @@ class SqliteBackend:
             raise
         self._idle.append(connection)
 
-    def patiently(self, within: float, attempt: Callable[[], T]) -> T:
+    def patiently(self, timeout: float, attempt: Callable[[], T]) -> T:
         """Tries until the file is not locked, or the time is up.
 
         Raises:
             BackendUnavailable: another process held the lock for longer, or the file is damaged.
         """
-        deadline = time.monotonic() + within
+        deadline = time.monotonic() + timeout
         while True:
             try:
                 return attempt()
@@ -166,9 +166,9 @@ class SqliteBackend:
                     raise BackendUnavailable("the session file is locked by another process") from None
             time.sleep(_RETRY_EVERY)
 
-    def _write(self, within: float, attempt: Callable[[sqlite3.Connection], T]) -> T:
-        with self.connection(within) as connection:
-            result = self.patiently(within, lambda: attempt(connection))
+    def _write(self, timeout: float, attempt: Callable[[sqlite3.Connection], T]) -> T:
+        with self.connection(timeout) as connection:
+            result = self.patiently(timeout, lambda: attempt(connection))
             self.sweep(connection)
             return result
 

@@ -34,11 +34,11 @@ WHERE key = ? AND version = ? AND expires > ? AND NOT ended
 RETURNING version
 """
 _DELETE = "DELETE FROM sessions WHERE key = ?"
-_BURY = """
+_WRITE_TOMBSTONE = """
 INSERT INTO sessions (key, value, version, expires, ended) VALUES (?, ?, 1, ?, 1)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 1
 """
-_LEAVE = """
+_SUPERSEDE = """
 UPDATE sessions SET value = ?, version = version + 1, expires = ?, ended = 1 WHERE key = ? AND expires > ?
 """
 _SWEEP = """
@@ -95,15 +95,15 @@ def replace(connection: sqlite3.Connection, key: str, value: bytes, ttl: float, 
 def end(connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float) -> None:
     """Deletes, or leaves the note for as long as it is of use: this store forgets nothing by itself."""
     if note:
-        connection.execute(_BURY, (key, note, time.time() + note_ttl))
+        connection.execute(_WRITE_TOMBSTONE, (key, note, time.time() + note_ttl))
     else:
         connection.execute(_DELETE, (key,))
 
 
-def leave(connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float) -> bool:
+def supersede(connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float) -> bool:
     """Turns a row into a tombstone, in one step; returns whether there was one."""
     now = time.time()
-    return connection.execute(_LEAVE, (note, now + note_ttl, key, now)).rowcount == 1
+    return connection.execute(_SUPERSEDE, (note, now + note_ttl, key, now)).rowcount == 1
 
 
 def sweep(connection: sqlite3.Connection, after: int, most: int) -> int:

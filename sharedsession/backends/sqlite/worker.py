@@ -64,46 +64,46 @@ class SqliteThread:
         """Same as `Backend.health`."""
         return self._backend.health()
 
-    async def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+    async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
-        deadline = time.monotonic() + within
-        return await self._do(within, lambda connection: self._backend.read(connection, key, touch, deadline))
+        deadline = time.monotonic() + timeout
+        return await self._do(timeout, lambda connection: self._backend.read(connection, key, touch, deadline))
 
-    async def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+    async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        return await self._do(within, lambda connection: rows.add(connection, key, value, ttl), writes=True)
+        return await self._do(timeout, lambda connection: rows.add(connection, key, value, ttl), writes=True)
 
-    async def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+    async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
         return await self._do(
-            within,
+            timeout,
             lambda connection: rows.replace(connection, key, value, ttl, version),
             writes=True,
         )
 
-    async def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    async def end(self, key: str, ttl: float, timeout: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
         """Same as `Backend.end`."""
         await self._do(
-            within,
+            timeout,
             lambda connection: rows.end(connection, key, note, note_ttl),
             writes=True,
             ends=True,
         )
 
-    async def leave(
-        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    async def supersede(
+        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.leave`."""
+        """Same as `Backend.supersede`."""
         return await self._do(
-            within,
-            lambda connection: rows.leave(connection, key, note, note_ttl),
+            timeout,
+            lambda connection: rows.supersede(connection, key, note, note_ttl),
             writes=True,
             ends=True,
         )
 
-    async def touch(self, key: str, ttl: float, within: float) -> bool:
+    async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
-        return await self._do(within, lambda connection: rows.touch(connection, key, ttl), writes=True)
+        return await self._do(timeout, lambda connection: rows.touch(connection, key, ttl), writes=True)
 
     async def close(self) -> None:
         """Same as `Backend.close`: the thread ends after what is queued."""
@@ -115,7 +115,7 @@ class SqliteThread:
 
     async def _do(
         self,
-        within: float,
+        timeout: float,
         run: Callable[[sqlite3.Connection], Any],
         *,
         writes: bool = False,
@@ -123,11 +123,11 @@ class SqliteThread:
     ) -> T:
         self._start()
         loop = asyncio.get_running_loop()
-        job = _Job(run, writes, ends, time.monotonic() + within, loop, loop.create_future())
+        job = _Job(run, writes, ends, time.monotonic() + timeout, loop, loop.create_future())
         self._queue.put(job)
         try:
             # The thread itself keeps the deadline; this one is for its death.
-            async with asyncio.timeout(within + 0.02):
+            async with asyncio.timeout(timeout + 0.02):
                 return cast("T", await job.future)
         except TimeoutError:
             raise BackendUnavailable("the session file did not answer in time") from None

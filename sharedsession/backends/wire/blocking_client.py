@@ -1,6 +1,6 @@
-"""The blocking link: a stack of sockets, one per thread that asks at a time.
+"""The blocking client: a stack of sockets, one per thread that asks at a time.
 
-Its `ask` is a coroutine that suspends only before it receives, so that whoever speaks through a link is written once. A
+Its `ask` is a coroutine that suspends only before it receives, so that whoever speaks through a client is written once. A
 connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
 `BaseException`, closes it. One that the server closed while it lay idle is replaced, once, inside the request's time.
 """
@@ -14,53 +14,53 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, Guard
+from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
     Address,
     Answer,
     Check,
-    Dialect,
+    WireProtocol,
     Parser,
     StaleMark,
     checked,
     made,
 )
-from sharedsession.concurrency.driver import Readable
+from sharedsession.concurrency import Readable
 
 _READ = 65536
 
 
-class BlockingLink:
+class BlockingClient:
     """Asks one server from any number of threads.
 
     Args:
-        dialect: of the server.
+        protocol: of the server.
         guard: of the node.
-        side_by_side: whether other links may be asked at the same time, by the same thread; else a request waits
+        side_by_side: whether other clients may be asked at the same time, by the same thread; else a request waits
             for its reply and nobody hears of it.
     """
 
-    def __init__(self, dialect: Dialect, guard: Guard, *, side_by_side: bool = False) -> None:
-        self._dialect = dialect
+    def __init__(self, protocol: WireProtocol, guard: NodeGuard, *, side_by_side: bool = False) -> None:
+        self._protocol = protocol
         self._guard = guard
         self._side_by_side = side_by_side
         self._idle: deque[_Connection] = deque()
         self._process = os.getpid()
-        # A link that nobody needs any more takes its connections along, as pools do.
+        # A client that nobody needs any more takes its connections along, as pools do.
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
     async def ask(
         self,
         request: bytes,
-        within: float,
+        timeout: float,
         check: Check | None = None,
         mark: int | None = None,
         *,
         anyway: bool = False,
     ) -> Answer:
-        """Same as `Link.ask`."""
-        deadline = time.monotonic() + within
+        """Same as `Client.ask`."""
+        deadline = time.monotonic() + timeout
         guard = self._guard
         if not guard.is_calm:
             guard.begin(anyway=anyway)
@@ -78,8 +78,8 @@ class BlockingLink:
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
-            guard.worked(0.0 if anyway else time.monotonic() - connection.listened, within)
-        if self._dialect.echoes or connection.is_spent():
+            guard.worked(0.0 if anyway else time.monotonic() - connection.listened, timeout)
+        if self._protocol.echoes or connection.is_spent():
             self._idle.append(connection)
         else:
             connection.close()
@@ -115,12 +115,12 @@ class BlockingLink:
 
     async def _open(self, deadline: float) -> "_Connection":
         connection = _Connection(
-            _connect(self._guard.address, deadline), self._dialect.parser(), side_by_side=self._side_by_side
+            _connect(self._guard.address, deadline), self._protocol.parser(), side_by_side=self._side_by_side
         )
         try:
-            if self._dialect.greeting:
-                replies = await connection.exchange_all(self._dialect.greeting, deadline, self._dialect.admits)
-                self._dialect.greeted(replies)
+            if self._protocol.greeting:
+                replies = await connection.exchange_all(self._protocol.greeting, deadline, self._protocol.admits)
+                self._protocol.greeted(replies)
         except BaseException:
             connection.close()
             raise

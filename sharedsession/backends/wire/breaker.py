@@ -49,13 +49,13 @@ class NodeHealth:
             self._ask_again = now + self._window  # a probe that never reports does not block the next one
             return True
 
-    def worked(self, now: float, took: float, within: float) -> bool:
+    def worked(self, now: float, took: float, timeout: float) -> bool:
         """Notes an answer.
 
         Args:
             now: a monotonic clock in seconds.
             took: seconds the node took to answer.
-            within: seconds there were.
+            timeout: seconds there were.
 
         Returns:
             Whether the state of the node changed by it.
@@ -63,7 +63,7 @@ class NodeHealth:
         if not self._demotes_slow:
             came_back, self._failed = self._failed, False
             return came_back
-        return self._come_back(took, within) if self._failed else self._strike(now, took, within)
+        return self._come_back(took, timeout) if self._failed else self._strike(now, took, timeout)
 
     def failed(self, now: float) -> bool:
         """Notes that the node did not answer. Returns whether it was up before."""
@@ -78,13 +78,13 @@ class NodeHealth:
         """Whether the node is asked without further ado."""
         return not self._failed
 
-    def _come_back(self, took: float, within: float) -> bool:
-        if took >= within * _QUICK:
+    def _come_back(self, took: float, timeout: float) -> bool:
+        if took >= timeout * _QUICK:
             return False
         self._failed = False
         self._strikes = 0
         return True
 
-    def _strike(self, now: float, took: float, within: float) -> bool:
-        self._strikes = self._strikes + 1 if took > within * _SLOW else 0
+    def _strike(self, now: float, took: float, timeout: float) -> bool:
+        self._strikes = self._strikes + 1 if took > timeout * _SLOW else 0
         return self._strikes >= _STRIKES and self.failed(now)

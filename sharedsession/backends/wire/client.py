@@ -1,17 +1,17 @@
-"""A link of either colour, as whoever speaks through it sees it."""
+"""A client of either colour, as whoever speaks through it sees it."""
 
 from typing import Protocol
 
 from sharedsession.backends.wire.protocol import Answer, Check
 
 
-class Link(Protocol):
-    """Asks one server; `BlockingLink` or `MultiplexedLink`."""
+class Client(Protocol):
+    """Asks one server; `BlockingClient` or `MultiplexedClient`."""
 
     async def ask(
         self,
         request: bytes,
-        within: float,
+        timeout: float,
         check: Check | None = None,
         mark: int | None = None,
         *,
@@ -21,7 +21,7 @@ class Link(Protocol):
 
         Args:
             request: the bytes of one request that has one reply.
-            within: seconds to wait at most, connecting included.
+            timeout: seconds to wait at most, connecting included.
             check: who says whether a reply can be the answer; if it cannot, the connection is closed.
             mark: of the answer whose token the request carries.
             anyway: ask even a server that is left alone because it failed.

@@ -1,4 +1,4 @@
-"""The asynchronous link: one connection per event loop, shared by all its requests.
+"""The asynchronous client: one connection per event loop, shared by all its requests.
 
 Where many ask, what they ask in one tick of the loop leaves in one write; whoever asks alone is not kept waiting for
 others. Replies come in the order of the requests; a request that was cancelled leaves its place in the queue, so its
@@ -13,32 +13,32 @@ import time
 from collections import deque
 from typing import Any, cast
 
-from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, Guard
+from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
     Answer,
     Check,
     Desynchronised,
-    Dialect,
+    WireProtocol,
     Parser,
     StaleMark,
     checked,
     made,
 )
-from sharedsession.concurrency.per_loop import PerLoop, background
+from sharedsession.concurrency import PerLoop, background
 from sharedsession.errors import BackendError
 
 
-class MultiplexedLink:
+class MultiplexedClient:
     """Asks one server from any number of tasks and event loops.
 
     Args:
-        dialect: of the server.
+        protocol: of the server.
         guard: of the node.
     """
 
-    def __init__(self, dialect: Dialect, guard: Guard) -> None:
-        self._dialect = dialect
+    def __init__(self, protocol: WireProtocol, guard: NodeGuard) -> None:
+        self._protocol = protocol
         self._guard = guard
         self._process = os.getpid()
         self._connections: PerLoop[_Connection] = PerLoop()
@@ -48,14 +48,14 @@ class MultiplexedLink:
     async def ask(
         self,
         request: bytes,
-        within: float,
+        timeout: float,
         check: Check | None = None,
         mark: int | None = None,
         *,
         anyway: bool = False,
     ) -> Answer:
-        """Same as `Link.ask`."""
-        deadline = time.monotonic() + within
+        """Same as `Client.ask`."""
+        deadline = time.monotonic() + timeout
         guard = self._guard
         if not guard.is_calm:
             guard.begin(anyway=anyway)
@@ -72,7 +72,7 @@ class MultiplexedLink:
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
-            guard.worked(0.0 if anyway else time.monotonic() - deadline + within, within)
+            guard.worked(0.0 if anyway else time.monotonic() - deadline + timeout, timeout)
         return made(Answer, (reply, connection.serial))
 
     def close(self) -> None:
@@ -109,8 +109,8 @@ class MultiplexedLink:
         async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
             connection = await self._connect(loop)
         try:
-            greeting = [connection.send(request, deadline, self._dialect.admits) for request in self._dialect.greeting]
-            self._dialect.greeted(await asyncio.gather(*greeting))
+            greeting = [connection.send(request, deadline, self._protocol.admits) for request in self._protocol.greeting]
+            self._protocol.greeted(await asyncio.gather(*greeting))
         except BaseException as error:
             connection.fail(error if isinstance(error, Exception) else ConnectionAbortedError("interrupted"))
             raise
@@ -123,7 +123,7 @@ class MultiplexedLink:
         address = self._guard.address
 
         def make() -> _Connection:
-            return _Connection(loop, self._dialect.parser())
+            return _Connection(loop, self._protocol.parser())
 
         if address.path:
             _, protocol = await loop.create_unix_connection(make, address.path)

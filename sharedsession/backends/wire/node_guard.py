@@ -1,4 +1,4 @@
-"""What links of both colours share: the breaker, the serial numbers of connections, and the words about a node."""
+"""What clients of both colours share: the breaker, the serial numbers of connections, and the words about a node."""
 
 import itertools
 import logging
@@ -18,7 +18,7 @@ CLOSED = (ConnectionError, EOFError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """What a request ends with on a connection that the server had closed before."""
 
 
-class Guard:
+class NodeGuard:
     """Keeps a failed node from being asked, and tells when it goes and comes.
 
     Attributes:
@@ -65,14 +65,14 @@ class Guard:
         if not anyway and not self._health.may_ask(time.monotonic()):
             raise BackendUnavailable(f"{self.name} is down")
 
-    def worked(self, took: float, within: float) -> None:
+    def worked(self, took: float, timeout: float) -> None:
         """Learns from an answer.
 
         Args:
-            took: seconds the node itself took to answer, as far as the link can tell.
-            within: seconds the request had.
+            took: seconds the node itself took to answer, as far as the client can tell.
+            timeout: seconds the request had.
         """
-        if self._health.worked(time.monotonic(), took, within):
+        if self._health.worked(time.monotonic(), took, timeout):
             self.is_calm = not self._demotes_slow
             self._changed()
 
@@ -84,7 +84,7 @@ class Guard:
         return BackendUnavailable(f"{self.name} did not answer")
 
     def refused(self, what: str) -> BackendUnavailable:
-        """Tells the log that the server answers with a refusal, and the mend; returns what to raise."""
+        """Tells the log that the server answers with a refusal, and the fix; returns what to raise."""
         self.observer.event("store_refused", f"{self.name}: {what}")
         return BackendUnavailable(what)
 

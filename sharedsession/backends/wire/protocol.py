@@ -1,4 +1,4 @@
-"""What a link must know of a protocol, and nothing of commands: how replies are cut, how a connection begins."""
+"""What a client must know of a protocol, and nothing of commands: how replies are cut, how a connection begins."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -89,8 +89,8 @@ class Address:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dialect:
-    """A protocol as a link sees it.
+class WireProtocol:
+    """A protocol as a client sees it.
 
     Attributes:
         parser: makes a parser for a new connection.

@@ -1,0 +1,125 @@
+"""How coroutines run without an event loop.
+
+Over blocking clients a coroutine never suspends, so one ``send(None)`` runs it to its end. There is one exception:
+between sending and receiving it may suspend with a `Readable`, so that one thread can ask several nodes side by side.
+"""
+
+import math
+import select
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Readable(Awaitable[None]):
+    """What a blocking client awaits between sending and receiving.
+
+    Args:
+        fileno: of the socket that the reply comes on.
+
+    Attributes:
+        deadline: when waiting ends, on the monotonic clock.
+    """
+
+    __slots__ = ("deadline", "fileno")
+
+    def __init__(self, fileno: int) -> None:
+        self.fileno = fileno
+        self.deadline = 0.0
+
+    def until(self, deadline: float) -> "Readable":
+        """Returns itself, to be awaited until a moment on the monotonic clock."""
+        self.deadline = deadline
+        return self
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self
+
+
+class Done(Awaitable[T]):
+    """What a blocking method returns where its asynchronous twin returns a coroutine. Awaiting it waits for nothing.
+
+    Attributes:
+        result: what awaiting it returns.
+    """
+
+    __slots__ = ("result",)
+
+    def __init__(self, result: T) -> None:
+        self.result = result
+
+    def __await__(self) -> Generator[Any, None, T]:
+        yield from ()
+        return self.result
+
+
+DONE = Done(None)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine that suspends with nothing but a `Readable`.
+
+    Raises:
+        RuntimeError: the coroutine waited for an event loop: an asynchronous backend serves a blocking application.
+    """
+    try:
+        while type(coroutine.send(None)) is Readable:
+            pass
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    coroutine.close()
+    raise RuntimeError("an asynchronous backend cannot serve a blocking application")
+
+
+async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callable[[], float]) -> list[T]:
+    """Runs coroutines side by side in one thread: all send, then each receives when its reply comes.
+
+    They must not raise. If one is interrupted all the same, the others are closed, and their connections with them.
+
+    Args:
+        coroutines: over blocking clients.
+        monotonic: the clock of their deadlines.
+    """
+    results: dict[int, T] = {}
+    waiting: dict[int, Readable] = {}
+    try:
+        for index in range(len(coroutines)):
+            _advance(coroutines, index, waiting, results)
+        while waiting:
+            for index in _ready(waiting, monotonic):
+                _advance(coroutines, index, waiting, results)
+    finally:
+        for coroutine in coroutines:
+            coroutine.close()
+    return [results[index] for index in range(len(coroutines))]
+
+
+def _advance(
+    coroutines: Sequence[Coroutine[Any, Any, T]], index: int, waiting: dict[int, Readable], results: dict[int, T]
+) -> None:
+    try:
+        waiting[index] = coroutines[index].send(None)
+    except StopIteration as done:
+        results[index] = done.value
+        waiting.pop(index, None)
+
+
+def _ready(waiting: dict[int, Readable], monotonic: Callable[[], float]) -> list[int]:
+    """Returns those whose reply has begun to come; if there are none when a deadline passes, those it passed for."""
+    if len(waiting) == 1:
+        return list(waiting)
+    left = min(readable.deadline for readable in waiting.values()) - monotonic()
+    filenos = _poll([readable.fileno for readable in waiting.values()], max(0.0, left))
+    ready = [index for index, readable in waiting.items() if readable.fileno in filenos]
+    now = monotonic()
+    return ready or [index for index, readable in waiting.items() if readable.deadline <= now]
+
+
+def _poll(filenos: Iterable[int], timeout: float) -> set[int]:
+    """Returns the file numbers that have something to read, or whose connection is closed."""
+    poll = select.poll()
+    for fileno in filenos:
+        poll.register(fileno, select.POLLIN)
+    return {fileno for fileno, _ in poll.poll(math.ceil(timeout * 1000))}
