@@ -1,9 +1,10 @@
-"""sharedsession: web sessions shared by every node of a web farm.
+"""sharedsession: web sessions shared by all web nodes of a farm.
 
 Importing it loads no client and no framework.
 """
 
-from sharedsession.engine.principals import SessionInfo
+from sharedsession._version import __version__
+from sharedsession.engine import SessionInfo
 from sharedsession.errors import (
     BackendError,
     BackendUnavailable,
@@ -17,11 +18,11 @@ from sharedsession.errors import (
     SessionNotLoaded,
     SessionTooLarge,
 )
-from sharedsession.keys.machine_key import MachineKey
+from sharedsession.keys import MachineKey
 from sharedsession.manager import SessionManager
 from sharedsession.observe import Event
-from sharedsession.session.mapping import Session
-from sharedsession.settings.settings import Settings
+from sharedsession.session import Session
+from sharedsession.settings import Settings
 
 __all__ = [
     "BackendError",
@@ -41,5 +42,5 @@ __all__ = [
     "SessionNotLoaded",
     "SessionTooLarge",
     "Settings",
+    "__version__",
 ]
-__version__ = "0.1.0"

@@ -44,9 +44,7 @@ class Named(Protocol):
 class Tracer(Protocol):
     """Puts a span around what the library waits for."""
 
-    def trace(
-        self, operation: str, work: Coroutine[Any, Any, None], outcome: Callable[[], str]
-    ) -> Awaitable[None]:
+    def trace(self, operation: str, work: Coroutine[Any, Any, None], outcome: Callable[[], str]) -> Awaitable[None]:
         """Awaits some work inside of a span.
 
         Args:
@@ -105,7 +103,7 @@ class Observer:
     @staticmethod
     def _call_back(on_event: OnEvent, event: str, session: Named | None, principal: str | None) -> None:
         try:
-            on_event(Event(event, session and session.handle, principal))
+            on_event(Event(event, session.handle if session else None, principal))
         except Exception as error:  # noqa: BLE001  (it must not change what happens to the visitor)
             LOGGER.warning("on_event raised %s", type(error).__name__, extra={"event": "on_event_failed"})
 

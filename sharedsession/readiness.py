@@ -1,23 +1,38 @@
 """What a load balancer asks: whether this web node can reach the store. 200 or 503, and a little JSON.
 
-Two small applications, one of each colour, to be mounted beside the user's. Each answer is made anew: the store is
-asked for one sign of life, within ``timeout``, and not at all while its breaker is open. No secret and no password is
-in an answer, and no address of a server unless that was asked for.
+Two small applications, one of each colour, to be mounted beside the user's. Each answer is made anew: the store is asked
+whether it answers, within ``timeout``, and not at all while its breaker is open. No secret and no password is in an
+answer, and no address of a server unless that was asked for.
 """
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from sharedsession.asgi import Receive, Scope, Send
-from sharedsession.errors import ConfigurationError
-from sharedsession.manager import SessionManager
+from sharedsession.concurrency import run
+from sharedsession.http import Answer, make_answer, send_answer
+from sharedsession.manager import SessionManager, engines_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _METHODS = ("GET", "HEAD")
-_PHRASES = {200: "200 OK", 405: "405 Method Not Allowed", 503: "503 Service Unavailable"}
+
+
+def is_ready(manager: SessionManager) -> bool:
+    """Asks the store whether it answers, within ``timeout``; not at all while it is known to be down.
+
+    With ``farm_check="refuse"``, a web node that disagrees with its farm is not ready either.
+    """
+    return run(engines_of(manager).blocking.is_ready())
+
+
+async def ais_ready(manager: SessionManager) -> bool:
+    """Same as `is_ready`, on an event loop."""
+    engine = engines_of(manager).on_loop
+    return await engine.driver.run(engine.is_ready)
 
 
 class WsgiReadiness:
@@ -30,9 +45,9 @@ class WsgiReadiness:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Serves one request."""
         method = environ["REQUEST_METHOD"]
-        is_ready = method in _METHODS and self._manager.ready()
-        answer = _answer(method, self._manager.health(), is_ready=is_ready, details=self._details)
-        start_response(_PHRASES[answer.status], answer.headers)
+        ready = method in _METHODS and is_ready(self._manager)
+        answer = _answer(method, self._manager.health(), ready=ready, details=self._details)
+        start_response(answer.status_line, answer.headers)
         return [answer.body]
 
 
@@ -44,63 +59,41 @@ class AsgiReadiness:
         self._details = details
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request; what is not HTTP is none of its business."""
+        """Serves one request; does nothing with what is not HTTP."""
         if scope["type"] != "http":
             return
         method = scope["method"]
-        is_ready = method in _METHODS and await self._manager.aready()
-        answer = _answer(method, self._manager.health(), is_ready=is_ready, details=self._details)
-        headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        ready = method in _METHODS and await ais_ready(self._manager)
+        await send_answer(_answer(method, self._manager.health(), ready=ready, details=self._details), send)
 
 
 def wsgi(manager: SessionManager, *, details: bool = False) -> WsgiReadiness:
     """Makes the application that a load balancer asks, for a WSGI server.
 
     Args:
-        manager: of the application; or one of its own, from the same settings.
-        details: whether to tell all of `SessionManager.health`: addresses, counters and the fingerprint.
-
-    Raises:
-        ConfigurationError: the manager is of the other colour.
+        manager: of the application.
+        details: whether to answer all of `SessionManager.health`: addresses, counters and the fingerprint.
     """
-    if not manager.loads_on_demand:
-        raise ConfigurationError("readiness.wsgi needs the manager of a WSGI application: use readiness.asgi")
     return WsgiReadiness(manager, details=details)
 
 
 def asgi(manager: SessionManager, *, details: bool = False) -> AsgiReadiness:
     """Same as `wsgi`, for an ASGI server."""
-    if manager.loads_on_demand:
-        raise ConfigurationError("readiness.asgi needs the manager of an ASGI application: use readiness.wsgi")
     return AsgiReadiness(manager, details=details)
 
 
-class _Answer(NamedTuple):
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
-def _answer(method: str, health: dict[str, Any], *, is_ready: bool, details: bool) -> _Answer:
+def _answer(method: str, health: dict[str, Any], *, ready: bool, details: bool) -> Answer:
+    headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     if method not in _METHODS:
-        return _Answer(405, [("Allow", ", ".join(_METHODS)), *_head(b"")], b"")
+        return make_answer(HTTPStatus.METHOD_NOT_ALLOWED, [("Allow", ", ".join(_METHODS)), *headers], b"")
     facts = health if details else _summary(health["backend"])
-    body = json.dumps({"status": "ok" if is_ready else "unavailable", **facts}).encode()
-    return _Answer(200 if is_ready else 503, _head(body), b"" if method == "HEAD" else body)
-
-
-def _head(body: bytes) -> list[tuple[str, str]]:
-    return [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-    ]
+    body = json.dumps({"status": "ok" if ready else "unavailable", **facts}).encode()
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return make_answer(status, headers, body, method=method)
 
 
 def _summary(backend: dict[str, Any]) -> dict[str, Any]:
-    """What may be shown to anybody: the kind of the store, and how many of its servers are up and down."""
+    """Returns what may be shown to anybody: the kind of the store, and how many of its nodes are up and down."""
     states = [node.get("state") for node in backend.get("nodes", ())]
     return {
         "backend": backend.get("kind", ""),

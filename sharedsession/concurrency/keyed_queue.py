@@ -64,7 +64,7 @@ class LoopQueue:
         new = _Waiters()
         return self._waiters.setdefault(key, new) is new
 
-    async def wait(self, key: str, timeout: float) -> bool:  # noqa: ASYNC109 - the protocol's
+    async def wait(self, key: str, timeout: float) -> bool:
         """Same as `KeyedQueue.wait`."""
         mine = asyncio.get_running_loop().create_future()
         self._waiters[key].append(mine)

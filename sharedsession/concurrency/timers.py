@@ -5,8 +5,8 @@ import os
 import threading
 from weakref import WeakMethod
 
-from sharedsession.concurrency.per_loop import PerLoop, background
 from sharedsession.concurrency.blocking import run
+from sharedsession.concurrency.per_loop import PerLoop, background
 from sharedsession.concurrency.types import Step, Stop
 
 

@@ -1,1 +1,7 @@
-"""One colour's open, load and commit."""
+"""One colour's open, load and commit, and what belongs to it: principals, locks, renewal, websockets."""
+
+from sharedsession.engine.engine import Engine
+from sharedsession.engine.engines import Engines
+from sharedsession.engine.principals import SessionInfo
+
+__all__ = ["Engine", "Engines", "SessionInfo"]

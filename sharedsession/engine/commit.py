@@ -3,218 +3,239 @@
 Data is written by ``add`` and ``swap`` only, so a request that was running during a logout cannot bring the session
 back:
 
-    status      in the store   new ID   asked of the store     outcome
-    clean       any            -        nothing                KEEP
-    modified    no             -        add                    SET
-    modified    yes            no       swap                   KEEP
-    modified    yes            yes      add new, end old       SET
-    destroyed   yes            -        end                    CLEAR
-    destroyed   no             -        nothing                CLEAR if a token came in
+    status      in the store   new ID   asked of the store          outcome
+    clean       any            -        nothing                     KEEP
+    modified    no             -        add                         SET
+    modified    yes            no       swap                        KEEP
+    modified    yes            yes      add new, supersede old      SET
+    destroyed   yes            -        end                         CLEAR
+    destroyed   no             -        nothing                     CLEAR if a token came in
 """
 
-from sharedsession.concurrency.keyed_queue import Turns
-from sharedsession.engine.principals import Entry, Index
+from sharedsession.concurrency import Driver
+from sharedsession.engine.principals import Entry, PrincipalIndex
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded
-from sharedsession.http.outcome import CLEAR, KEEP, Outcome
-from sharedsession.keys.machine_key import idle_timeout_of
+from sharedsession.http import CLEAR, KEEP, Outcome
+from sharedsession.keys import Identity
 from sharedsession.observe import Observer
-from sharedsession.records.record import Farewell, Record
-from sharedsession.records.sealed_store import Allowance, Vault
-from sharedsession.records.timeouts import LEEWAY, Timeouts
-from sharedsession.session.host import Keeper
-from sharedsession.session.mapping import GRACE
-from sharedsession.session.merge import merge
-from sharedsession.session.state import Kept
-from sharedsession.settings.settings import Settings
+from sharedsession.records import LEEWAY, WRITE_ID_BYTES, Record, SealedStore, SupersededNote, TimeBudget, Timeouts
+from sharedsession.session import GRACE, READ_ONLY, Session, SessionState, Unsaved, merge, state_of
+from sharedsession.settings import Settings
 
-_ATTEMPTS = 1000  # at each round of a conflict some writer wins; the request's time mostly ends before
+_ATTEMPTS = 1000  # at each round of a conflict some writer wins; the request's time budget mostly ends before
 _DAY = 86400.0  # seconds
 
 
 class Committer:
-    """Commits sessions of one farm to one vault; its coroutines wait for nothing but the vault.
+    """Commits sessions of one farm to one store. Its coroutines wait for the store only.
 
     Args:
         settings: of the farm.
-        vault: where the records are.
+        store: where the records are.
         index: of the principals' sessions.
-        turns: of those in this process who write one session.
+        driver: of the store's colour.
         observer: told what happened.
-        keeper: tells the time, and how long a session lives.
     """
 
     def __init__(
-        self, settings: Settings, vault: Vault, index: Index, turns: Turns, *, observer: Observer, keeper: Keeper
+        self, settings: Settings, store: SealedStore, index: PrincipalIndex, driver: Driver, observer: Observer
     ) -> None:
         self._settings = settings
-        self._vault = vault
+        self._store = store
         self._index = index
-        self._turns = turns
+        self._queue = driver.queue()
         self._observer = observer
-        self._keeper = keeper
+        self._clock = settings.environment.clock
+        self._random_bytes = settings.environment.random_bytes
 
-    async def finish(self, session: Kept) -> Outcome:
-        """Commits at the end of a request: one whose session ended meanwhile has its changes dropped, and no error.
+    async def finish(self, session: Session) -> None:
+        """Commits at the end of a request. The changes of a session that ended meanwhile are dropped; no error.
 
         Raises:
-            BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
+            BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``, or the session is written by
+                too many requests at the same time.
+            Conflict: another request changed the session, and ``conflict`` is ``"raise"``.
         """
+        state = state_of(session)
         try:
             await self.commit(session)
         except SessionEnded:
-            self.drop(session, "its session ended while the request was running")
+            self.drop(state, "its session ended while the request was running")
+        except Conflict as conflict:
+            if self._settings.conflict == "raise":
+                raise
+            raise BackendUnavailable(str(conflict)) from conflict
         except BackendUnavailable:
-            session.unavailable = True
-            self._observer.count("unavailable", session.stored_id, session.owner)
+            state.unavailable = True
+            self._observer.count("unavailable", state.identity, state.owner)
             if self._settings.on_outage == "error":
                 raise
-            self.drop(session, "the session store is not answering")
-        return session.outcome
+            self.drop(state, "the session store is not answering")
 
-    async def commit(self, session: Kept) -> None:
-        """Looks up the table and does what it says.
+    async def commit(self, session: Session) -> None:
+        """Looks up the table and does what it tells.
 
         Raises:
             SessionEnded: the session was destroyed, or given a new ID, by another request.
+            SessionTooLarge: nothing was sent; the version saved before is untouched.
+            TypeError: a value cannot be stored; the message names the key.
         """
-        if session.is_read_only:
-            self._refuse_changes(session)
+        state = state_of(session)
+        unsaved = state.unsaved(session)
+        if unsaved is None:
             return
-        if session.allowance is None:
-            session.allowance = Allowance(self._settings.timeout)
-        if session.is_destroyed:
-            await self._destroy(session)
-        record = session.next_record(self._keeper.clock())
-        if record is None:
+        if state.status is READ_ONLY:
+            self.drop(state, "the session is read-only in this request")
             return
-        if session.record is None or session.left_id:
-            await self._add(session, record)
-        else:
-            await self._replace(session, record)
+        if state.budget is None:
+            state.budget = self._store.time_budget()
+        if state.is_destroyed(session):
+            await self._destroy(state, state.budget)
+            unsaved = state.unsaved(session)
+        if unsaved is not None:
+            await self._write(session, state, unsaved, state.budget)
 
-    def handed_over(self, session: Kept, session_id: str) -> Outcome:
-        """The outcome that gives a client the token of a session that is stored."""
-        return Outcome(self._settings.machine_key().sign(session_id), self._max_age(session))
+    def renewed(self, state: SessionState) -> Outcome:
+        """Returns the outcome that sets a stored session's token once more, so that a cookie with an age lives on."""
+        identity = state.identity if state.record is not None and state.status is not READ_ONLY else None
+        return self._handed_out(state, identity) if identity else KEEP
 
-    def drop(self, session: Kept, reason: str) -> None:
-        """Saves nothing of a session any more, and says so to the log."""
-        session.give_up_saving()
+    def drop(self, state: SessionState, reason: str) -> None:
+        """Saves nothing of a session any more, and logs it."""
+        state.dropped = True
         self._observer.event("write_dropped", f"a change was dropped: {reason}")
 
-    def _refuse_changes(self, session: Kept) -> None:
-        if session.unavailable and session.is_destroyed:
-            raise LogoutNotConfirmed("the session store is not answering: the session may still be alive")
-        if session.modified:
-            self.drop(session, "the session is read-only in this request")
+    # -- the rows of the table
 
-    async def _destroy(self, session: Kept) -> None:
-        principal, session_id = session.owner, session.give_up()
-        if session_id:
+    async def _destroy(self, state: SessionState, budget: TimeBudget) -> None:
+        principal, ended = state.owner, state.take_destroyed()
+        if ended is not None:
             try:
-                await self._vault.end(session_id, self._idle_of(session_id), session.allowance)
+                await self._store.end(ended, self._idle_of(ended), budget)
             except BackendUnavailable:
                 raise LogoutNotConfirmed("the session store did not confirm the end of the session") from None
-            except SessionEnded:  # with the secret that it began under
-                pass
-            self._observer.count("destroyed", session_id, principal)
-        session.outcome = CLEAR if session.had_token else KEEP
+            self._observer.count("destroyed", ended, principal)
+        state.outcome = CLEAR if state.had_token else KEEP
 
-    async def _add(self, session: Kept, record: Record) -> None:
-        session_id = session.id_for_storing()
-        ttl = self._time_to_live(self._keeper.timeouts(session.own_idle_timeout), record)
+    async def _write(self, session: Session, state: SessionState, unsaved: Unsaved, budget: TimeBudget) -> None:
+        record = state.next_record(session, unsaved, self._clock(), self._random_bytes(WRITE_ID_BYTES))
+        if state.record is None or state.superseded is not None:
+            await self._add(session, state, record, budget)
+        else:
+            await self._replace(session, state, record, budget)
+
+    async def _add(self, session: Session, state: SessionState, record: Record, budget: TimeBudget) -> None:
+        identity = state.identity_for_storing()
+        ttl = self._time_to_live(self._timeouts(state.idle_timeout), record)
         if record.principal is not None:
-            await self._enter(session, session_id, record.principal)
-        version = await self._vault.add(session_id, record, ttl, session.allowance)
-        if session.left_id:
-            await self._take_leave(session, session.left_id, session_id)
-        self._observer.count("regenerated" if session.left_id else "created", session_id, record.principal)
-        session.settle(record, version)
-        session.outcome = self.handed_over(session, session_id)
+            await self._enter(state, identity, record.principal, budget)
+        version = await self._store.add(identity, record, ttl, budget)
+        superseded = state.superseded
+        if superseded is not None:
+            await self._supersede(state, superseded, identity, budget)
+        self._observer.count("created" if superseded is None else "regenerated", identity, record.principal)
+        state.settle(session, record, version)
+        state.outcome = self._handed_out(state, identity)
 
-    async def _enter(self, session: Kept, session_id: str, principal: str) -> None:
-        """Has the session in its principal's index, before anybody can use it."""
-        timeouts, now = self._keeper.timeouts(session.own_idle_timeout), self._keeper.clock()
-        store_key = self._settings.machine_key().store_key(session_id)
-        agent, address = session.client or (None, None)
-        entry = Entry(store_key, session.began, timeouts.idle, agent, address)
-        until = min(timeouts.ends_at(session.began), now + _DAY + 2 * timeouts.idle + LEEWAY)
-        handle = self._keeper.handle(session_id)
-        await self._index.enter(principal, handle, entry, session.allowance, now=now, until=until)
+    async def _enter(self, state: SessionState, identity: Identity, principal: str, budget: TimeBudget) -> None:
+        """Writes the session into its principal's index, before it can be used."""
+        timeouts, now = self._timeouts(state.idle_timeout), self._clock()
+        agent, address = state.client or (None, None)
+        entry = Entry(identity.store_key, state.created, timeouts.idle, agent, address)
+        until = min(timeouts.ends_at(state.created), now + _DAY + 2 * timeouts.idle + LEEWAY)
+        await self._index.enter(principal, identity.handle, entry, budget, now=now, until=until)
 
-    async def _take_leave(self, session: Kept, left_id: str, new_id: str) -> None:
-        """Ends the old ID; for a few seconds requests in flight that still carry it are told to change nothing.
+    async def _supersede(self, state: SessionState, old: Identity, new: Identity, budget: TimeBudget) -> None:
+        """Ends the old ID; for a few seconds requests that still carry it are told to change nothing.
 
         Raises:
             SessionEnded: a logout was first; the new session is ended as well.
         """
-        farewell = Farewell(record=session.record if session.grace else None)
-        ttl, idle = session.grace or GRACE, self._idle_of(left_id)
-        if not await self._vault.leave(left_id, idle, session.allowance, session.version, farewell, ttl):
-            await self._vault.end(new_id, self._idle_of(new_id), session.allowance)
+        note = SupersededNote(record=state.record if state.grace else None)
+        note_ttl, idle = state.grace or GRACE, self._idle_of(old)
+        if not await self._store.supersede(old, idle, budget, state.version, note, note_ttl):
+            await self._store.end(new, self._idle_of(new), budget)
             raise SessionEnded("the session was destroyed by another request")
 
-    async def _replace(self, session: Kept, ours: Record) -> None:
-        """Writes a stored session: those of one process one after the other, so that none of a crowd starves."""
-        session_id = session.id_for_storing()
-        if ours.principal is not None and (session.wants_rewrite or _is_another_day(session.record, ours)):
-            await self._enter(session, session_id, ours.principal)
-        has_turn = self._turns.take(session_id) or await self._turns.wait(session_id, 2 * self._settings.timeout)
+    async def _replace(self, session: Session, state: SessionState, ours: Record, budget: TimeBudget) -> None:
+        """Writes a stored session: the requests of one process one after the other, so that none of a crowd starves."""
+        identity = state.identity_for_storing()
+        if ours.principal is not None and (state.must_rewrite or _is_another_day(state.record, ours)):
+            await self._enter(state, identity, ours.principal, budget)
+        key = identity.store_key
+        acquired = self._queue.acquire(key) or await self._queue.wait(key, 2 * self._settings.timeout)
         try:
-            await self._swap(session, ours)
+            await self._swap(session, state, identity, ours, budget)
         finally:
-            if has_turn:
-                self._turns.leave(session_id)
+            if acquired:
+                self._queue.release(key)
 
-    async def _swap(self, session: Kept, ours: Record) -> None:
-        session_id, base, record, expected = session.id_for_storing(), session.record, ours, session.version
-        timeouts = self._keeper.timeouts(session.own_idle_timeout)
+    async def _swap(
+        self, session: Session, state: SessionState, identity: Identity, ours: Record, budget: TimeBudget
+    ) -> None:
+        base, record, expected = state.record, ours, state.version
+        timeouts = self._timeouts(state.idle_timeout)
         for _ in range(_ATTEMPTS):
             ttl = self._time_to_live(timeouts, record)
-            stored = await self._vault.swap(session_id, record, ttl, expected, session.allowance)
+            stored = await self._store.swap(identity, record, ttl, expected, budget)
             if stored is None or (stored.record is not record and self._is_over(timeouts, stored.record)):
                 raise SessionEnded("the session was destroyed, or given a new ID, by another request")
             if stored.record.includes(record):
-                session.settle(stored.record, stored.version, merged=stored.record is not ours)
+                state.settle(session, stored.record, stored.version, merged=stored.record is not ours)
                 return
-            if session.held_lock is not None:
-                await session.held_lock.insist()
-            record, expected = self._reconciled(session, base, ours, stored.record), stored.version
+            if state.held_lock is not None:
+                await state.held_lock.insist()
+            record, expected = self._reconciled(session, state, base, ours, stored.record), stored.version
         raise Conflict("the session is written by too many requests at once")
 
-    def _reconciled(self, session: Kept, base: Record | None, ours: Record, theirs: Record) -> Record:
+    def _reconciled(
+        self, session: Session, state: SessionState, base: Record | None, ours: Record, theirs: Record
+    ) -> Record:
+        """Returns our record brought together with what another request stored meanwhile."""
         if base is not None and ours.items == base.items:  # it was only to be written again
             return ours.following(theirs, theirs.items)
         if self._settings.conflict == "raise":
-            self._observer.count("conflict", session.stored_id, ours.principal)
+            self._observer.count("conflict", state.identity, ours.principal)
             raise Conflict("another request changed the session while this one was running")
-        replays = session.draft.replays()
+        replays = state.changes.replays(session)
         if self._settings.conflict == "overwrite":
-            self._observer.count("overwritten", session.stored_id, ours.principal)
+            self._observer.count("overwritten", state.identity, ours.principal)
             steps = {key: replay(theirs.items.get(key)) for key, replay in replays.items()}
             return ours.following(theirs, {**ours.items, **steps})
-        self._observer.count("merged", session.stored_id, ours.principal)
-        items = merge(base.items if base else {}, ours.items, theirs.items, session.draft.assigned, replays)
+        self._observer.count("merged", state.identity, ours.principal)
+        assigned = state.changes.assigned(session)
+        items = merge(base.items if base else {}, ours.items, theirs.items, assigned, replays)
         return ours.following(theirs, items)
 
-    def _idle_of(self, session_id: str) -> float:
-        return self._keeper.timeouts(idle_timeout_of(session_id)).idle
+    # -- times
+
+    def _timeouts(self, idle_timeout: float | None) -> Timeouts:
+        timeouts = self._settings.timeouts
+        return timeouts if idle_timeout is None else timeouts.with_idle(idle_timeout)
+
+    def _idle_of(self, identity: Identity) -> float:
+        return self._timeouts(identity.idle_timeout).idle
 
     def _is_over(self, timeouts: Timeouts, record: Record) -> bool:
-        return timeouts.is_over(record.created, record.refreshed, self._keeper.clock())
+        return timeouts.is_over(record.created, record.refreshed, self._clock())
 
     def _time_to_live(self, timeouts: Timeouts, record: Record) -> float:
-        ttl = timeouts.time_to_live(record.created, self._keeper.clock())
+        ttl = timeouts.time_to_live(record.created, self._clock())
         if ttl <= 0:
             raise SessionEnded("the session reached its absolute end while the request was running")
         return ttl
 
-    def _max_age(self, session: Kept) -> float | None:
-        record = session.record
+    def _handed_out(self, state: SessionState, identity: Identity) -> Outcome:
+        """Returns the outcome that sets the token of a session that is stored."""
+        return Outcome(identity.token, self._max_age(state))
+
+    def _max_age(self, state: SessionState) -> float | None:
+        record = state.record
         if record is None or not (self._settings.cookie_persistent if record.persistent is None else record.persistent):
             return None
-        return self._keeper.timeouts(None).ends_at(record.created) - self._keeper.clock()
+        return self._settings.timeouts.ends_at(record.created) - self._clock()
 
 
 def _is_another_day(base: Record | None, ours: Record) -> bool:
-    """Whether the last write was on another day; so a session that is written all the time is entered once a day."""
+    """Returns whether the last write was on another day: a session that is written all the time is entered daily."""
     return base is not None and base.refreshed // _DAY != ours.refreshed // _DAY

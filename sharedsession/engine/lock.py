@@ -1,257 +1,263 @@
 """An exclusive lock on one session across the farm, for what merging cannot know.
 
-ASP.NET's protocol without its half-second polling. A lock is a record beside the session's, taken by ``add`` or
-compare-and-swap, so that one request wins. Its age is the store's: nobody's clock is asked, and a holder that dies
-delays the next by its lease at most. A holder that lives renews it. Readers are never held up.
+The protocol is ASP.NET's without its polling twice a second. A lock is a record beside the session's, taken by ``add``
+or compare-and-swap, so that one request wins. The store measures its age, not a web node's clock; a holder that dies
+delays the next by its lease at most. A live holder renews it. Readers never wait.
 
-Whoever enters writes the session once before looking at it. So a holder whose lock was broken finds its save refused:
-what it read is no longer what is stored. Waiting requests of one process stand in a line, and only the first asks the
-store: each hundredth of a second, since a memcached cannot call.
+A holder writes the session once before it looks at it. So a holder whose lock was broken finds its save refused: what it
+read is no longer what is stored. Waiting requests of one process form a queue, and only the first asks the store, every
+hundredth of a second, since a memcached cannot call.
 """
 
-import secrets
-import time
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
-from sharedsession.concurrency.keyed_queue import Turns
+from sharedsession.concurrency import Driver
 from sharedsession.errors import BackendUnavailable, Conflict, LockTimeout, SessionError
+from sharedsession.keys import Identity
 from sharedsession.observe import Observer
-from sharedsession.records.record import Record, new_mark
-from sharedsession.records.sealed_store import Allowance, Held, Vault
-from sharedsession.session.host import Keeper
-from sharedsession.session.state import Kept
-from sharedsession.settings.settings import Settings
+from sharedsession.records import WRITE_ID_BYTES, Record, SealedStore, StoredRecord
+from sharedsession.session import Session, state_of
+from sharedsession.settings import Settings
 
 MOST_WAITING = 50
-"""How many requests of one process may stand in line for one session (ASP.NET's ``RequestQueueLimitPerSession``)."""
+"""How many requests of one process may wait for one session (ASP.NET's ``RequestQueueLimitPerSession``)."""
 LEAST_LEASE = 2.0  # seconds: a memcached counts whole ones
 _LOOK_EVERY = 0.01  # seconds
 _FREE_FOR = 2.0  # seconds that a released lock is remembered
 _HOLDER = "holder"
-Step = Callable[[], Coroutine[Any, Any, None]]
-Stop = Callable[[], Awaitable[None]]
-S = TypeVar("S", bound=Kept)
+_TOKEN_BYTES = 16
+S = TypeVar("S", bound=Session)
 
 
-class Clockwork(Protocol):
-    """How one colour lets time pass."""
+class LockHost(Protocol):
+    """What a lock asks of the engine."""
 
-    def pause(self, seconds: float) -> Awaitable[None]:
-        """Waits for so many seconds."""
+    @property
+    def driver(self) -> Driver:
+        """Of the application's colour."""
         ...
 
-    def turns(self) -> Turns:
-        """Makes lines for those who want the same thing."""
+    async def load_now(self, session: Session) -> None:
+        """Loads a session, with a time budget of its own."""
         ...
 
-    def repeat(self, seconds: float, step: Step) -> Stop:
-        """Does a step each so many seconds, until what it returns is awaited."""
+    async def commit_now(self, session: Session) -> None:
+        """Commits a session, with a time budget of its own."""
         ...
 
 
-class Locksmith:
-    """Makes and breaks the locks of one farm in one vault.
+class LockStore:
+    """The locks of one farm in one store.
 
     Args:
         settings: of the farm.
-        vault: where they are.
-        clockwork: of the colour of the vault.
+        store: where the locks are.
+        driver: of the store's colour.
         observer: told of locks that were lost.
     """
 
-    def __init__(self, settings: Settings, vault: Vault, clockwork: Clockwork, observer: Observer) -> None:
-        self.clockwork = clockwork
+    def __init__(self, settings: Settings, store: SealedStore, driver: Driver, observer: Observer) -> None:
+        self.driver = driver
         self.observer = observer
-        self.turns = clockwork.turns()
-        self._vault = vault
-        self._machine_key = settings.machine_key
-        self._timeout = settings.timeout
+        self.queue = driver.queue()
+        self.monotonic = settings.environment.monotonic
+        self._store = store
+        self._random_bytes = settings.environment.random_bytes
 
-    async def taken(self, session_id: str, lease: float) -> "Lock | None":
-        """Takes the lock of a session, if it is free."""
-        lock_id, token = self._machine_key().lock_id(session_id), secrets.token_bytes(16)
+    async def acquire(self, identity: Identity, lease: float) -> "Lock | None":
+        """Acquires the lock of a session, if it is free, for a lease in seconds."""
+        lock, token = identity.for_lock(), self._random_bytes(_TOKEN_BYTES)
         try:
-            held = await self._read(lock_id)
-        except BackendUnavailable:  # one node of a ring is enough to forbid "there is none"; `add` can do without
-            held = None
-        if held is not None and _HOLDER in held.record.items:
+            stored = await self._read(lock)
+        except (
+            BackendUnavailable
+        ):  # one node of a ring that is down forbids "there is none"; `add` needs no such answer
+            stored = None
+        if stored is not None and _HOLDER in stored.record.items:
             return None
-        wanted = _record(held, {_HOLDER: token})
-        stored = await self._put(lock_id, held, wanted, lease)
-        return Lock(self, lock_id, token, lease, stored) if stored and _is_by(token, stored) else None
+        newest = await self._put(lock, stored, self._record(stored, {_HOLDER: token}), lease)
+        return Lock(self, lock, token, lease, newest) if newest and _is_held_by(token, newest) else None
 
-    async def put(self, lock: "Lock", items: dict[str, bytes], ttl: float) -> Held | None:
-        """Changes a lock that is still its holder's. Returns what is stored now; ``None`` if it was lost."""
-        held: Held | None = lock.held
-        while held is not None and _is_by(lock.token, held):
-            wanted = _record(held, items)
-            held = await self._put(lock.lock_id, held, wanted, ttl)
-            if held is not None and held.record.includes(wanted):
-                return held
+    async def change(self, lock: "Lock", items: dict[str, bytes], ttl: float) -> StoredRecord | None:
+        """Changes a lock that its holder still has. Returns what is stored now; ``None`` if the lock was lost."""
+        stored: StoredRecord | None = lock.stored
+        while stored is not None and _is_held_by(lock.token, stored):
+            wanted = self._record(stored, items)
+            stored = await self._put(lock.identity, stored, wanted, ttl)
+            if stored is not None and stored.record.includes(wanted):
+                return stored
         return None
 
     async def is_held(self, lock: "Lock") -> bool:
-        """Whether a lock is still its holder's."""
-        held = await self._read(lock.lock_id)
-        return held is not None and _is_by(lock.token, held)
+        """Returns whether its holder still has a lock."""
+        stored = await self._read(lock.identity)
+        return stored is not None and _is_held_by(lock.token, stored)
 
-    async def _read(self, lock_id: str) -> Held | None:
-        found = await self._vault.read(lock_id, None, Allowance(self._timeout))
-        return found if isinstance(found, Held) else None
+    async def _read(self, lock: Identity) -> StoredRecord | None:
+        found = await self._store.read(lock, None, self._store.time_budget())
+        return found if isinstance(found, StoredRecord) else None
 
-    async def _put(self, lock_id: str, held: Held | None, wanted: Record, ttl: float) -> Held | None:
-        allowance = Allowance(self._timeout)
-        if held is not None:
-            return await self._vault.swap(lock_id, wanted, ttl, held.version, allowance)
-        version = await self._vault.add_if_free(lock_id, wanted, ttl, allowance)
-        return None if version is None else Held(wanted, version)
+    async def _put(
+        self, lock: Identity, stored: StoredRecord | None, wanted: Record, ttl: float
+    ) -> StoredRecord | None:
+        budget = self._store.time_budget()
+        if stored is not None:
+            return await self._store.swap(lock, wanted, ttl, stored.version, budget)
+        version = await self._store.add_if_free(lock, wanted, ttl, budget)
+        return None if version is None else StoredRecord(wanted, version)
+
+    def _record(self, stored: StoredRecord | None, items: dict[str, bytes]) -> Record:
+        """Returns the next version of a lock."""
+        version = stored.record.version + 1 if stored else 1
+        write_id = self._random_bytes(WRITE_ID_BYTES)
+        return Record(version=version, created=0.0, refreshed=0.0, items=items, write_ids=write_id)
 
 
 class Lock:
-    """A lock that was taken.
+    """A lock that was acquired.
 
     Attributes:
-        lock_id: the ID under which it is kept.
-        token: 128 random bits, whose it is.
-        held: as it is stored.
+        identity: under which it is kept.
+        token: 128 random bits that name the holder.
+        stored: the lock's record.
     """
 
-    def __init__(self, locksmith: Locksmith, lock_id: str, token: bytes, lease: float, held: Held) -> None:
-        self.lock_id = lock_id
+    def __init__(self, store: LockStore, identity: Identity, token: bytes, lease: float, stored: StoredRecord) -> None:
+        self.identity = identity
         self.token = token
-        self.held = held
-        self._locksmith = locksmith
+        self.stored = stored
+        self._store = store
         self._lease = lease
-        self._stop = locksmith.clockwork.repeat(lease / 3, self._renew)
+        self._stop = store.driver.repeat(lease / 3, self._renew)
 
     async def insist(self) -> None:
-        """Sees that it was not broken.
+        """Checks that the lock was not broken.
 
         Raises:
             Conflict: it was: the holder stood still for longer than its lease.
         """
-        if not await self._locksmith.is_held(self):
-            self._locksmith.observer.event(
+        if not await self._store.is_held(self):
+            self._store.observer.event(
                 "lock_lost", "a lock on a session was broken, as its holder stood still; what it changed was not saved"
             )
             raise Conflict("the session's lock was lost meanwhile, so the changes made under it were not saved")
 
     async def release(self) -> None:
-        """Lets the next one in. A store that does not answer lets it in when the lease is over."""
+        """Releases the lock. If the store does not answer, the lock is free when the lease is over."""
         await self._stop()
         try:
-            await self._locksmith.put(self, {}, _FREE_FOR)
+            await self._store.change(self, {}, _FREE_FOR)
         except BackendUnavailable:
-            self._locksmith.observer.count("lock_not_released")
+            self._store.observer.count("lock_not_released")
 
     async def _renew(self) -> None:
         try:
-            held = await self._locksmith.put(self, {_HOLDER: self.token}, self._lease)
+            stored = await self._store.change(self, {_HOLDER: self.token}, self._lease)
         except BackendUnavailable:
             return
-        self.held = held or self.held
+        self.stored = stored or self.stored
 
 
 class SessionLock(Generic[S]):
-    """What ``session.lock()`` returns: a context manager, entered with ``with`` or ``async with``.
+    """What ``session.lock()`` returns: a context manager, entered by ``with`` or ``async with``.
 
-    Inside, the session is as the store has it now; it is saved before the lock is released. After an exception
-    nothing is saved of what was changed inside.
+    Inside, the session is as the store has it now; it is saved before the lock is released. After an exception nothing
+    is saved of what was changed inside.
 
     Args:
         session: to be locked.
-        keeper: of the session, in the colour of the application.
-        locksmith: of the farm.
+        engine: of the session's colour.
+        store: of the locks.
         timeout: seconds to wait for the lock.
-        lease: seconds for which a holder that no longer gives a sign of life still has it.
+        lease: seconds after which a holder that does not renew the lock loses it.
+
+    Raises:
+        ValueError: a timeout below 0, or a lease below 2 seconds.
     """
 
-    def __init__(self, session: S, keeper: Keeper, locksmith: Locksmith, timeout: float, lease: float) -> None:
+    def __init__(self, session: S, engine: LockHost, store: LockStore, timeout: float, lease: float) -> None:
         if timeout < 0:
             raise ValueError("timeout must be a number of seconds, 0 for no waiting")
         if lease < LEAST_LEASE:
             raise ValueError(f"lease must be {LEAST_LEASE:g} seconds or more: some stores count whole seconds")
         self._session = session
-        self._keeper = keeper
-        self._locksmith = locksmith
+        self._state = state_of(session)
+        self._engine = engine
+        self._store = store
         self._timeout = timeout
         self._lease = lease
 
     def __enter__(self) -> S:
-        self._session.at_once(self._enter)
+        self._session._wait(lambda: self._engine.driver.run(self._enter))
         return self._session
 
     def __exit__(self, *failure: Any) -> None:
-        self._session.at_once(lambda: self._leave(failed=failure[0] is not None))
+        failed = failure[0] is not None
+        self._session._wait(lambda: self._engine.driver.run(lambda: self._leave(failed=failed)))
 
     async def __aenter__(self) -> S:
-        await self._keeper.do(self._enter)
+        await self._engine.driver.run(self._enter)
         return self._session
 
     async def __aexit__(self, *failure: Any) -> None:
-        await self._keeper.do(lambda: self._leave(failed=failure[0] is not None))
+        failed = failure[0] is not None
+        await self._engine.driver.run(lambda: self._leave(failed=failed))
 
     async def _enter(self) -> None:
-        session, keeper = self._session, self._keeper
-        if session.held_lock is not None:
+        session, state, engine = self._session, self._state, self._engine
+        if state.held_lock is not None:
             raise SessionError("this request holds the session's lock already")
-        if session.is_loaded and session.modified:
-            await keeper.commit_now(session)  # what was changed before belongs to before
-        session_id = session.stored_id
-        if session_id is None:
-            return  # new: nobody else can have it
-        session.held_lock = await self._taken(session_id)
+        if session.modified:
+            await engine.commit_now(session)  # what was changed before belongs to before
+        identity = state.identity
+        if identity is None:
+            return  # new: no other request can have it
+        state.held_lock = await self._acquired(identity)
         try:
-            await keeper.load_now(session)
-            session.wants_rewrite = session.record is not None
-            await keeper.commit_now(session)
+            await engine.load_now(session)
+            state.must_rewrite = state.record is not None
+            await engine.commit_now(session)
         except BaseException:
             await self._release()
             raise
 
-    async def _taken(self, session_id: str) -> "Lock":
-        deadline, locksmith = time.monotonic() + self._timeout, self._locksmith
-        await self._stand_in_line(session_id)
+    async def _acquired(self, identity: Identity) -> Lock:
+        store, deadline = self._store, self._store.monotonic() + self._timeout
+        key = identity.store_key
+        await self._wait_in_queue(key)
         try:
-            while (lock := await locksmith.taken(session_id, self._lease)) is None:
-                if time.monotonic() >= deadline:
+            while (lock := await store.acquire(identity, self._lease)) is None:
+                if store.monotonic() >= deadline:
                     raise LockTimeout(f"the session stayed locked by another request for {self._timeout:g} s")
-                await locksmith.clockwork.pause(_LOOK_EVERY)
+                await store.driver.pause(_LOOK_EVERY)
             return lock
         finally:
-            locksmith.turns.leave(session_id)
+            store.queue.release(key)
 
-    async def _stand_in_line(self, session_id: str) -> None:
-        turns = self._locksmith.turns
-        if turns.take(session_id):
+    async def _wait_in_queue(self, key: str) -> None:
+        queue = self._store.queue
+        if queue.acquire(key):
             return
-        if turns.waiting(session_id) >= MOST_WAITING:
+        if queue.waiting(key) >= MOST_WAITING:
             raise LockTimeout(f"{MOST_WAITING} requests wait for this session already")
-        if not await turns.wait(session_id, self._timeout):
+        if not await queue.wait(key, self._timeout):
             raise LockTimeout(f"the session stayed locked by other requests for {self._timeout:g} s")
 
     async def _leave(self, *, failed: bool) -> None:
-        session = self._session
+        state = self._state
         try:
             if not failed:
-                await self._keeper.commit_now(session)
-            elif session.is_loaded:
-                session.begin(session.record, session.version, read_only=session.is_read_only)
+                await self._engine.commit_now(self._session)
+            elif state.is_loaded:
+                state.revert(self._session)
         finally:
             await self._release()
 
     async def _release(self) -> None:
-        lock, self._session.held_lock = self._session.held_lock, None
+        lock, self._state.held_lock = self._state.held_lock, None
         if isinstance(lock, Lock):
             await lock.release()
 
 
-def _record(held: Held | None, items: dict[str, bytes]) -> Record:
-    """The next version of a lock."""
-    version = held.record.version + 1 if held else 1
-    return Record(version=version, created=0.0, refreshed=0.0, items=items, marks=new_mark())
-
-
-def _is_by(token: bytes, held: Held) -> bool:
-    return held.record.items.get(_HOLDER) == token
+def _is_held_by(token: bytes, stored: StoredRecord) -> bool:
+    return stored.record.items.get(_HOLDER) == token

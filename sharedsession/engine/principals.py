@@ -1,30 +1,38 @@
-"""Whose sessions there are: the index of a principal's sessions, kept in the store beside them.
+"""The sessions of each principal: an index in the store, beside the sessions.
 
 An index is a record like a session's, sealed and changed by compare-and-swap, under an ID that no token leads to. An
-entry is written before its session is, so each session that anybody can use stands in it, and again once an idle
-timeout, so an index that a store forgot is made anew by use. What is listed was seen alive.
+entry is written before its session is, so each session that can be used stands in it, and again once an idle timeout.
+So an index that the store forgot is made anew by use. What is listed was seen alive.
 """
 
 import math
-from collections.abc import Awaitable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sharedsession.concurrency.keyed_queue import Turns
+from sharedsession.concurrency import Driver
+from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
+from sharedsession.keys import Identity
 from sharedsession.observe import Observer
-from sharedsession.records import codec
-from sharedsession.records.record import Record, marked, new_mark
-from sharedsession.records.sealed_store import Allowance, Held, Vault
-from sharedsession.settings.settings import Settings
+from sharedsession.records import (
+    WRITE_ID_BYTES,
+    Record,
+    SealedStore,
+    StoredRecord,
+    TimeBudget,
+    codec,
+    with_write_id,
+)
+from sharedsession.settings import Settings
 
 T = TypeVar("T")
 
 MOST_SESSIONS = 250
-"""How many sessions of one principal can be told apart; one more ends the oldest."""
-_ATTEMPTS = 1000  # the request's time mostly ends before
-_AT_A_TIME = 16
+"""The most sessions of one principal; one more ends the oldest."""
+_ATTEMPTS = 1000  # the request's time budget mostly ends before
+_AT_A_TIME = 16  # questions to the store side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class SessionInfo:
 
 
 class Entry(NamedTuple):
-    """What an index says of one session.
+    """What an index has of one session.
 
     Attributes:
         store_key: of its record.
@@ -62,77 +70,72 @@ class Entry(NamedTuple):
     address: str | None = None
 
 
-class Gather(Protocol):
-    """Runs coroutines that never raise side by side."""
-
-    def __call__(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Awaitable[list[T]]:
-        """Their results, in order."""
-        ...
-
-
-class Index:
-    """The indexes of one farm in one vault.
+class PrincipalIndex:
+    """The indexes of one farm in one store.
 
     Args:
         settings: of the farm.
-        vault: where they are.
-        gather: of the colour of the vault.
-        turns: of those in this process who change one index.
+        store: where the indexes are.
+        driver: of the store's colour.
         observer: told what happened.
     """
 
-    def __init__(self, settings: Settings, vault: Vault, gather: Gather, turns: Turns, observer: Observer) -> None:
+    def __init__(self, settings: Settings, store: SealedStore, driver: Driver, observer: Observer) -> None:
         self._machine_key = settings.machine_key
         self._timeout = settings.timeout
         self._most = min(settings.max_sessions or MOST_SESSIONS, MOST_SESSIONS)
-        self._vault = vault
-        self._gather = gather
-        self._turns = turns
+        self._store = store
+        self._gather = driver.gather
+        self._queue = driver.queue()
         self._observer = observer
+        self._environment: Environment = settings.environment
 
     async def enter(
-        self, principal: str, handle: str, entry: Entry, allowance: Allowance, *, now: float, until: float
+        self, principal: str, handle: str, entry: Entry, budget: TimeBudget, *, now: float, until: float
     ) -> None:
-        """Writes an entry; a principal who has too many sessions loses the oldest.
+        """Writes an entry. A principal that has too many sessions loses the oldest.
 
         Args:
             principal: whose session.
             handle: of the session.
-            entry: about it.
-            allowance: of the request.
+            entry: of the session.
+            budget: of the request.
             now: seconds since the epoch.
-            until: when the session has ended at the latest, or is entered again.
+            until: when the session has ended at the latest, or is entered again, in seconds since the epoch.
 
         Raises:
             BackendUnavailable: the store cannot answer.
         """
-        index_id = self._machine_key().index_ids(principal)[0]
-        has_turn = self._turns.take(index_id) or await self._turns.wait(index_id, 2 * self._timeout)
+        index = self._machine_key().index_identities(principal)[0]
+        key = index.store_key
+        acquired = self._queue.acquire(key) or await self._queue.wait(key, 2 * self._timeout)
         try:
-            await self._insert(index_id, handle, entry, allowance, now=now, until=until)
+            await self._insert(index, handle, entry, budget, now=now, until=until)
         finally:
-            if has_turn:
-                self._turns.leave(index_id)
+            if acquired:
+                self._queue.release(key)
 
     async def _insert(
-        self, index_id: str, handle: str, entry: Entry, allowance: Allowance, *, now: float, until: float
+        self, index: Identity, handle: str, entry: Entry, budget: TimeBudget, *, now: float, until: float
     ) -> None:
         try:
-            held = await self._read(index_id, allowance)
-        except BackendUnavailable:  # a node of a ring that is away forbids "there is none"; `add` can do without it
-            held = None
+            stored = await self._read(index, budget)
+        except (
+            BackendUnavailable
+        ):  # one node of a ring that is down forbids "there is none"; `add` needs no such answer
+            stored = None
         for _ in range(_ATTEMPTS):
-            record = _following(held, now, until)
+            record = self._following(stored, now, until)
             items = await self._with_room({name: item for name, item in record.items.items() if name != handle})
             record = record._replace(items={**items, handle: codec.pack(handle, list(entry))})
-            stored = await self._put(index_id, held, record, record.refreshed - now, allowance)
-            if stored is not None and stored.record.includes(record):
+            newest = await self._put(index, stored, record, record.refreshed - now, budget)
+            if newest is not None and newest.record.includes(record):
                 return
-            held = stored
+            stored = newest
         raise Conflict("too many sessions of one principal begin at once")
 
     async def listed(self, principal: str) -> list[SessionInfo]:
-        """The sessions of a principal that are alive, oldest first.
+        """Returns the sessions of a principal that are alive, oldest first.
 
         Raises:
             BackendUnavailable: the store cannot answer for all of them.
@@ -161,30 +164,30 @@ class Index:
 
     # -- one index
 
-    async def _read(self, index_id: str, allowance: Allowance) -> Held | None:
-        found = await self._vault.read(index_id, None, allowance)
-        return found if isinstance(found, Held) else None
+    async def _read(self, index: Identity, budget: TimeBudget) -> StoredRecord | None:
+        found = await self._store.read(index, None, budget)
+        return found if isinstance(found, StoredRecord) else None
 
     async def _put(
-        self, index_id: str, held: Held | None, record: Record, ttl: float, allowance: Allowance
-    ) -> Held | None:
-        if held is not None:
-            return await self._vault.swap(index_id, record, ttl, held.version, allowance)
-        version = await self._vault.add_if_free(index_id, record, ttl, allowance)
-        return await self._read(index_id, allowance) if version is None else Held(record, version)
+        self, index: Identity, stored: StoredRecord | None, record: Record, ttl: float, budget: TimeBudget
+    ) -> StoredRecord | None:
+        if stored is not None:
+            return await self._store.swap(index, record, ttl, stored.version, budget)
+        version = await self._store.add_if_free(index, record, ttl, budget)
+        return await self._read(index, budget) if version is None else StoredRecord(record, version)
 
     async def _entries(self, principal: str) -> Mapping[str, Entry]:
-        """What the indexes under all secrets say."""
+        """Returns the entries of a principal under all secrets."""
         if not isinstance(principal, str):
             raise TypeError(f"a principal is a str, not {type(principal).__name__}")
         entries: dict[str, Entry] = {}
-        for index_id in self._machine_key().index_ids(principal):
-            held = await self._read(index_id, Allowance(self._timeout))
-            entries |= _unpacked(held.record.items) if held else {}
+        for index in self._machine_key().index_identities(principal):
+            stored = await self._read(index, self._store.time_budget())
+            entries |= _unpacked(stored.record.items) if stored else {}
         return entries
 
     async def _with_room(self, items: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """The items, so few that one more has room: without those that have ended, then without the oldest."""
+        """Returns so many items that one more has room: without those that have ended, then without the oldest."""
         if len(items) < self._most:
             return items
         alive = await self._alive(_unpacked(items))
@@ -194,12 +197,21 @@ class Index:
         await self._end([alive[handle] for handle in surplus])
         return {handle: items[handle] for handle in alive if handle not in surplus}
 
+    def _following(self, stored: StoredRecord | None, now: float, until: float) -> Record:
+        """Returns the next version of an index; its ``refreshed`` is when the last of its sessions has ended."""
+        write_id = self._environment.random_bytes(WRITE_ID_BYTES)
+        if stored is None:
+            return Record(version=1, created=now, refreshed=until, write_ids=write_id)
+        before = stored.record
+        write_ids = with_write_id(before.write_ids, write_id, calm=False)
+        return before._replace(version=before.version + 1, refreshed=max(until, before.refreshed), write_ids=write_ids)
+
     # -- their sessions
 
     async def _alive(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:
-        """Those that the store has; each with the longest life that a copy of it may still have."""
+        """Returns the sessions that the store has, each with the longest life that a copy may still have."""
         lives = await self._side_by_side(
-            [self._vault.life_of_key(entry.store_key, Allowance(self._timeout)) for entry in entries.values()]
+            [self._store.life_of_key(entry.store_key, self._store.time_budget()) for entry in entries.values()]
         )
         found = zip(entries.items(), lives, strict=True)
         return {
@@ -209,7 +221,7 @@ class Index:
         }
 
     async def _end(self, entries: Collection[Entry]) -> None:
-        ends = [self._vault.end_key(entry.store_key, entry.idle, Allowance(self._timeout)) for entry in entries]
+        ends = [self._store.end_key(entry.store_key, entry.idle, self._store.time_budget()) for entry in entries]
         try:
             await self._side_by_side(ends)
         except BackendUnavailable:
@@ -217,10 +229,10 @@ class Index:
         self._observer.count("revoked", times=len(ends))
 
     async def _side_by_side(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-        """Carries out all, a few at a time.
+        """Runs all, a few at a time.
 
         Raises:
-            BackendUnavailable: some could not be; the others were all the same.
+            BackendUnavailable: some failed so; the others were run all the same.
         """
         results: list[T | BackendUnavailable] = []
         for first in range(0, len(coroutines), _AT_A_TIME):
@@ -236,15 +248,6 @@ async def _tried(coroutine: Coroutine[Any, Any, T]) -> "T | BackendUnavailable":
         return await coroutine
     except BackendUnavailable as error:
         return error
-
-
-def _following(held: Held | None, now: float, until: float) -> Record:
-    """The next version of an index; its ``refreshed`` is when the last of its sessions has ended."""
-    if held is None:
-        return Record(version=1, created=now, refreshed=until, marks=new_mark())
-    before = held.record
-    marks = marked(before.marks, new_mark(), calm=False)
-    return before._replace(version=before.version + 1, refreshed=max(until, before.refreshed), marks=marks)
 
 
 def _unpacked(items: Mapping[str, bytes]) -> dict[str, Entry]:

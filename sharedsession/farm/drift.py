@@ -1,6 +1,6 @@
-"""What the web nodes of a farm must agree on: short digests of it, how two of them differ, the mend of each difference.
+"""What the web nodes of a farm must agree on: short digests of it, how two of them differ, the fix of each difference.
 
-Pure: no clock, no I/O. A digest never leads back to a secret, and no value of a setting is part of what is said.
+Pure: no clock, no I/O. A digest never leads back to a secret, and no value of a setting is part of a message.
 """
 
 import hashlib
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 CLOCK_LEEWAY = 600.0  # seconds by which the clocks of two web nodes may differ
-_PERIODS = 240.0  # seconds for which what a web node said of itself may stand there
+_PERIODS = 240.0  # seconds for which the description of a web node may stand in the registry
 _SHOWN = 3  # names in one sentence
 
 _SAME = "give every web node the same {}"
-# part: (what differs, the mend)
+# part: (what differs, the fix)
 _PARTS: dict[str, tuple[str, str]] = {
     "backend": (
         "the list of nodes in the ring (backend)",
@@ -40,8 +40,8 @@ class WebNode:
         app: a digest of its ``app_name``.
         secrets: a digest of each of its secrets, newest first.
         parts: a digest of each other thing that the farm must agree on.
-        at: when it said so, by its own clock.
-        since: when it began, by its own clock.
+        at: when it described itself, by its own clock.
+        since: when it started, by its own clock.
     """
 
     id: str
@@ -59,31 +59,31 @@ class Difference(NamedTuple):
 
     Attributes:
         part: its name: a setting, a part of the fingerprint, or ``clock``.
-        what: the same as words.
-        mend: what to do, as one sentence.
-        is_fault: ``False``: it may be meant.
+        what: the same in words.
+        fix: what to do, as one sentence.
+        is_fault: ``False``: it may be intended.
         breaks: whether sessions cannot be shared, so that one of the two should not serve any.
     """
 
     part: str
     what: str
-    mend: str
+    fix: str
     is_fault: bool = True
     breaks: bool = True
 
 
 def digest(name: str, value: str) -> str:
-    """The short digest of one part."""
+    """Returns the short digest of one part."""
     return hashlib.sha256(f"{name}={value}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def digests(parts: Mapping[str, str]) -> dict[str, str]:
-    """The short digest of each part."""
+    """Returns the short digest of each part."""
     return {name: digest(name, part) for name, part in parts.items()}
 
 
 def of_store(health: Mapping[str, Any]) -> dict[str, str]:
-    """What web nodes must agree on of their store, as text."""
+    """Returns what web nodes must agree on about their store, as text."""
     layout = {name: str(health.get(name, "")) for name in ("layout", "replicas")}
     return {"backend": str(health.get("fingerprint", health.get("kind", ""))), **layout}
 
@@ -95,20 +95,20 @@ _NO_RING = digest("layout", "")
 
 
 def differences(ours: WebNode, theirs: WebNode) -> list[Difference]:
-    """In what two web nodes differ; between two applications that is nothing but their names."""
+    """Returns how two web nodes differ; between two applications that is no more than their names."""
     if ours.app != theirs.app:
         return [_other_app(ours, theirs)]
     return [*_secrets(ours.secrets, theirs.secrets), *_parts(ours.parts, theirs.parts), *_versions(ours, theirs)]
 
 
-def clock_offset(said_at: float, now: float) -> float:
-    """The seconds by which a web node's clock is ahead (or, negative, behind), as far as that is certain.
+def clock_offset(described_at: float, now: float) -> float:
+    """Returns the seconds by which a web node's clock is ahead (or, negative, behind), as far as that is certain.
 
     Args:
-        said_at: when it described itself, by its own clock: that was a few minutes ago at most.
-        now: by the clock of whoever asks.
+        described_at: when it described itself, by its own clock: that was a few minutes ago at most.
+        now: by the clock of this web node.
     """
-    ahead = said_at - now
+    ahead = described_at - now
     if -_PERIODS - CLOCK_LEEWAY <= ahead <= CLOCK_LEEWAY:
         return 0.0
     return ahead
@@ -129,19 +129,17 @@ def _secrets(ours: Sequence[str], theirs: Sequence[str]) -> list[Difference]:
     if tuple(ours) == tuple(theirs):
         return []
     if set(ours) == set(theirs):
-        mend = (
-            "put the secrets into the same order everywhere, newest first; a rotation has come through when that is so"
-        )
-        return [Difference("secret_key", "the order of the secrets", mend, breaks=False)]
+        fix = "put the secrets into the same order everywhere, newest first; then the rotation is complete"
+        return [Difference("secret_key", "the order of the secrets", fix, breaks=False)]
     if ours[:1] and theirs[:1] and ours[0] in theirs and theirs[0] in ours:
-        mend = "bring the same list of secrets to every web node before another one becomes the first"
-        return [Difference("secret_key", "the list of older or coming secrets", mend, is_fault=False, breaks=False)]
-    mend = "copy the same key_file (or SHAREDSESSION_SECRET_KEY) to every web node"
-    return [Difference("secret_key", "the secrets", mend)]
+        fix = "bring the same list of secrets to every web node before another one becomes the first"
+        return [Difference("secret_key", "the list of older or coming secrets", fix, is_fault=False, breaks=False)]
+    fix = "copy the same key_file (or SHAREDSESSION_SECRET_KEY) to every web node"
+    return [Difference("secret_key", "the secrets", fix)]
 
 
 def _parts(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[Difference]:
-    """What both describe: another version may know of more."""
+    """Returns differences in what both describe: another version may describe more."""
     differing = {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]}
     if "layout" in differing and _NO_RING in {ours["layout"], theirs["layout"]}:
         differing -= {"layout", "replicas"}
@@ -151,15 +149,15 @@ def _parts(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[Differenc
 
 
 def _part(name: str) -> Difference:
-    what, mend = _PARTS.get(name, (name, _SAME.format(f"SHAREDSESSION_{name.upper()}")))
-    return Difference(name, what, mend)
+    what, fix = _PARTS.get(name, (name, _SAME.format(f"SHAREDSESSION_{name.upper()}")))
+    return Difference(name, what, fix)
 
 
 def _versions(ours: WebNode, theirs: WebNode) -> list[Difference]:
     if ours.version == theirs.version:
         return []
-    mend = "nothing to do if an update is on its way; else install the same version everywhere"
-    return [Difference("version", "the version of the library", mend, is_fault=False, breaks=False)]
+    fix = "nothing to do if an update is on its way; else install the same version everywhere"
+    return [Difference("version", "the version of the library", fix, is_fault=False, breaks=False)]
 
 
 _CLOCK = Difference(
@@ -177,11 +175,11 @@ class Disagreement(NamedTuple):
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.text}: {self.difference.mend}"
+        return f"{self.text}: {self.difference.fix}"
 
     @property
     def text(self) -> str:
-        """The same without the mend."""
+        """The same without the fix."""
         some = ", ".join(self.names[:_SHOWN])
         more = f" and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else ""
         verb = "disagrees with" if self.difference.is_fault else "differs from"
@@ -189,20 +187,20 @@ class Disagreement(NamedTuple):
 
 
 def disagreements(ours: WebNode, others: Iterable[WebNode], now: float) -> list[Disagreement]:
-    """In what one web node differs from others: each difference once, faults first."""
+    """Returns how one web node differs from others: each difference once, faults first."""
     found: dict[Difference, list[str]] = {}
     for theirs in others:
         clock = [_CLOCK] if clock_offset(theirs.at, now) else []
         for difference in [*differences(ours, theirs), *clock]:
             found.setdefault(difference, []).append(theirs.name)
-    said = [Disagreement(difference, tuple(dict.fromkeys(names))) for difference, names in found.items()]
-    return sorted(said, key=lambda each: (not each.difference.is_fault, each.difference.part))
+    found_once = [Disagreement(difference, tuple(dict.fromkeys(names))) for difference, names in found.items()]
+    return sorted(found_once, key=lambda each: (not each.difference.is_fault, each.difference.part))
 
 
 def is_odd_one_out(ours: WebNode, others: Iterable[WebNode]) -> bool:
-    """Whether one web node is in the wrong: more of its application agree on something else, or as many that are older.
+    """Returns whether one web node is wrong: more of its application agree otherwise, or as many that are older.
 
-    So a new web node with another secret keeps out of the way, and does not take the others with it.
+    So a new web node with another secret refuses itself, and not the others.
     """
     sides: dict[object, list[WebNode]] = {}
     for node in [ours, *others]:
@@ -212,7 +210,7 @@ def is_odd_one_out(ours: WebNode, others: Iterable[WebNode]) -> bool:
 
 
 def leading(nodes: Iterable[WebNode]) -> dict[str, WebNode]:
-    """Of each application, by the digest of its name, the oldest of the most web nodes that agree on everything."""
+    """Returns, for each application (a digest of its name), the oldest of the most web nodes that agree entirely."""
     sides: dict[tuple[str, object], list[WebNode]] = {}
     for node in nodes:
         sides.setdefault((node.app, (node.secrets, tuple(sorted(node.parts.items())))), []).append(node)
@@ -225,7 +223,7 @@ def _weight(nodes: Sequence[WebNode]) -> tuple[int, float]:
 
 
 def _side(ours: WebNode, node: WebNode) -> object:
-    """With whom a web node shares sessions: ``None`` with ours, else something of its own."""
+    """Returns with which web nodes one shares sessions: ``None`` with ours, else a value of its own."""
     if not any(difference.breaks for difference in differences(ours, node)):
         return None
     return frozenset(node.secrets), tuple(sorted(node.parts.items()))

@@ -1,75 +1,75 @@
-"""The register of a farm: its web nodes, as they announce themselves in the store.
+"""The registry of a farm: its web nodes, as they announce themselves in the store.
 
 It lies under a name that depends on no setting and is sealed with no secret, since nodes that disagree about those must
-find each other. So whoever can write to the store can write here, and nothing that is read is trusted: it is cut,
-compared and shown. It holds digests, names and times; never a secret.
+find each other. So anyone who can write to the store can write here, and nothing that is read is trusted: it is cut to
+size, compared and shown. It has digests, names and times; never a secret.
 
-A ring is asked node by node: web nodes whose lists differ meet on any server that they share.
+A ring is asked node by node: web nodes whose lists differ meet on any node that they share.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sharedsession.backends.base import AsyncBackend, Stored, Version
+from sharedsession.backends.base import AsyncBackend, ManyNodesBackend, Stored, Version
 from sharedsession.errors import BackendUnavailable
 from sharedsession.farm.drift import WebNode
 
-KEY = "ss:farm"  # those of sessions are longer; what a server lets us touch is often no more than ss:*
+KEY = "ss:farm"  # those of sessions are longer; a server's access rules often allow no more than ss:*
 PERIOD = 60.0  # seconds between two announcements of a web node
 FORGET_AFTER = 3 * PERIOD  # seconds without one
-_ATTEMPTS = 20  # of all who announce themselves at a time one succeeds
+_ATTEMPTS = 20  # of all that announce themselves at a time, one succeeds
 _MOST_NODES = 500  # some hundred kilobytes
 _LONGEST = 80  # characters of a text
 
 
-class Register:
-    """The register in one store.
+class Registry:
+    """The registry in one store.
 
     Args:
         store: the verbs, of the application's colour.
     """
 
     def __init__(self, store: AsyncBackend) -> None:
-        self._stores: tuple[AsyncBackend, ...] = tuple(getattr(store, "members_verbs", ())) or (store,)
+        self._stores: Sequence[AsyncBackend] = store.node_stores if isinstance(store, ManyNodesBackend) else (store,)
 
-    async def read(self, within: float) -> list[WebNode]:
-        """The web nodes that have announced themselves; nothing is written.
+    async def read(self, timeout: float) -> list[WebNode]:
+        """Returns the web nodes that have announced themselves; nothing is written.
 
         Args:
-            within: seconds to wait for one server.
+            timeout: seconds to wait for one node.
 
         Raises:
-            BackendUnavailable: no server answers.
+            BackendUnavailable: no node answers.
         """
-        return await self._on_each(None, {}, within)
+        return await self._on_each(None, {}, timeout)
 
-    async def announce(self, ours: WebNode, gone: Mapping[str, float], within: float) -> list[WebNode]:
-        """Writes what a web node says of itself, and takes out those that are gone.
+    async def announce(self, ours: WebNode, gone: Mapping[str, float], timeout: float) -> list[WebNode]:
+        """Writes a web node's description, and removes those that are gone.
 
         Args:
-            ours: what it says.
-            gone: the IDs of those that no longer announce themselves, and what time they said last.
-            within: seconds to wait for one answer.
+            ours: the description.
+            gone: the IDs of web nodes that no longer announce themselves, and the time of their last announcement.
+            timeout: seconds to wait for one answer.
 
         Returns:
             The other web nodes.
 
         Raises:
-            BackendUnavailable: no server answers.
+            BackendUnavailable: no node answers.
         """
-        return await self._on_each(ours, gone, within)
+        return await self._on_each(ours, gone, timeout)
 
-    async def _on_each(self, ours: WebNode | None, gone: Mapping[str, float], within: float) -> list[WebNode]:
-        """One server after the other: nobody waits for this."""
+    async def _on_each(self, ours: WebNode | None, gone: Mapping[str, float], timeout: float) -> list[WebNode]:
+        """Asks one node after the other: no visitor waits for this."""
         known: dict[str, WebNode] = {}
         fault: BackendUnavailable | None = None
         answered = False
         for store in self._stores:
             try:
-                found = await _exchange(store, ours, gone, within)
+                found = await _exchange(store, ours, gone, timeout)
             except BackendUnavailable as error:
                 fault = error
             else:
@@ -81,37 +81,37 @@ class Register:
 
 
 async def _exchange(
-    store: AsyncBackend, ours: WebNode | None, gone: Mapping[str, float], within: float
+    store: AsyncBackend, ours: WebNode | None, gone: Mapping[str, float], timeout: float
 ) -> dict[str, WebNode]:
-    """Reads the register on one server and, with something to announce, changes it by compare-and-swap."""
+    """Reads the registry on one node and, with something to announce, changes it by compare-and-swap."""
     known: dict[str, WebNode] = {}
     for _ in range(_ATTEMPTS):
-        found = await store.get(KEY, None, within)
+        found = await store.get(KEY, None, timeout)
         stored = found if isinstance(found, Stored) else None
         nodes = decoded(stored.value if stored else b"")
         known = {key: node for key, node in nodes.items() if gone.get(key) != node.at}
-        if ours is None or await _put(store, stored, encoded({**known, ours.id: ours}), within) is not None:
+        if ours is None or await _put(store, stored, encoded({**known, ours.id: ours}), timeout) is not None:
             break
     return known
 
 
-async def _put(store: AsyncBackend, stored: Stored | None, value: bytes, within: float) -> Version | None:
+async def _put(store: AsyncBackend, stored: Stored | None, value: bytes, timeout: float) -> Version | None:
     if stored is None:
-        return await store.add(KEY, value, FORGET_AFTER, within)
-    return await store.replace(KEY, value, FORGET_AFTER, stored.version, within)
+        return await store.add(KEY, value, FORGET_AFTER, timeout)
+    return await store.replace(KEY, value, FORGET_AFTER, stored.version, timeout)
 
 
 # -- bytes
 
 
 def encoded(nodes: Mapping[str, WebNode]) -> bytes:
-    """The register as bytes; of too many web nodes those that spoke last."""
+    """Returns the registry as bytes; of too many web nodes, those that announced themselves last."""
     newest = sorted(nodes.values(), key=lambda node: node.at)[-_MOST_NODES:]
     return json.dumps({node.id: asdict(node) for node in newest}, separators=(",", ":")).encode()
 
 
 def decoded(value: bytes) -> dict[str, WebNode]:
-    """The web nodes in a register; what cannot be read is left out."""
+    """Returns the web nodes in a registry; what cannot be read is left out."""
     try:
         read = json.loads(value)
     except (ValueError, RecursionError):
@@ -121,7 +121,7 @@ def decoded(value: bytes) -> dict[str, WebNode]:
 
 
 def _node(entry: Any) -> WebNode | None:
-    """One web node; ``None`` if it is none, or one that a later version describes otherwise."""
+    """Returns one web node; ``None`` if it is none, or one that a later version describes otherwise."""
     try:
         return WebNode(
             **{name: _text(entry[name]) for name in ("id", "name", "version", "app")},
@@ -135,7 +135,7 @@ def _node(entry: Any) -> WebNode | None:
 
 
 def _text(value: Any) -> str:
-    """Text that may stand in a log and on a terminal."""
+    """Returns text that may stand in a log and on a terminal."""
     if not isinstance(value, str):
         raise TypeError
     return "".join(letter for letter in value[:_LONGEST] if letter.isprintable())

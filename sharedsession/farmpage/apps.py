@@ -1,15 +1,16 @@
-"""The two applications around the farm page: the one for WSGI, the one for ASGI. What they answer is in `core`."""
+"""The two applications around the farm page, one for WSGI and one for ASGI. What they answer is in `core`."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from http import HTTPStatus
 from typing import Any
 
 from sharedsession.asgi import Receive, Scope, Send
 from sharedsession.errors import ConfigurationError
 from sharedsession.farmpage.core import FarmPage, check, refused
-from sharedsession.farmpage.exchange import of_environ, of_scope
+from sharedsession.farmpage.exchange import from_environ, from_scope
+from sharedsession.http import send_answer
 from sharedsession.manager import SessionManager
+from sharedsession.readiness import ais_ready, is_ready
 
 AllowedByEnviron = Callable[[dict[str, Any]], bool]
 AllowedByScope = Callable[[Scope], bool | Awaitable[bool]]
@@ -24,16 +25,16 @@ class WsgiFarmPage:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serves one request."""
-        request = of_environ(environ)
-        may_look = self._allowed is None or self._allowed(environ) is True
-        answer = self._page.admit(request) if may_look else refused()
+        request = from_environ(environ)
+        is_allowed = self._allowed is None or self._allowed(environ) is True
+        answer = self._page.admit(request) if is_allowed else refused(request)
         if answer is None:
-            began = self._page.pulse.begin()
+            began = self._page.latency.begin()
             if began is not None:
-                self._page.pulse.end(began, answered=self._page.manager.ready())
+                self._page.latency.end(began, answered=is_ready(self._page.manager))
             answer = self._page.show(request)
-        start_response(_line(answer.status), answer.sized_fields)
-        return [answer.to(request)]
+        start_response(answer.status_line, answer.headers)
+        return [answer.body]
 
 
 class AsgiFarmPage:
@@ -44,23 +45,21 @@ class AsgiFarmPage:
         self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request; what is not HTTP is none of its business."""
+        """Serves one request; does nothing with what is not HTTP."""
         if scope["type"] != "http":
             return
-        request = await of_scope(scope, receive)
-        answer = self._page.admit(request) if await self._may_look(scope) else refused()
+        request = await from_scope(scope, receive)
+        answer = self._page.admit(request) if await self._is_allowed(scope) else refused(request)
         if answer is None:
-            began = self._page.pulse.begin()
+            began = self._page.latency.begin()
             if began is not None:
-                self._page.pulse.end(began, answered=await self._page.manager.aready())
+                self._page.latency.end(began, answered=await ais_ready(self._page.manager))
             answer = self._page.show(request)
-        headers = [(name.lower().encode(), value.encode()) for name, value in answer.sized_fields]
-        await send({"type": "http.response.start", "status": answer.status.value, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.to(request)})
+        await send_answer(answer, send)
 
-    async def _may_look(self, scope: Scope) -> bool:
-        said = True if self._allowed is None else self._allowed(scope)
-        return (await said if inspect.isawaitable(said) else said) is True
+    async def _is_allowed(self, scope: Scope) -> bool:
+        allowed = True if self._allowed is None else self._allowed(scope)
+        return (await allowed if inspect.isawaitable(allowed) else allowed) is True
 
 
 def wsgi(
@@ -69,17 +68,14 @@ def wsgi(
     """Makes the farm page for a WSGI server; mount it at a path of its own.
 
     Args:
-        manager: of the application; or one of its own, from the same settings.
+        manager: of the application.
         secret: the password that the page asks for, of at least 32 characters. Not the farm's own secret.
-        allowed: says whether a request may see the page, given its ``environ``; nothing but ``True`` is a yes.
+        allowed: returns whether a request may see the page, given its ``environ``; only ``True`` allows it.
 
     Raises:
-        ConfigurationError: not exactly one of ``secret`` and ``allowed`` is given, the secret is easy to guess,
-            or the manager is of the other colour.
+        ConfigurationError: not exactly one of ``secret`` and ``allowed`` is given, or the secret is easy to guess.
     """
     check(secret, allowed)
-    if not manager.loads_on_demand:
-        raise ConfigurationError("farmpage.wsgi needs the manager of a WSGI application: use farmpage.asgi")
     if inspect.iscoroutinefunction(allowed):
         raise ConfigurationError("farmpage.wsgi cannot await its allowed=: give a plain function")
     return WsgiFarmPage(FarmPage(manager, secret), allowed)
@@ -88,10 +84,4 @@ def wsgi(
 def asgi(manager: SessionManager, *, secret: str | None = None, allowed: AllowedByScope | None = None) -> AsgiFarmPage:
     """Same as `wsgi`, for an ASGI server; ``allowed`` is given the ``scope``, and may be an ``async def``."""
     check(secret, allowed)
-    if manager.loads_on_demand:
-        raise ConfigurationError("farmpage.asgi needs the manager of an ASGI application: use farmpage.wsgi")
     return AsgiFarmPage(FarmPage(manager, secret), allowed)
-
-
-def _line(status: HTTPStatus) -> str:
-    return f"{status.value} {status.phrase}"

@@ -1,14 +1,13 @@
-"""A request to the page and its answer, as much of HTTP as it needs. No decision is made here."""
+"""A request to the page, as much of HTTP as it needs. No decision is made here."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 MAX_FORM = 4096
-"""Bytes of a form: a password and a token."""
+"""The most bytes of a form: a password and a token."""
 
-_LOOKED_AT = ("cookie", "host", "origin", "sec-fetch-site")
+_USED_HEADERS = ("cookie", "host", "origin", "sec-fetch-site")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -18,9 +17,9 @@ class Request(NamedTuple):
     """A whole request.
 
     Attributes:
-        method: ``GET`` or another verb.
-        query: behind the question mark.
-        fields: headers that matter here, in small letters.
+        method: ``GET`` or another method.
+        query: what stands behind the question mark.
+        fields: the headers that matter here, names in lower case.
         form: the fields of a form that was sent.
     """
 
@@ -31,7 +30,7 @@ class Request(NamedTuple):
 
     @property
     def is_safe(self) -> bool:
-        """Whether it only looks."""
+        """Whether the request changes nothing (RFC 9110, 9.2.1)."""
         return self.method in {"GET", "HEAD"}
 
     @property
@@ -40,53 +39,29 @@ class Request(NamedTuple):
         return self.query == "json"
 
 
-class Answer(NamedTuple):
-    """A whole answer.
-
-    Attributes:
-        status: of HTTP.
-        fields: its headers.
-        body: its body.
-    """
-
-    status: HTTPStatus
-    fields: tuple[tuple[str, str], ...]
-    body: bytes
-
-    @property
-    def sized_fields(self) -> list[tuple[str, str]]:
-        """Its headers with the length of the body."""
-        return [*self.fields, ("Content-Length", str(len(self.body)))]
-
-    def to(self, request: Request) -> bytes:
-        """The body as it is sent: none for HEAD."""
-        return b"" if request.method == "HEAD" else self.body
-
-
-def of_environ(environ: Mapping[str, Any]) -> Request:
+def from_environ(environ: Mapping[str, Any]) -> Request:
     """Reads a request from WSGI."""
     method = environ["REQUEST_METHOD"]
-    named = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}") for name in _LOOKED_AT}
+    named = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}") for name in _USED_HEADERS}
     body = b""
     if method == "POST":
         length = str(environ.get("CONTENT_LENGTH") or "0")
         size = int(length) if length.isascii() and length.isdigit() else 0
         body = environ["wsgi.input"].read(size) if size <= MAX_FORM else b""
-    return Request(method, environ.get("QUERY_STRING", ""), _given(named.items()), form_of(body))
+    return Request(method, environ.get("QUERY_STRING", ""), _not_empty(named.items()), form_fields(body))
 
 
-async def of_scope(scope: Scope, receive: Receive) -> Request:
+async def from_scope(scope: Scope, receive: Receive) -> Request:
     """Reads a request from ASGI."""
     body = await _body(receive) if scope["method"] == "POST" else b""
     pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
-    named = {wanted: "; ".join(v for name, v in pairs if name == wanted) for wanted in _LOOKED_AT}
-    return Request(
-        scope["method"], scope.get("query_string", b"").decode("latin-1"), _given(named.items()), form_of(body)
-    )
+    named = {wanted: "; ".join(v for name, v in pairs if name == wanted) for wanted in _USED_HEADERS}
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Request(scope["method"], query, _not_empty(named.items()), form_fields(body))
 
 
-def form_of(body: bytes) -> dict[str, str]:
-    """The fields of a form; nothing of one that is too large."""
+def form_fields(body: bytes) -> dict[str, str]:
+    """Returns the fields of a form; none of a form that is too large."""
     if len(body) > MAX_FORM:
         return {}
     return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=None))
@@ -101,5 +76,5 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-def _given(fields: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+def _not_empty(fields: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     return {name: value for name, value in fields if value}

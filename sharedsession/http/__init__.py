@@ -1,1 +1,21 @@
 """HTTP without a server: headers in, tokens out; an outcome in, headers out."""
+
+from sharedsession.http.answer import Answer, Headers, RawHeaders, from_asgi, make_answer, send_answer, to_asgi
+from sharedsession.http.cookie import CookiePolicy
+from sharedsession.http.outcome import CLEAR, KEEP, Outcome
+from sharedsession.http.token_transport import TokenTransport
+
+__all__ = [
+    "CLEAR",
+    "KEEP",
+    "Answer",
+    "CookiePolicy",
+    "Headers",
+    "Outcome",
+    "RawHeaders",
+    "TokenTransport",
+    "from_asgi",
+    "make_answer",
+    "send_answer",
+    "to_asgi",
+]

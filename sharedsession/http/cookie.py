@@ -1,8 +1,8 @@
-r"""A Cookie header in, Set-Cookie text out: RFC 6265bis, and nothing more forgiving.
+r"""A Cookie header in, Set-Cookie text out: RFC 6265bis, and nothing more lenient.
 
-Our own scan, because the frameworks' parsers are not fit for a security path: they take ``\x85__Host-session``
-for ``__Host-session``, unquote values, and some need quadratic time. Pairs are split at ``;``, only space and tab are
-stripped, names are compared byte for byte, and the time is linear in the header.
+The scan is our own, because the frameworks' parsers are not fit for a security path: they take ``\x85__Host-session``
+for ``__Host-session``, unquote values, and some need quadratic time. Ours splits pairs at ``;``, strips only space and
+tab, compares names byte for byte, and takes time linear in the header.
 """
 
 import re
@@ -42,28 +42,28 @@ class CookiePolicy:
                 raise ConfigurationError(problem)
 
     def candidates(self, header: bytes) -> list[bytes]:
-        """Finds the values of this cookie in a raw Cookie header.
+        """Returns the values of this cookie in a raw Cookie header.
 
         Args:
             header: the header's bytes, however long and hostile.
 
         Returns:
-            At most three values in the order of the header; more than one means that somebody planted cookies.
+            At most three values, in the order of the header. More than one may mean that cookies were planted.
         """
         return [value.rstrip(b" \t") for value in self._pattern.findall(header)[:MAX_CANDIDATES]]
 
     def set(self, token: str, max_age: float | None = None) -> str:
-        """Writes the Set-Cookie value that hands a token to the browser.
+        """Returns the Set-Cookie value that sets a token.
 
         Args:
             token: the signed session ID.
-            max_age: seconds the cookie outlives the browser; ``None``: it ends with the browser.
+            max_age: seconds that the cookie outlives the browser; ``None``: it ends with the browser.
         """
         age = "" if max_age is None else f"; Max-Age={int(min(MAX_AGE, max(1, max_age)))}"
         return f"{self.name}={token}{age}{self._attributes}"
 
     def clear(self) -> str:
-        """Writes the Set-Cookie value that takes the cookie back: the same attributes, or browsers keep it."""
+        """Returns the Set-Cookie value that clears the cookie: with the same attributes, or browsers keep it."""
         return f"{self.name}=; Max-Age=0{self._attributes}"
 
     @cached_property

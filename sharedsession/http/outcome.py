@@ -1,15 +1,15 @@
-"""What a commit asks of the transport: keep what the client holds, hand it a new token, or take the token back."""
+"""What a commit asks of the token transport: keep the client's token, set a new one, or clear it."""
 
 from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """The answer of `SessionManager.commit`.
+    """The outcome of a commit.
 
     Attributes:
-        token: the new token to hand out, if there is one.
-        max_age: seconds the token shall outlive the browser; ``None``: it ends with the browser.
-        clear: whether to take back the token the client holds.
+        token: the new token to set, if there is one.
+        max_age: seconds that the token outlives the browser; ``None``: it ends with the browser.
+        clear: whether to clear the client's token.
     """
 
     token: str | None = None

@@ -1,26 +1,25 @@
-"""How the token travels, and what a response must say because of it: the HTTP of sessions, without a server.
+"""How the token travels, and what a response must tell because of it: the HTTP of sessions, without a server.
 
-Headers in, tokens out; an outcome in, headers out. Used by both middlewares. Rules: RFC 6265bis for cookies, RFC 9111
-for caches: a response that depends on the session says ``Vary``, one that hands out a token is stored by nobody.
+Headers in, tokens out; an outcome in, headers out. Rules: RFC 6265bis for cookies, RFC 9111 for caches. A response that
+depends on the session has ``Vary``; no cache may store one that hands out a token.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 
+from sharedsession.http.answer import Answer, Headers, make_answer
 from sharedsession.http.cookie import CookiePolicy
 from sharedsession.http.outcome import Outcome
 from sharedsession.observe import Observer
 
-Headers = list[tuple[str, str]]
-
-UNAVAILABLE_STATUS = 503
-UNAVAILABLE_BODY = b"The session store is not answering. Please try again in a moment.\n"
+_UNAVAILABLE = b"The session store is not answering. Please try again in a moment.\n"
 
 
 @dataclass(frozen=True)
-class Transport:
+class TokenTransport:
     """Where the token stands in requests and responses.
 
     Args:
@@ -32,40 +31,50 @@ class Transport:
     header_name: str | None
 
     def tokens(self, cookie_header: bytes, token_header: bytes) -> list[bytes]:
-        """Finds what could be tokens in a request: at most three from cookies and one from the header."""
+        """Returns what could be tokens in a request: at most three from cookies and one from the header."""
         found = self.cookie.candidates(cookie_header) if self.cookie and cookie_header else []
         return [*found, token_header.strip(b" \t")] if self.header_name and token_header else found
 
+    def text_tokens(self, cookie_header: str, token_header: str) -> list[bytes]:
+        """Same as `tokens`, for headers as WSGI has them: text that stands for Latin-1 bytes (PEP 3333)."""
+        # Other characters are replaced, so that they can be part of no cookie's name.
+        raw = (header.encode("latin-1", "replace") for header in (cookie_header, token_header))
+        return self.tokens(*raw)
+
     def apply(self, headers: Headers, outcome: Outcome, *, accessed: bool, observer: Observer) -> Headers:
-        """Adds to a response's headers what the outcome of its commit asks for.
+        """Returns a response's headers with what the outcome of its commit asks for.
 
         Args:
             headers: the application's headers; not changed.
             outcome: of the commit.
-            accessed: whether the application looked at the session: then caches must know what the page depends on.
-            observer: told when the application's own cache headers had to give way.
+            accessed: whether the application accessed the session: then caches must know what the page depends on.
+            observer: told when the application's own cache headers are overridden.
         """
         headers = self.protected(headers, outcome, accessed=accessed, observer=observer)
         cookie = self._set_cookie(outcome)
         return [*headers, ("Set-Cookie", cookie)] if cookie else headers
 
     def protected(self, headers: Headers, outcome: Outcome, *, accessed: bool, observer: Observer) -> Headers:
-        """Same as `apply`, for a framework that sets its cookie by itself."""
+        """Same as `apply`, for a framework that sets the cookie itself."""
         if outcome.token or outcome.clear:
             headers = self._vary(self._no_store(headers, observer))
             return [*headers, (self.header_name, outcome.token or "")] if self.header_name else headers
         return self._vary(headers) if accessed else headers
 
-    def unavailable(self, retry_after: float) -> Headers:
-        """The headers of the answer when the store cannot be asked: no token is set or taken back."""
-        return self._vary(
-            [
-                ("Content-Type", "text/plain; charset=utf-8"),
-                ("Content-Length", str(len(UNAVAILABLE_BODY))),
-                ("Retry-After", str(max(1, math.ceil(retry_after)))),
-                ("Cache-Control", "no-store"),
-            ]
-        )
+    def unavailable(self, retry_after: float, method: str = "GET") -> Answer:
+        """Returns the answer for when the store cannot be asked: 503. It neither sets nor clears the token.
+
+        Args:
+            retry_after: seconds after which the client may try again.
+            method: of the request.
+        """
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Retry-After", str(max(1, math.ceil(retry_after)))),
+            ("Cache-Control", "no-store"),
+            ("Vary", self.vary),
+        ]
+        return make_answer(HTTPStatus.SERVICE_UNAVAILABLE, headers, _UNAVAILABLE, method=method)
 
     def _set_cookie(self, outcome: Outcome) -> str | None:
         if not self.cookie or not (outcome.token or outcome.clear):
@@ -73,7 +82,7 @@ class Transport:
         return self.cookie.set(outcome.token, outcome.max_age) if outcome.token else self.cookie.clear()
 
     def _vary(self, headers: Headers) -> Headers:
-        """Merges our names into ``Vary``, once each (RFC 9110, 12.5.5)."""
+        """Adds our names to ``Vary``, once each (RFC 9110, 12.5.5)."""
         values = _values(headers, "vary")
         if not values:
             return [*headers, ("Vary", self.vary)]
@@ -86,17 +95,17 @@ class Transport:
 
     @cached_property
     def environ_name(self) -> str:
-        """Where WSGI has the header that carries the token."""
+        """The name under which WSGI has the header that carries the token."""
         return f"HTTP_{(self.header_name or '').upper().replace('-', '_')}"
 
     @cached_property
     def vary(self) -> str:
-        """What ``Vary`` says where nobody said anything yet."""
+        """The value of ``Vary`` where the response has none yet."""
         return ", ".join(self._varies_by)
 
     @cached_property
     def vary_line(self) -> tuple[bytes, bytes]:
-        """The same, as ASGI has it."""
+        """The same as a header of ASGI."""
         return b"vary", self.vary.encode()
 
     @cached_property
@@ -104,7 +113,7 @@ class Transport:
         return ["Cookie"] * bool(self.cookie) + [self.header_name] * bool(self.header_name)  # type: ignore[list-item]
 
     def _no_store(self, headers: Headers, observer: Observer) -> Headers:
-        """Set-Cookie does not stop a cache by itself (RFC 9111, 7.3), so the whole response is stored by nobody."""
+        """Keeps the whole response out of caches: Set-Cookie does not do so by itself (RFC 9111, 7.3)."""
         directives = " ".join(_values(headers, "cache-control")).lower()
         if "public" in directives or "s-maxage" in directives:
             observer.event(

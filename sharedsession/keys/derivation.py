@@ -1,4 +1,4 @@
-"""What is derived, once, from one secret: a key for each purpose, bound to ``app_name``. Pure; nothing here is printed.
+"""What is derived once from one secret: a key for each purpose, bound to ``app_name``. Pure; nothing here is printed.
 
 One secret never does two jobs: HKDF (RFC 5869) gives each purpose a key of its own, so that two applications under
 one secret have nothing in common.
@@ -69,11 +69,11 @@ class SecretKeys:
         self.of_session = lru_cache(_REMEMBERED)(self._of_session)
 
     def store_digest(self, session_id: str) -> bytes:
-        """What a store key is made of."""
+        """Returns the digest that a store key is made of."""
         return self._store(session_id.encode())[:BLOCK_BYTES]
 
     def index_name(self, principal: str) -> str:
-        """A keyed hash of a principal: no store can tell who logs in."""
+        """Returns a keyed hash of a principal: a store cannot tell who logs in."""
         return url_text(self._index(principal.encode()))
 
     def _of_session(self, session_id: str) -> SessionKeys:
@@ -82,7 +82,7 @@ class SecretKeys:
         return SessionKeys(store_key, AESGCM(self._seal(raw)), b"\0".join((b"", self._app_name, raw)))
 
     def mac(self, context: bytes, record: bytes) -> bytes:
-        """Authenticates a record that stays readable."""
+        """Returns the MAC of a record that stays readable."""
         return self._mac(context + b"\0" + record)
 
     def permute(self, block: bytes, *, back: bool = False) -> bytes:
@@ -94,7 +94,7 @@ class SecretKeys:
 
 
 class KeyedHash:
-    """HMAC-SHA256 whose key is taken in once: a copy of that state costs a quarter of a new one."""
+    """HMAC-SHA256 whose key is absorbed once: a copy of that state costs a quarter of a new one."""
 
     __slots__ = ("_keyed",)
 
@@ -102,7 +102,7 @@ class KeyedHash:
         self._keyed = HMAC(key, SHA256())
 
     def __call__(self, data: bytes) -> bytes:
-        """The hash of some bytes."""
+        """Returns the hash of some bytes."""
         hashing = self._keyed.copy()
         hashing.update(data)
         return hashing.finalize()
@@ -123,7 +123,7 @@ class _CachedSigner(Signer):
 
 
 def store_key_of(digest: bytes) -> str:
-    """Names a record by its digest."""
+    """Returns the store key of a record, given its digest."""
     return f"ss:{url_text(digest)}"
 
 

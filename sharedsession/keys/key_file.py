@@ -1,18 +1,18 @@
 """A file with one secret a line, newest first; read again when it changes, so that secrets rotate without a restart.
 
-A file that cannot be read or holds a bad secret never takes a running farm down: the secrets read before stay. Whoever
-looks while `rotate` changes it sees the whole old file or the whole new one.
+A file that cannot be read or holds a bad secret never takes a running farm down: the secrets read before stay in force.
+A reader sees the whole old file or the whole new one, also while `rotate` changes it.
 """
 
 import logging
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.keys.machine_key import MachineKey
 from sharedsession.observe import Observer
@@ -28,24 +28,28 @@ class KeyFile:
     Args:
         path: of the file; empty lines and lines that begin with ``#`` do not count.
         app_name: of the farm.
-        development: lets weak secrets pass.
+        development: allows weak secrets.
+        environment: where the clock comes from.
 
     Raises:
         ConfigurationError: the file cannot be read, or holds no secret or a weak one.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, app_name: str, development: bool) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, app_name: str, development: bool, environment: Environment = REAL
+    ) -> None:
         self._path = Path(path)
         self._app_name = app_name
         self._development = development
-        self._observer = Observer()
-        self._looked = time.monotonic()
+        self._observer = Observer(environment=environment)
+        self._monotonic = environment.monotonic
+        self._looked = self._monotonic()
         self._stamp = self._look()
         self._key = self._read()
 
     def __call__(self) -> MachineKey:
-        """The machine key of now; the file is looked at once a second at most."""
-        now = time.monotonic()
+        """Returns the machine key of now. The file is looked at once a second at most."""
+        now = self._monotonic()
         if now >= self._looked + _LOOK_EVERY:
             self._looked = now
             self._refresh()
@@ -85,10 +89,10 @@ class KeyFile:
 
 
 def rotate(path: str | os.PathLike[str]) -> int:
-    """Takes a key file one step further on the way ``[A]``, ``[A, B]``, ``[B, A]``, ``[B]``.
+    """Takes a key file one step further: ``[A]``, ``[A, B]``, ``[B, A]``, ``[B]``.
 
     Args:
-        path: of the file. A comment line in it says which step was the last.
+        path: of the file. A comment line in it tells which step was the last.
 
     Returns:
         The step that was made: 1 added a secret that only verifies, 2 made it the first, 3 dropped the old one.
@@ -112,14 +116,14 @@ def rotate(path: str | os.PathLike[str]) -> int:
 
 
 def _parsed(content: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The secrets, each once, and the comments."""
+    """Returns the secrets, each once, and the comments."""
     lines = [line for line in map(bytes.strip, content.split(b"\n")) if line]
     secrets = dict.fromkeys(line for line in lines if not line.startswith(b"#"))
     return list(secrets), [line for line in lines if line.startswith(b"#")]
 
 
 def _next_step(secrets: Sequence[bytes], comments: Sequence[bytes]) -> tuple[int, list[bytes]]:
-    """Which step is next, and the secrets after it."""
+    """Returns which step is next, and the secrets after it."""
     marks = [int(mark[1]) for mark in map(_MARKED.match, comments) if mark]
     match len(secrets), marks:
         case 0, _:
@@ -140,11 +144,11 @@ def _next_step(secrets: Sequence[bytes], comments: Sequence[bytes]) -> tuple[int
 
 @contextmanager
 def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A new file that takes the place of an old one, at once, when it is whole; its owner stays.
+    """Opens a new file that replaces an old one in one step when it is complete; the owner stays the same.
 
     Raises:
-        ConfigurationError: somebody else is at it.
-        OSError: the old one stays.
+        ConfigurationError: another rotation is at work.
+        OSError: the old file stays.
     """
     old, beside = target.stat(), target.with_name(f".{target.name}.rotating")
     descriptor = _made(beside)
@@ -170,7 +174,7 @@ def _give_to_owner(descriptor: int, old: os.stat_result) -> None:
 
 
 def _made(path: Path) -> int:
-    """A new file that nobody else can read at any time."""
+    """Creates a file that no other user can read at any time."""
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -178,7 +182,7 @@ def _made(path: Path) -> int:
 
 
 def _sync(directory: Path) -> None:
-    """Has the new name on the disk: a step that was told must not be undone by a power cut."""
+    """Writes the new name to the disk: a step that was reported must not be undone by a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

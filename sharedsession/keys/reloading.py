@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from sharedsession.keys.machine_key import MachineKey
 
 
-class LiveKey:
-    """The machine key of the secrets that a function returns; derived anew only when they change.
+class ReloadingKey:
+    """The machine key of the secrets that a function returns. It is derived anew only when they change.
 
     Args:
-        secrets: returns the secrets of now, the first signs.
+        secrets: returns the secrets of now; the first signs.
         app_name: of the farm.
-        development: lets weak secrets pass.
+        development: allows weak secrets.
     """
 
     def __init__(self, secrets: Callable[[], Sequence[str | bytes]], *, app_name: str, development: bool) -> None:
@@ -21,7 +21,7 @@ class LiveKey:
         self._derived: tuple[Sequence[str | bytes], MachineKey] | None = None
 
     def __call__(self) -> MachineKey:
-        """The machine key of now.
+        """Returns the machine key of now.
 
         Raises:
             ConfigurationError: a secret is missing or weak.

@@ -1,13 +1,12 @@
 """Values <-> bytes: MessagePack with a closed list of tagged types. No pickle, no fallback decoder.
 
-Each top-level value of a session is packed on its own. So a value is decoded when it is first looked at, one that
-nobody touched is never encoded again, what changed is found by comparing bytes, and two requests can be merged
-key by key. What that gives up: two keys that hold the same list hold two lists after the next load.
+Each top-level value of a session is packed on its own. So what changed is found by comparing bytes, and two requests
+can be merged key by key. What that gives up: two keys that hold the same list hold two lists after the next load.
 """
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -26,10 +25,19 @@ _OPTIONS = (
     | ormsgpack.OPT_PASSTHROUGH_TUPLE
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
+
+
+class Unreadable:
+    """Stands for a value that does not decode, because a newer version of the library wrote it. It is kept as it is."""
+
+    def __repr__(self) -> str:
+        return "<a value that a newer version of sharedsession wrote>"
+
+
 IMMUTABLE = frozenset(
-    {str, int, float, bool, type(None), bytes, dt.datetime, dt.date, dt.time, dt.timedelta, UUID, Decimal}
+    {str, int, float, bool, type(None), bytes, dt.datetime, dt.date, dt.time, dt.timedelta, UUID, Decimal, Unreadable}
 )
-"""Types of values that cannot be changed in place, so that reading one is no reason to look for a change."""
+"""Types of values that cannot be changed in place: the same object means the same bytes."""
 
 
 def pack(key: str, value: object) -> bytes:
@@ -55,11 +63,33 @@ def unpack(packed: bytes) -> Any:
     return ormsgpack.unpackb(packed, ext_hook=_untag)
 
 
+def unpack_all(items: Mapping[str, bytes]) -> dict[str, Any]:
+    """Decodes all values of a session in one call; one that does not decode becomes `Unreadable`."""
+    try:
+        values = ormsgpack.unpackb(_array_head(len(items)) + b"".join(items.values()), ext_hook=_untag)
+    except ValueError:
+        values = [_readable(packed) for packed in items.values()]
+    return dict(zip(items, values, strict=True))
+
+
+def is_packed_as(values: Sequence[Any], packed: Iterable[bytes]) -> bool:
+    """Returns whether values would be packed as these bytes, in one call; ``False`` also where it cannot tell."""
+    try:
+        return ormsgpack.packb(values, option=_OPTIONS) == _array_head(len(values)) + b"".join(packed)
+    except (TypeError, ValueError):  # a value that needs a tag, or cannot be stored
+        return False
+
+
 def check_size(items: Mapping[str, bytes], size: int, limit: int) -> None:
     """Refuses a session that is too large, before anything is sent.
 
+    Args:
+        items: the packed values.
+        size: of the whole record in bytes.
+        limit: the most bytes.
+
     Raises:
-        SessionTooLarge: more than ``limit`` bytes; the message names the three largest keys, not their values.
+        SessionTooLarge: the message names the three largest keys, not their values.
     """
     if size <= limit:
         return
@@ -71,13 +101,27 @@ def check_size(items: Mapping[str, bytes], size: int, limit: int) -> None:
     )
 
 
+def _array_head(length: int) -> bytes:
+    """Returns what an array begins with (MessagePack specification, "array format family")."""
+    if length < 16:
+        return bytes((0x90 | length,))
+    return b"\xdc" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xdd" + length.to_bytes(4, "big")
+
+
+def _readable(packed: bytes) -> Any:
+    try:
+        return unpack(packed)
+    except ValueError:
+        return Unreadable()
+
+
 def _reason(error: Exception) -> str:
     unknown = str(error).partition("Type is not msgpack serializable: ")[2]
     return f"a session keeps no {unknown}" if unknown else str(error)
 
 
 def _pack_plain(value: object) -> bytes:
-    """Packs a value; most need no tag, and are done in one call."""
+    """Packs a value. Most need no tag and take one call."""
     try:
         return ormsgpack.packb(value, option=_OPTIONS)
     except TypeError:
@@ -112,7 +156,7 @@ class _Pairs:
 
 
 def _with_pairs(value: Any) -> Any:
-    """The same value with `_Pairs` for each dict that MessagePack would not give back as it was."""
+    """Returns the same value with `_Pairs` for each dict that MessagePack would not return as it was."""
     if isinstance(value, dict):
         items = [(key, _with_pairs(item)) for key, item in value.items()]
         return dict(items) if all(type(key) is str for key in value) else _Pairs(items)
@@ -181,7 +225,7 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 
 def _tag(value: Any, depth: int) -> Any:
-    """What ormsgpack does not know: a tagged type, or a subclass, which becomes the type that it extends."""
+    """Packs what ormsgpack does not know: a tagged type, or a subclass, which becomes the type that it extends."""
     tagged = _TAG_OF.get(type(value))
     if tagged:
         return ormsgpack.Ext(tagged[0], tagged[1](value, depth + 1))
@@ -197,7 +241,7 @@ def _tag(value: Any, depth: int) -> Any:
 
 
 def _html(value: Any) -> str:
-    """The text of HTML; of a lazy translation as well, which becomes text here."""
+    """Returns the text of HTML, also of a lazy translation, which becomes text here."""
     return str.__str__(value) if isinstance(value, str) else str(value.__html__())
 
 

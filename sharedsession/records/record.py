@@ -1,10 +1,9 @@
-"""What is sealed: one session as the store keeps it, and its two forms.
+"""What is sealed: one session as the store keeps it, and what the tombstone of a superseded ID tells.
 
-A record is one MessagePack array, so that it is opened without decoding what the application keeps: `items` holds
-each value still packed. A farewell is what a tombstone says after `regenerate`.
+A record is one MessagePack array, so that it is opened without decoding what the application keeps: `items` holds each
+value still packed.
 """
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,9 +11,9 @@ from typing import NamedTuple
 
 import ormsgpack
 
-_MARK = 4  # bytes
-_MARKS = 32  # more writes than that seldom come between a lost answer and the look that follows it
-_MOST_MARKS = 256  # in a crowd of writers; kept until it is calm
+WRITE_ID_BYTES = 4
+_KEPT = 32  # write IDs; more writes seldom come between a lost answer and the read that follows it
+_MOST_KEPT = 256  # while many write at once; kept until it is calm
 
 
 class Record(NamedTuple):
@@ -22,13 +21,13 @@ class Record(NamedTuple):
 
     Attributes:
         version: how often it was written.
-        created: when the session began, in seconds since the epoch; regenerating the ID keeps it.
-        refreshed: when it was last written.
+        created: when the session began, in seconds since the epoch; a new ID does not change it.
+        refreshed: when it was last written, in seconds since the epoch.
         principal: whose session it is.
         persistent: whether its cookie outlives the browser; ``None`` for the farm's setting.
         items: the application's data, each value packed by `codec`.
-        marks: the random marks of the last writes, newest last: who finds its own here knows that its write is part
-            of this record, even if the answer got lost and others have written since.
+        write_ids: the random IDs of the last writes, newest last. A writer that finds its own here knows that its write
+            is part of this record, even if the answer was lost and others have written since.
     """
 
     version: int
@@ -37,63 +36,58 @@ class Record(NamedTuple):
     principal: str | None = None
     persistent: bool | None = None
     items: Mapping[str, bytes] = MappingProxyType({})
-    marks: bytes = b""
+    write_ids: bytes = b""
 
     def __repr__(self) -> str:
         return f"<Record, version {self.version}>"
 
     def encode(self) -> bytes:
-        """Turns the record into bytes."""
+        """Returns the record as bytes."""
         clocks = (self.version, self.created, self.refreshed)
-        return ormsgpack.packb((*clocks, self.principal, self.persistent, dict(self.items), self.marks))
+        return ormsgpack.packb((*clocks, self.principal, self.persistent, dict(self.items), self.write_ids))
 
     def following(self, newest: "Record", items: Mapping[str, bytes]) -> "Record":
-        """This record, brought to stand after the newest one in the store, with the items agreed on."""
+        """Returns this record as the successor of the newest one in the store, with the items agreed on."""
         return self._replace(
             version=newest.version + 1,
             principal=newest.principal,
             persistent=newest.persistent,
             items=items,
-            marks=(newest.marks + self._own_mark)[-_MARK * _MOST_MARKS :],
+            write_ids=(newest.write_ids + self._own_write_id)[-WRITE_ID_BYTES * _MOST_KEPT :],
         )
 
     def includes(self, other: "Record") -> bool:
-        """Whether the write that made the other record is part of this one."""
+        """Returns whether the write that made the other record is part of this one."""
         if self is other:
             return True
-        marks, own = self.marks, other._own_mark
-        return any(marks[at : at + _MARK] == own for at in range(0, len(marks), _MARK))
+        write_ids, own = self.write_ids, other._own_write_id
+        return any(write_ids[at : at + WRITE_ID_BYTES] == own for at in range(0, len(write_ids), WRITE_ID_BYTES))
 
     @property
-    def _own_mark(self) -> bytes:
-        return self.marks[-_MARK:]
+    def _own_write_id(self) -> bytes:
+        return self.write_ids[-WRITE_ID_BYTES:]
 
     @classmethod
     def decode(cls, encoded: bytes) -> "Record":
-        """Turns bytes that `encode` made, and that were authenticated, into a record."""
+        """Returns the record in bytes that `encode` made and that were authenticated."""
         return cls._make(ormsgpack.unpackb(encoded))
 
 
-def new_mark() -> bytes:
-    """A mark for one write."""
-    return secrets.token_bytes(_MARK)
-
-
-def marked(marks: bytes, mark: bytes, *, calm: bool) -> bytes:
-    """The marks of a record after one more write.
+def with_write_id(write_ids: bytes, new: bytes, *, calm: bool) -> bytes:
+    """Returns the write IDs of a record after one more write.
 
     Args:
-        marks: before it.
-        mark: of the write.
-        calm: whether the last write was long enough ago that nobody waits for its answer any more.
+        write_ids: before it.
+        new: the ID of the write: 4 random bytes.
+        calm: whether the last write was so long ago that no writer still waits for its answer.
     """
-    kept = _MARK * _MARKS if calm else max(_MARK * _MARKS, len(marks))
-    return (marks + mark)[-kept:]
+    kept = WRITE_ID_BYTES * _KEPT if calm else max(WRITE_ID_BYTES * _KEPT, len(write_ids))
+    return (write_ids + new)[-kept:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Farewell:
-    """What the old ID of a regenerated session still says for a few seconds.
+class SupersededNote:
+    """What the tombstone of a superseded ID tells for a few seconds.
 
     Attributes:
         record: the session as it was, if requests in flight may look at it.
@@ -102,11 +96,11 @@ class Farewell:
     record: Record | None = None
 
     def encode(self) -> bytes:
-        """Turns the farewell into bytes."""
+        """Returns the note as bytes."""
         return ormsgpack.packb((self.record and self.record.encode(),))
 
     @classmethod
-    def decode(cls, encoded: bytes) -> "Farewell":
-        """Turns bytes that `encode` made, and that were authenticated, into a farewell."""
+    def decode(cls, encoded: bytes) -> "SupersededNote":
+        """Returns the note in bytes that `encode` made and that were authenticated."""
         (record,) = ormsgpack.unpackb(encoded)
         return cls(record=record and Record.decode(record))

@@ -1,7 +1,7 @@
 """The two clocks of a session, idle and absolute: arithmetic on seconds since the epoch, the clock passed in.
 
-The idle end is kept by the store, whose time to live every read renews. The absolute end, and a guard against a
-store whose clock stood still, are kept in the sealed record. Web nodes' clocks may differ by the leeway.
+The store keeps the idle end: every read renews the time to live. The sealed record keeps the absolute end, and a guard
+against a store whose clock stood still. The clocks of web nodes may differ by the leeway.
 """
 
 import math
@@ -25,41 +25,41 @@ class Timeouts:
     absolute: float | None
 
     def with_idle(self, idle: float | None) -> "Timeouts":
-        """The same with a session's own idle timeout, if it has one."""
+        """Returns the same with a session's own idle timeout, if it has one."""
         return self if idle is None else Timeouts(idle, self.absolute)
 
     def time_to_live(self, created: float, now: float) -> float:
-        """How long the store shall keep a record written now, in seconds: never past the absolute end."""
+        """Returns how many seconds the store shall keep a record written now: never past the absolute end."""
         return self.idle if self.absolute is None else min(self.idle, created + self.absolute - now)
 
     def expires_at(self, created: float, now: float) -> float:
-        """When the session ends if nobody comes back: the earlier of the two ends."""
+        """Returns when the session ends if no request comes: the earlier of the two ends, in seconds since the epoch."""
         return min(now + self.idle, self.ends_at(created))
 
     def ends_at(self, created: float) -> float:
-        """The absolute end."""
+        """Returns the absolute end in seconds since the epoch; infinity if there is none."""
         return math.inf if self.absolute is None else created + self.absolute
 
     def is_over(self, created: float, refreshed: float, now: float) -> bool:
-        """Whether a record that a store still returned is past its absolute end, or was written too long ago.
+        """Returns whether a record that a store still has is past its absolute end, or was written too long ago.
 
-        A store forgets an idle session by itself. The second test is for one whose clock stood still, as a paused
-        virtual machine's does: a record is rewritten once an idle timeout (`wants_rewrite`), so one that is older
-        than two has not been asked for.
+        A store forgets an idle session by itself. The second test is for a store whose clock stood still, as a paused
+        virtual machine's does: a record in use is rewritten once an idle timeout (`wants_rewrite`), so one that is
+        older than two has not been in use.
         """
         ended = self.absolute is not None and now >= created + self.absolute
         return ended or now > refreshed + 2 * self.idle + LEEWAY
 
     def wants_rewrite(self, refreshed: float, now: float) -> bool:
-        """Whether the record must be written again to prove that the session is in use."""
+        """Returns whether the record must be written again, to prove that the session is in use."""
         return now > refreshed + self.idle
 
 
 class TouchThrottle:
     """Remembers what this process renewed lately, so that a busy session is not renewed at every read.
 
-    Renewing changes a store's expiry table, its log and its replicas; a tenth of the idle timeout less of life is
-    the price. Bounded: it forgets everything when it is full, which costs a few renewals.
+    Renewing changes a store's expiry table, its log and its replicas. The price of a renewal left out is a tenth of the
+    idle timeout. The memory is bounded: when it is full it is emptied, which costs a few renewals.
     """
 
     __slots__ = ("_renewed",)
@@ -83,5 +83,5 @@ class TouchThrottle:
         return idle
 
     def forget(self, key: str) -> None:
-        """Makes the next read renew: the store may not have carried out the last renewal."""
+        """Makes the next read renew, since the store may not have done the last renewal."""
         self._renewed.pop(key, None)

@@ -1,1 +1,26 @@
-"""What the application sees, and what it did."""
+"""What the application sees, and what it did: the session, its state, and how changes are merged."""
+
+from sharedsession.session.changes import Unsaved
+from sharedsession.session.host import Client, Exclusive, HeldLock, SessionHost, Tokens
+from sharedsession.session.mapping import GRACE, Session, state_of
+from sharedsession.session.merge import merge
+from sharedsession.session.state import DESTROYED, OPEN, READ_ONLY, UNLOADED, SessionState, Status
+
+__all__ = [
+    "DESTROYED",
+    "GRACE",
+    "OPEN",
+    "READ_ONLY",
+    "UNLOADED",
+    "Client",
+    "Exclusive",
+    "HeldLock",
+    "Session",
+    "SessionHost",
+    "SessionState",
+    "Status",
+    "Tokens",
+    "Unsaved",
+    "merge",
+    "state_of",
+]

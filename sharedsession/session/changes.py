@@ -1,151 +1,150 @@
-"""What a request does to the data of a session: which values it looked at, set, took out, or changed in place.
+"""What a request did to the data of a session: which values it set, removed, changed in place, or changed by steps.
 
-Pure. The data come and go packed, value by value; a value is decoded when it is first looked at. Whether it changed
-in place is found by packing it again and comparing bytes, and only where that can be: text and numbers cannot change.
+Pure. The data are in a plain dictionary that the application works on; here is what they were. What changed is found
+by comparing: an object that cannot change in place is compared by identity, every other one by its packed bytes. So a
+change is found however it was made, also through dictionary calls that Python code never sees.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sharedsession.records import codec
 
 Step = Callable[[Any], Any]
-"""From the old value, or ``None``, to the new one."""
+"""Takes the old value, or ``None``, and returns the new one. It can be repeated on another request's value."""
 
 
-class Draft:
-    """The data of a session while one request works on them.
+class Unsaved(NamedTuple):
+    """What a commit would change.
 
-    Args:
-        packed: as they were read.
+    Attributes:
+        changed: new packed bytes of each value that is not what was read.
+        removed: whether a key was removed.
     """
 
-    __slots__ = ("_packed", "_removed", "_values", "assigned", "steps", "was_cleared")
+    changed: Mapping[str, bytes]
+    removed: bool
 
-    def __init__(self, packed: Mapping[str, bytes]) -> None:
+
+class Changes:
+    """The data of a session as they were read, and how one request changed them.
+
+    Args:
+        packed: the values as they were read, each packed by `codec`.
+        values: the same values decoded; ``None``: to be decoded here.
+
+    Attributes:
+        was_cleared: whether the request removed everything at once.
+    """
+
+    __slots__ = ("_assigned", "_packed", "_values", "steps", "was_cleared")
+
+    def __init__(self, packed: Mapping[str, bytes], values: dict[str, Any] | None = None) -> None:
         self._packed = packed
-        self._values: dict[str, Any] = {}
-        self._removed: set[str] = set()
-        self.assigned: set[str] = set()
+        self._values = codec.unpack_all(packed) if values is None else values
+        self._assigned: set[str] = set()
         self.steps: dict[str, list[Step]] = {}
         self.was_cleared = False
 
-    def get(self, key: str) -> Any:
-        """The value of a key; the same object each time.
+    @property
+    def original(self) -> dict[str, Any]:
+        """The values as they were read; those that can change in place are the application's own objects."""
+        return self._values
 
-        Raises:
-            KeyError: there is none.
-        """
-        if key in self._values:
-            return self._values[key]
-        if key in self._removed or key not in self._packed:
-            raise KeyError(key)
-        value = self._values[key] = codec.unpack(self._packed[key])
-        return value
+    # -- what the application does, as far as it is not found by comparing
 
-    def put(self, key: str, value: Any) -> None:
-        """Sets a value anew."""
-        key = str.__str__(key)  # of a subclass, the text
-        self._values[key] = value
-        self.assigned.add(key)
-        self._removed.discard(key)
+    def assign(self, key: str) -> None:
+        """Notes that a value is set anew."""
+        self._assigned.add(key)
+        if self.steps:
+            self.steps.pop(key, None)
+
+    def forget(self, key: str) -> None:
+        """Notes that a key is removed."""
+        self._assigned.discard(key)
         self.steps.pop(key, None)
-
-    def take(self, key: str, step: Step) -> Any:
-        """Changes a value by a step that can be repeated on another request's version of it.
-
-        A step after an assignment is part of the assignment.
-        """
-        anew = key in self.assigned and key not in self.steps
-        steps = self.steps.pop(key, [])
-        self.put(key, step(self._values.get(key, self._unpacked(key))))
-        if not anew:
-            self.steps[key] = [*steps, step]
-        return self._values[key]
-
-    def _unpacked(self, key: str) -> Any:
-        return self.get(key) if key in self else None
-
-    def remove(self, key: str) -> None:
-        """Takes a key out.
-
-        Raises:
-            KeyError: there is none.
-        """
-        if key not in self:
-            raise KeyError(key)
-        self._values.pop(key, None)
-        self.assigned.discard(key)
-        self.steps.pop(key, None)
-        if key in self._packed:
-            self._removed.add(key)
 
     def clear(self) -> None:
-        """Takes everything out."""
-        self._values.clear()
-        self.assigned.clear()
+        """Notes that everything is removed."""
+        self._assigned.clear()
         self.steps.clear()
-        self._removed = set(self._packed)
         self.was_cleared = True
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._values or (key in self._packed and key not in self._removed)
+    def step(self, key: str, step: Step, value: Any) -> Any:
+        """Changes a value by a step. A step after an assignment is part of the assignment.
 
-    def __iter__(self) -> Iterator[str]:
-        yield from [key for key in self._packed if key not in self._removed]
-        yield from [key for key in self._values if key not in self._packed]
+        Args:
+            key: of the value.
+            step: the change.
+            value: the old value, or ``None``.
 
-    def __len__(self) -> int:
-        return len(self._packed.keys() - self._removed | self._values.keys())
+        Returns:
+            The new value.
+        """
+        is_part_of_assignment = key in self._assigned and key not in self.steps
+        steps = self.steps.get(key, [])
+        new = step(value)
+        self.assign(key)
+        if not is_part_of_assignment:
+            self.steps[key] = [*steps, step]
+        return new
 
-    def changes(self) -> dict[str, bytes]:
-        """The new bytes of every value that is not what was read.
+    # -- what a commit asks
+
+    def unsaved(self, data: dict[str, Any]) -> Unsaved | None:
+        """Compares the data with what was read.
+
+        Args:
+            data: as they are now.
+
+        Returns:
+            What changed; ``None`` if nothing did.
 
         Raises:
             TypeError: a value cannot be stored; the message names the key.
         """
-        changed = {}
-        for key, value in self._values.items():
-            if key in self.assigned or type(value) not in codec.IMMUTABLE:
-                packed = codec.pack(key, value)
-                if packed != self._packed.get(key):
-                    changed[key] = packed
-        return changed
+        packed, values = self._packed, self._values
+        mutable: dict[str, Any] = {}
+        changed: dict[str, bytes] = {}
+        for key, value in dict.items(data):
+            if key not in values or value is not values[key]:
+                changed |= self._repacked(key, value)
+            elif type(value) not in codec.IMMUTABLE:
+                mutable[key] = value
+        if mutable and not codec.is_packed_as(list(mutable.values()), map(packed.__getitem__, mutable)):
+            for key, value in mutable.items():
+                changed |= self._repacked(key, value)
+        removed = not packed.keys() <= dict.keys(data)
+        return Unsaved(changed, removed) if changed or removed else None
 
-    @property
-    def may_differ(self) -> bool:
-        """Whether a look for changes could find any."""
-        if self.assigned or self._removed or self.was_cleared:
-            return True
-        return any(type(value) not in codec.IMMUTABLE for value in self._values.values())
+    def _repacked(self, key: str, value: Any) -> dict[str, bytes]:
+        """Returns a value's bytes under its key, if they are not what was read."""
+        if not isinstance(key, str):
+            raise TypeError(f"a session's keys are str, not {type(key).__name__}")
+        packed = codec.pack(key, value)
+        return {str.__str__(key): packed} if packed != self._packed.get(key) else {}
 
-    @property
-    def lost_keys(self) -> bool:
-        """Whether a key was taken out."""
-        return bool(self._removed)
+    def items(self, data: dict[str, Any], unsaved: Unsaved) -> dict[str, bytes]:
+        """Returns all the data as they shall be stored."""
+        if not unsaved.removed:
+            return {**self._packed, **unsaved.changed}
+        kept = {key: packed for key, packed in self._packed.items() if dict.__contains__(data, key)}
+        return {**kept, **unsaved.changed}
 
-    def with_changes(self, changes: Mapping[str, bytes]) -> dict[str, bytes]:
-        """All the data as they shall be stored."""
-        kept = self._packed
-        if self._removed:
-            kept = {key: packed for key, packed in kept.items() if key not in self._removed}
-        return {**kept, **changes}
+    def assigned(self, data: dict[str, Any]) -> set[str]:
+        """Returns the keys that were set anew, rather than changed in place."""
+        found = {key for key, value in dict.items(data) if value is not self._values.get(key, data)}
+        return self._assigned | found
 
-    def replays(self) -> dict[str, Callable[[bytes | None], bytes]]:
-        """For each key changed by steps alone: what makes the new value from another request's."""
+    def replays(self, data: dict[str, Any]) -> dict[str, Callable[[bytes | None], bytes]]:
+        """Returns, for each key changed by steps alone, what makes the new value from another request's."""
         replays = {key: partial(_replay, key, steps) for key, steps in self.steps.items()}
-        return {key: replay for key, replay in replays.items() if self._is_all_of(key, replay)}
+        return {key: replay for key, replay in replays.items() if self._explains(key, replay, data)}
 
-    def _is_all_of(self, key: str, replay: "partial[bytes]") -> bool:
-        """Whether the steps explain the value, and it was not changed in place as well."""
-        return replay(self._packed.get(key)) == codec.pack(key, self._values[key])
-
-    def rebased(self, packed: Mapping[str, bytes]) -> "Draft":
-        """A draft over what was just stored; values that the application holds stay the same objects."""
-        draft = Draft(packed)
-        draft._values = self._values
-        return draft
+    def _explains(self, key: str, replay: "partial[bytes]", data: dict[str, Any]) -> bool:
+        """Returns whether the steps make the value, and it was not changed in place as well."""
+        return replay(self._packed.get(key)) == codec.pack(key, dict.__getitem__(data, key))
 
 
 def _replay(key: str, steps: Sequence[Step], packed: bytes | None) -> bytes:

@@ -1,30 +1,28 @@
-"""What a session asks of whoever keeps it, which is the manager: to load, to save, to lock, to tell the time.
+"""What a session asks of its host, which is the engine: to load, to save, to lock, to tell the time.
 
 A protocol, so that sessions know nothing of stores.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
-from sharedsession.records.timeouts import Timeouts
+from sharedsession.keys import Identity
+from sharedsession.records import Timeouts
 
-if TYPE_CHECKING:
-    from sharedsession.session.state import Kept
-
-T = TypeVar("T")
-S = TypeVar("S", bound="Kept")
 S_co = TypeVar("S_co", covariant=True)
+
 Tokens = Sequence[bytes] | Callable[[], Sequence[bytes]]
-"""Whatever could be a token in a request, in its order; or what finds it once somebody looks at the session."""
+"""What could be tokens in a request, in its order; or a function that finds it, called at the first look."""
+
 Client = tuple[str | None, str | None]
-"""The browser's name for itself, and the address that a request came from."""
+"""The browser's user agent, and the address that a request came from."""
 
 
 class HeldLock(Protocol):
     """A lock that this request holds."""
 
     async def insist(self) -> None:
-        """Sees that it was not broken meanwhile.
+        """Checks that the lock was not broken meanwhile.
 
         Raises:
             Conflict: it was.
@@ -33,7 +31,7 @@ class HeldLock(Protocol):
 
 
 class Exclusive(Protocol[S_co]):
-    """A lock to be entered, with ``with`` or ``async with``; it gives the session."""
+    """A lock to be entered, by ``with`` or ``async with``; it returns the session."""
 
     def __enter__(self) -> S_co: ...
 
@@ -44,54 +42,39 @@ class Exclusive(Protocol[S_co]):
     async def __aexit__(self, *failure: Any) -> None: ...
 
 
-class Keeper(Protocol):
-    """What a session asks of the manager, in the colour of the application."""
+class SessionHost(Protocol):
+    """What a session asks of the engine, in the colour of the application."""
 
     @property
-    def loads_on_demand(self) -> bool:
+    def blocking(self) -> bool:
         """Whether a look at the session may wait for the store (WSGI), or must not (an event loop)."""
         ...
 
-    def load(self, session: "Kept") -> Awaitable[None]:
-        """Loads it: at once where `loads_on_demand`, else when awaited."""
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Returns the time in seconds since the epoch."""
         ...
 
-    def save(self, session: "Kept") -> Awaitable[None]:
-        """Commits it: at once where `loads_on_demand`, else when awaited."""
+    def load(self, session: Any) -> Awaitable[None]:
+        """Loads a session: before it returns where the application blocks, else when awaited."""
         ...
 
-    def do(self, step: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
-        """Carries a step out: at once where `loads_on_demand`, else when awaited."""
+    def save(self, session: Any) -> Awaitable[None]:
+        """Commits a session: before it returns where the application blocks, else when awaited."""
         ...
 
-    async def load_now(self, session: "Kept") -> None:
-        """A step of `do`: loads it, with time of its own to wait for the store."""
+    def lock(self, session: Any, timeout: float, lease: float) -> Any:
+        """Returns the lock of a session, an `Exclusive` that is not entered yet."""
         ...
 
-    async def commit_now(self, session: "Kept") -> None:
-        """A step of `do`: commits it, with time of its own to wait for the store."""
+    def verified(self, tokens: Sequence[bytes]) -> Identity | None:
+        """Returns the identity in what a request carries; ``None`` if nothing in it is genuine."""
         ...
 
-    def lock(self, session: S, timeout: float, lease: float) -> "Exclusive[S]":
-        """The lock of a session, not taken yet."""
-        ...
-
-    def clock(self) -> float:
-        """Now, in seconds since the epoch."""
-        ...
-
-    def verified(self, tokens: Sequence[bytes]) -> str | None:
-        """Finds the session ID in what a request carries; ``None`` if nothing in it is genuine."""
-        ...
-
-    def new_id(self, idle_timeout: float | None) -> str:
-        """Mints a session ID."""
-        ...
-
-    def handle(self, session_id: str) -> str:
-        """The public name of a session ID."""
+    def new_identity(self, idle_timeout: float | None) -> Identity:
+        """Makes the identity of a new session."""
         ...
 
     def timeouts(self, idle_timeout: float | None) -> Timeouts:
-        """The farm's timeouts, with the session's own idle timeout if it has one."""
+        """Returns the farm's timeouts, with the session's own idle timeout in seconds if it has one."""
         ...

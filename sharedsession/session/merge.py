@@ -1,8 +1,8 @@
-"""Three-way merge of a session by top-level key, on packed values: what was changed is what has other bytes.
+"""Three-way merge of a session by top-level key, on packed values: a value is changed if its bytes are.
 
 Two requests that changed different keys both keep their change. Where both changed the same key, the one that commits
-last wins, with one exception: a value that was only changed in place does not bring back a key that the other
-request took out, since taking out is how applications log somebody out.
+last wins, with one exception: a value that was only changed in place does not bring back a key that the other request
+removed, since applications log a user out by removing a key.
 """
 
 from collections.abc import Callable, Mapping, Set

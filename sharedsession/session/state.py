@@ -1,101 +1,160 @@
-"""What is kept of a session from request to request, and what this request did to it: the keeper's side of a Session.
+"""The state of a session in one request: what is stored, what the request did, and its status. No I/O.
 
-What it cannot do itself, it asks its `Keeper` for. No I/O here.
+The application sees the `Session` over it; the engine and the frameworks' adapters work on the state. The data
+themselves are in the session, which is a dictionary: who calls a method here hands them in. (Were the session known to
+its state, each request would leave a reference cycle behind.)
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from sharedsession.errors import SessionError
-from sharedsession.http.outcome import KEEP
-from sharedsession.keys.machine_key import idle_timeout_of
-from sharedsession.records.record import Record, marked, new_mark
-from sharedsession.session.changes import Draft
-from sharedsession.session.host import Client, HeldLock, Keeper, Tokens
+from sharedsession.http import KEEP, Outcome
+from sharedsession.keys import Identity
+from sharedsession.records import Record, TimeBudget, with_write_id
+from sharedsession.session.changes import Changes, Unsaved
+from sharedsession.session.host import Client, HeldLock, SessionHost, Tokens
 
-_CALM = 5.0  # seconds
+_CALM = 5.0  # seconds after which no writer waits for its answer any more
+_NOTHING: Mapping[str, bytes] = {}
+_NO_CHANGE = Unsaved(_NOTHING, removed=False)
 
 
-class Kept:
-    """The state of a session in one request."""
+class NotLoaded:
+    """Stands in the dictionary of a session that is not loaded yet, so that C code never takes it for empty."""
+
+    def __repr__(self) -> str:
+        return "<the session is not loaded yet>"
+
+
+NOT_LOADED = NotLoaded()
+
+
+class Status(Enum):
+    """How far a session is in its request."""
+
+    UNLOADED = "the store was not asked yet"
+    OPEN = "loaded, or new"
+    READ_ONLY = "loaded by a superseded ID or empty in an outage: changes are dropped"
+    DESTROYED = "destroyed by this request, not committed yet"
+
+
+UNLOADED, OPEN, READ_ONLY, DESTROYED = Status
+
+
+class SessionState:
+    """The state of a session in one request.
+
+    Args:
+        host: the engine.
+        tokens: what could be tokens in the request.
+        now: when the request began, in seconds since the epoch.
+
+    Attributes:
+        status: how far the session is.
+        dropped: whether nothing is saved any more, though the application still sees what it wrote.
+        accessed: whether the request looked at the session in any way.
+        response_started: whether the response's head has left, so that no cookie can be set any more.
+        unavailable: whether the store did not answer in this request.
+        was_stored: whether this request stored the session.
+        must_rewrite: whether the record must be written again though nothing changed.
+        store_anyway: whether a framework stores the session though it is empty, or did not change.
+        record: as it is stored; ``None``: the store has nothing.
+        version: what the backend returned for the record.
+        changes: what the request did to the data; only where the session is loaded.
+        created: when the session began, in seconds since the epoch.
+        principal: whose session it is.
+        persistent: whether the cookie outlives the browser; ``None`` for the farm's setting.
+        superseded: the identity that the commit must end: after a new ID, or a logout.
+        grace: seconds for which requests with the superseded ID get a read-only view.
+        client: user agent and address, where the settings ask to remember them.
+        budget: the time that the request may still wait for the store.
+        outcome: what the client must be told.
+        held_lock: the session's lock, while the request holds it.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_abandoned",
-        "_accessed",
-        "_created",
-        "_destroyed",
-        "_draft",
         "_had_token",
-        "_id",
+        "_host",
+        "_identity",
         "_idle_timeout",
-        "_keeper",
-        "_left_owner",
-        "_loaded",
-        "_opened",
-        "_persistent",
-        "_principal",
-        "_response_started",
+        "_owner_before",
+        "_presented",
         "_tokens",
-        "allowance",
+        "accessed",
+        "budget",
+        "changes",
         "client",
+        "created",
+        "dropped",
         "grace",
         "held_lock",
-        "is_read_only",
-        "keep_anyway",
-        "left_id",
+        "must_rewrite",
+        "opened",
         "outcome",
+        "persistent",
+        "principal",
         "record",
+        "response_started",
+        "status",
+        "store_anyway",
+        "superseded",
         "unavailable",
         "version",
-        "wants_rewrite",
+        "was_stored",
     )
 
-    def __init__(self, keeper: Keeper, tokens: Tokens, *, now: float) -> None:
-        self._keeper = keeper
-        self._tokens = tokens  # found and verified when the ID in them is needed
-        self._id: str | None = None
+    changes: Changes
+
+    def __init__(self, host: SessionHost, tokens: Tokens, now: float) -> None:
+        self._host = host
+        self._tokens = tokens  # searched for and verified when the identity in them is needed
+        self._identity: Identity | None = None
+        self._presented: Identity | None = None  # by the request, whatever became of it
         self._idle_timeout: float | None = None
-        self._left_owner: str | None = None
-        self._opened = now
-        self._draft: Draft
-        self._accessed = self._destroyed = self._response_started = self._abandoned = self._loaded = False
-        # The rest is the keeper's: it reads these, and sets the first four.
-        self.allowance: Any = None
-        self.outcome = KEEP
-        self.unavailable = self.wants_rewrite = False  # the latter to prove to the store that it is in use
+        self._owner_before: str | None = None
         self._had_token = False
-        self.is_read_only = False
-        self.keep_anyway = False  # set by frameworks that store a session though it is empty, or did not change
-        self.left_id: str | None = None
+        self.opened = now
+        self.accessed = self.response_started = self.unavailable = self.must_rewrite = self.store_anyway = False
+        self.dropped = self.was_stored = False
+        self.superseded: Identity | None = None
         self.grace = 0.0
-        self.client: Client | None = None  # set by middlewares that are told to remember it
+        self.client: Client | None = None
+        self.budget: TimeBudget | None = None
+        self.outcome: Outcome = KEEP
         self.held_lock: HeldLock | None = None
         self.record: Record | None = None
         self.version: object = None
+        self.status = UNLOADED
         if not tokens:
-            self._adopt(None, None)
+            self._adopt(None, None, Changes(_NOTHING))
+
+    # -- who it is
 
     @property
-    def modified(self) -> bool:
-        """Whether there is something to save; changes inside nested values count."""
-        if self._destroyed or not self._loaded:
-            return self._destroyed
-        return self._must_be_stored() or self._draft.lost_keys or bool(self._draft.changes())
+    def host(self) -> SessionHost:
+        """The engine."""
+        return self._host
 
     @property
-    def stored_id(self) -> str | None:
-        """The ID that came with the request, or under which it was stored since; ``None`` once it was given up."""
+    def identity(self) -> Identity | None:
+        """The identity that came with the request, or under which the session was stored since."""
         if self._tokens:
             self._identify()
-        return self._id
+        return self._identity
 
     @property
-    def own_idle_timeout(self) -> float | None:
-        """The session's own idle timeout in seconds, if it has one."""
+    def idle_timeout(self) -> float | None:
+        """The session's own idle timeout in seconds; ``None`` for the farm's."""
         if self._tokens:
             self._identify()
         return self._idle_timeout
+
+    @idle_timeout.setter
+    def idle_timeout(self, seconds: float | None) -> None:
+        self._idle_timeout = seconds
 
     @property
     def had_token(self) -> bool:
@@ -109,167 +168,186 @@ class Kept:
         self._had_token = had_token
 
     @property
-    def accessed(self) -> bool:
-        """Whether this request looked at the session in any way."""
-        return self._accessed
+    def owner(self) -> str | None:
+        """Whose session it is in the store, as far as this request knows."""
+        return self.record.principal if self.record else self._owner_before
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether nothing of it is saved any more."""
-        return self._abandoned
+    def identity_for_storing(self) -> Identity:
+        """Returns the identity under which the session is stored; a new one where there is none."""
+        if self._identity is None:
+            self._identity = self._host.new_identity(self._idle_timeout)
+        return self._identity
+
+    # -- what the request did
 
     @property
     def is_loaded(self) -> bool:
         """Whether the store was asked, or need not be."""
-        return self._loaded
+        return self.status is not UNLOADED
 
-    @property
-    def needs_no_commit(self) -> bool:
-        """Whether nothing can have changed, and there is nothing to prove to the store either."""
-        if not self._loaded or self._abandoned:
-            return True
-        return not (self._draft.may_differ or self._destroyed or self.wants_rewrite or self._must_be_stored())
+    def is_destroyed(self, data: dict[str, Any]) -> bool:
+        """Returns whether this request destroyed the session, or emptied it by `clear`."""
+        if self.status is not OPEN or self.record is None or self.store_anyway or dict.__len__(data):
+            return self.status is DESTROYED
+        return self.changes.was_cleared and self.principal == self.record.principal
 
-    @property
-    def wants_token(self) -> bool:
-        """Whether its commit would hand out a token."""
-        return not (self.needs_no_commit or self.is_destroyed) and (self.record is None or self.left_id is not None)
+    def unsaved(self, data: dict[str, Any]) -> Unsaved | None:
+        """Returns what a commit has to do: the changes of the data; ``None`` if there is nothing to do.
 
-    @property
-    def is_destroyed(self) -> bool:
-        """Whether it was destroyed, or emptied by `clear`, in this request."""
-        if self._destroyed or self.record is None or self.keep_anyway:
-            return self._destroyed
-        return self._draft.was_cleared and not self._draft and self._principal == self.record.principal
-
-    @property
-    def began(self) -> float:
-        """When the session began, in seconds since the epoch."""
-        return self._created
-
-    @property
-    def owner(self) -> str | None:
-        """Whose session it is in the store, as far as this request knows."""
-        return self.record.principal if self.record else self._left_owner
-
-    @property
-    def draft(self) -> Draft:
-        """What this request did to the data."""
-        return self._draft
-
-    def begin(self, record: Record | None, version: object = None, *, read_only: bool = False) -> None:
-        """Takes over what the store said; without a record the ID it came with is never adopted."""
-        self.is_read_only = read_only
-        if record is None:
-            self._id = self._idle_timeout = None
-        self._adopt(record, version)
-
-    def next_record(self, now: float) -> Record | None:
-        """The session as it shall be stored.
-
-        Args:
-            now: seconds since the epoch.
-
-        Returns:
-            The record, or ``None`` if there is nothing to store: nothing changed, or a new session is empty.
+        This is the one question behind `Session.modified`, behind the commit at the end of a request, and behind the
+        next record.
 
         Raises:
             TypeError: a value cannot be stored; the message names the key.
         """
-        changes = self._draft.changes()
-        if not (changes or self._draft.lost_keys or self.wants_rewrite or self._must_be_stored()):
+        if self.status is UNLOADED or self.dropped:
             return None
+        unsaved = self.changes.unsaved(data)
+        if unsaved is not None:
+            return unsaved
+        ends = self.status is DESTROYED or (self.changes.was_cleared and self.is_destroyed(data))
+        return _NO_CHANGE if ends or self.must_rewrite or self._must_be_stored() else None
+
+    def is_modified(self, data: dict[str, Any]) -> bool:
+        """Returns whether the application changed anything; a record that is only written again is no change."""
+        unsaved = self.unsaved(data)
+        return unsaved is not None and (unsaved is not _NO_CHANGE or self.status is DESTROYED or self._must_be_stored())
+
+    def wants_token(self, data: dict[str, Any]) -> bool:
+        """Returns whether the commit would hand out a token."""
+        if self.unsaved(data) is None or self.is_destroyed(data):
+            return False
+        return self.record is None or self.superseded is not None
+
+    def next_record(self, data: dict[str, Any], unsaved: Unsaved, now: float, write_id: bytes) -> Record:
+        """Returns the record to be stored.
+
+        Args:
+            data: of the session.
+            unsaved: what `unsaved` returned.
+            now: seconds since the epoch.
+            write_id: random bytes that name this write.
+        """
+        before = self.record
+        write_ids, refreshed = (before.write_ids, before.refreshed) if before else (b"", now)
         return Record(
-            version=self.record.version + 1 if self.record else 1,
-            created=self._created,
+            version=before.version + 1 if before else 1,
+            created=self.created,
             refreshed=now,
-            principal=self._principal,
-            persistent=self._persistent,
-            items=self._draft.with_changes(changes),
-            marks=self._marked(now),
+            principal=self.principal,
+            persistent=self.persistent,
+            items=self.changes.items(data, unsaved),
+            write_ids=with_write_id(write_ids, write_id, calm=abs(now - refreshed) > _CALM),
         )
 
-    def _marked(self, now: float) -> bytes:
-        marks, refreshed = (self.record.marks, self.record.refreshed) if self.record else (b"", now)
-        return marked(marks, new_mark(), calm=abs(now - refreshed) > _CALM)
+    def _must_be_stored(self) -> bool:
+        """Returns whether there is a reason beyond the data: a new ID, a principal, or a framework's habit."""
+        if self.store_anyway or (self.superseded is not None and self.status is not DESTROYED):
+            return True
+        return self.record is None and self.principal is not None
 
-    def id_for_storing(self) -> str:
-        """The ID under which it is stored; minted when there is none."""
-        if self._id is None:
-            self._id = self._keeper.new_id(self._idle_timeout)
-        return self._id
+    # -- what becomes of it
 
-    def settle(self, record: Record, version: object, *, merged: bool = False) -> None:
+    def begin(
+        self, data: dict[str, Any], record: Record | None, version: object = None, *, read_only: bool = False
+    ) -> None:
+        """Takes over what the store has; without a record the ID that came with the request is never adopted.
+
+        Args:
+            data: of the session; replaced.
+            record: as it is stored, or ``None``.
+            version: what the backend returned for it.
+            read_only: whether changes will be dropped.
+        """
+        if record is None:
+            self._identity = self._idle_timeout = None
+        self._adopt(record, version, Changes(record.items if record else _NOTHING))
+        if read_only:
+            self.status = READ_ONLY
+        _fill(data, self.changes)
+
+    def revert(self, data: dict[str, Any]) -> None:
+        """Drops what was changed since the session was read or stored."""
+        self.begin(data, self.record, self.version, read_only=self.status is READ_ONLY)
+
+    def settle(self, data: dict[str, Any], record: Record, version: object, *, merged: bool = False) -> None:
         """Takes over what was just stored.
 
         Args:
+            data: of the session.
             record: what was stored.
-            version: what the backend said stands for it.
-            merged: whether another request's changes are in it: then values are decoded anew.
+            version: what the backend returned for it.
+            merged: whether another request's changes are in it; then the data are replaced.
         """
-        self._adopt(record, version, None if merged else self._draft.rebased(record.items))
-        self.keep_anyway = False
-        self.left_id = None
+        self._adopt(record, version, Changes(record.items, None if merged else dict.copy(data)))
+        if merged:
+            _fill(data, self.changes)
+        self.store_anyway = False
+        self.superseded = None
+        self.was_stored = True
 
-    def give_up(self) -> str | None:
-        """Turns a destroyed session into a new one, empty or with what was written after `destroy`.
-
-        Returns:
-            The ID to be ended, if the store may hold anything under it.
-        """
-        if not self._destroyed:  # emptied by clear()
-            self._leave_for_good()
-        self._destroyed = False
-        left, self.left_id = self.left_id, None
-        return left
-
-    def give_up_saving(self) -> None:
-        """From now on nothing of it is saved; the application still sees what it wrote."""
-        self._abandoned = True
-
-    def at_once(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Carries a step out before it returns.
+    def regenerate(self, grace: float) -> None:
+        """Gives the session a new identity; the commit ends the old one.
 
         Raises:
-            SessionError: the application runs on an event loop.
+            SessionError: the response has started.
         """
-        if not self._keeper.loads_on_demand:
-            raise SessionError(
-                "this application runs on an event loop: use `await session.asave()`, `async with session.lock()`"
-            )
-        self._keeper.do(step)
+        if self.response_started:
+            raise SessionError("the response has started, so a new session ID can no longer be handed to the browser")
+        if self.record is not None and self.superseded is None:
+            self.superseded = self._identity
+        self.grace = grace
+        self._identity = None
 
-    def response_started(self) -> None:
-        """From now on no cookie can be set: what would need one is an error where it is asked for."""
-        self._response_started = True
+    def destroy(self, data: dict[str, Any]) -> None:
+        """Begins anew with an empty session; the commit ends the old one."""
+        self.accessed = True
+        self.dropped = False
+        if self.status is READ_ONLY and not self.unavailable:
+            dict.clear(data)  # the session lives on under another ID, which this request does not have
+            return
+        self._leave()
+        dict.clear(data)
+        self.status = DESTROYED
+
+    def take_destroyed(self) -> Identity | None:
+        """Turns a destroyed session into a new one. Returns the identity to be ended, if there is one."""
+        if self.status is not DESTROYED:  # emptied by `clear`
+            self._leave()
+        self.status = OPEN
+        ended, self.superseded = self.superseded, None
+        return ended
 
     # -- inside
 
-    def _adopt(self, record: Record | None, version: object, draft: Draft | None = None) -> None:
+    def _adopt(self, record: Record | None, version: object, changes: Changes) -> None:
         self.record = record
         self.version = version
-        self.wants_rewrite = False
-        self._created = record.created if record else self._opened
-        self._principal = record.principal if record else None
-        self._persistent = record.persistent if record else None
-        self._draft = Draft(record.items if record else {}) if draft is None else draft
-        self._loaded = True
+        self.must_rewrite = False
+        self.created = record.created if record else self.opened
+        self.principal = record.principal if record else None
+        self.persistent = record.persistent if record else None
+        self.changes = changes
+        self.status = OPEN
 
     def _identify(self) -> None:
         tokens = self._tokens() if callable(self._tokens) else self._tokens
         self._tokens, self._had_token = (), bool(tokens)
-        self._id = self._keeper.verified(tokens)
-        self._idle_timeout = idle_timeout_of(self._id) if self._id else None
+        self._identity = self._presented = self._host.verified(tokens)
+        self._idle_timeout = self._identity.idle_timeout if self._identity else None
 
-    def _must_be_stored(self) -> bool:
-        """Whether there is a reason to store it beyond its data: a new ID, an owner, or a framework's habit."""
-        return self.keep_anyway or self.left_id is not None or (self.record is None and self._principal is not None)
-
-    def _leave_for_good(self) -> None:
-        """Starts anew; an ID under which the store may hold something is left, without grace."""
-        if self.record is not None or not self._loaded:
-            self.left_id = self.left_id or self.stored_id
-            self._left_owner = self.owner
-        self._id = self._idle_timeout = None
+    def _leave(self) -> None:
+        """Starts anew; an identity under which the store may have something is left, without grace."""
+        if self.record is not None or self.status is UNLOADED:
+            self.superseded = self.superseded or self.identity
+            self._owner_before = self.owner
+        elif self.unavailable:  # what the store did not tell may still be there
+            self.superseded = self.superseded or self._presented
+        self._identity = self._idle_timeout = None
         self.grace = 0.0
-        self._adopt(None, None)
+        self._adopt(None, None, Changes(_NOTHING))
+
+
+def _fill(data: dict[str, Any], changes: Changes) -> None:
+    dict.clear(data)
+    dict.update(data, changes.original)

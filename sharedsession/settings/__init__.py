@@ -1,1 +1,6 @@
-"""Keywords and environment become checked parts."""
+"""Keywords and environment variables become checked parts."""
+
+from sharedsession.settings.build import log_if_scripts_may_read
+from sharedsession.settings.settings import Keywords, Settings
+
+__all__ = ["Keywords", "Settings", "log_if_scripts_may_read"]

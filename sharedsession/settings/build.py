@@ -1,4 +1,4 @@
-"""Checked values of settings -> the parts that they describe: the secrets, the store, the cookie."""
+"""Checked values of settings become the parts that they describe: the secrets, the store, the cookie."""
 
 import fnmatch
 import re
@@ -7,57 +7,57 @@ from typing import Any
 
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.backends.connect import connect
+from sharedsession.environment import Environment
 from sharedsession.errors import ConfigurationError
-from sharedsession.http.cookie import CookiePolicy
-from sharedsession.http.token_transport import Transport
-from sharedsession.keys.key_file import KeyFile
-from sharedsession.keys.machine_key import MachineKey
-from sharedsession.keys.reloading import LiveKey
+from sharedsession.http import CookiePolicy, TokenTransport
+from sharedsession.keys import KeyFile, MachineKey, ReloadingKey
 from sharedsession.observe import Observer
 from sharedsession.records import compression
 
+_VERBS = ("get", "add", "replace", "end", "supersede", "touch")
 TRANSPORTS = {"cookie": (True, False), "header": (False, True), "cookie+header": (True, True)}
 
 
-def machine_key(given: Mapping[str, Any], values: Mapping[str, Any]) -> Callable[[], MachineKey]:
-    """What returns the machine key of now."""
+def machine_key(
+    given: Mapping[str, Any], values: Mapping[str, Any], environment: Environment
+) -> Callable[[], MachineKey]:
+    """Returns a function that returns the machine key of now."""
     options = {"app_name": values["app_name"], "development": values["development"]}
     if "secret_key" in given and "key_file" in given:
         raise ConfigurationError("secret_key and key_file are both set: keep one of them")
     if "key_file" in given:
-        return KeyFile(values["key_file"], **options)
+        return KeyFile(values["key_file"], **options, environment=environment)
     if "secret_key" not in given:
         raise ConfigurationError(
             "secret_key is missing: put the output of `sharedsession genkey` in secret_key, or in the environment "
             "variable SHAREDSESSION_SECRET_KEY, the same on every web node"
         )
     if callable(values["secret_key"]):
-        return LiveKey(values["secret_key"], **options)
+        return ReloadingKey(values["secret_key"], **options)
     machine_key = MachineKey(values["secret_key"], **options)
     return lambda: machine_key
 
 
-def backend(values: Mapping[str, Any]) -> Backend | AsyncBackend:
-    """The store, not yet connected."""
+def backend(values: Mapping[str, Any], environment: Environment) -> Backend | AsyncBackend:
+    """Returns the store, not yet connected."""
     given = values["backend"]
     if given is None:
         given = "sqlite:///"
     if isinstance(given, str):
-        return connect(given, breaker_window=values["breaker_window"])
-    verbs = ("get", "add", "replace", "end", "touch")
-    if isinstance(given, type) or not all(callable(getattr(given, verb, None)) for verb in verbs):
+        return connect(given, breaker_window=values["breaker_window"], environment=environment)
+    if isinstance(given, type) or not all(callable(getattr(given, verb, None)) for verb in _VERBS):
         raise ConfigurationError(
-            f"backend must be a URL or an object with the verbs of sharedsession.backends.base, "
+            f"backend must be a URL or an object with the verbs of sharedsession.backends.base ({', '.join(_VERBS)}), "
             f"not {type(given).__name__}"
         )
     return given  # type: ignore[no-any-return]
 
 
-def transport(values: Mapping[str, Any]) -> Transport:
-    """How the token travels."""
+def transport(values: Mapping[str, Any]) -> TokenTransport:
+    """Returns how the token travels."""
     with_cookie, with_header = TRANSPORTS[values["transport"]]
     cookie = _cookie(values) if with_cookie else None
-    return Transport(cookie, values["header_name"] if with_header else None)
+    return TokenTransport(cookie, values["header_name"] if with_header else None)
 
 
 def _cookie(values: Mapping[str, Any]) -> CookiePolicy:
@@ -79,15 +79,15 @@ def _cookie(values: Mapping[str, Any]) -> CookiePolicy:
 
 
 def excluder(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """What tells whether a path never has a session."""
+    """Returns a function that returns whether a path never has a session."""
     if not patterns:
         return lambda _path: False
     matcher = re.compile("|".join(map(fnmatch.translate, patterns)))
     return lambda path: matcher.match(path) is not None
 
 
-def say_if_development(values: Mapping[str, Any]) -> None:
-    """Tells the log, so that nobody forgets."""
+def log_if_development(values: Mapping[str, Any]) -> None:
+    """Logs that development settings are on."""
     if values["development"]:
         Observer().event(
             "development",
@@ -95,8 +95,8 @@ def say_if_development(values: Mapping[str, Any]) -> None:
         )
 
 
-def say_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
-    """Tells the log where a framework's setting takes HttpOnly from the cookie; our own settings cannot."""
+def log_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
+    """Logs that a framework's setting takes HttpOnly from the cookie; our own settings cannot."""
     if not http_only:
         observer.event(
             "http_only_off",
@@ -105,11 +105,11 @@ def say_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
 
 
 def check_compression(values: Mapping[str, Any]) -> None:
-    """Sees that there is a library for it, if it is wanted."""
+    """Checks that the compression library is installed, if compression is wanted."""
     if values["compress_above"] is not None:
         try:
             compression.Zstd()
         except ImportError:
             raise ConfigurationError(
-                f"compress_above needs zstd, which is not installed: {compression.MEND}, or leave it out"
+                f"compress_above needs zstd, which is not installed: {compression.FIX}, or leave it out"
             ) from None

@@ -1,4 +1,4 @@
-"""One value of one setting, as a keyword or as text from the environment -> the value that is used.
+"""One value of one setting, as a keyword or as text from the environment, becomes the value that is used.
 
 Each function raises `ValueError` with the end of a sentence that begins with the setting's name.
 """
@@ -6,13 +6,12 @@ Each function raises `ValueError` with the end of a sentence that begins with th
 import math
 import re
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
-_CENTURY = 3_155_760_000  # seconds
-_DAY = 86_400
+from sharedsession.durations import number
+
 # fmt: off
-_NOT_OURS = {  # headers that say something else, or that servers write or read themselves
+_NOT_OURS = {  # headers with a meaning of their own, or that servers write or read themselves
     "accept", "accept-encoding", "age", "authorization", "cache-control", "connection", "content-encoding",
     "content-length", "content-type", "cookie", "date", "etag", "expect", "expires", "forwarded", "host",
     "keep-alive", "location", "origin", "proxy-authenticate", "proxy-authorization", "referer", "server",
@@ -23,19 +22,19 @@ _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0":
 
 
 def anything(value: Any) -> Any:
-    """Leaves the check to whoever uses it."""
+    """Leaves the check to the code that uses the value."""
     return value
 
 
 def text(value: Any) -> str:
-    """Takes text that says something."""
+    """Takes text that is not empty."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError("must be a text that is not empty and can be printed")
     return value
 
 
 def text_or_none(value: Any) -> str | None:
-    """Takes text, or nothing."""
+    """Takes text, or ``None``."""
     return None if value is None or value == "" else text(value)
 
 
@@ -45,29 +44,6 @@ def path(value: Any) -> str | None:
     if named is not None and (not isinstance(named, str) or not named or "\0" in named):
         raise ValueError("must be the path of a file")
     return named
-
-
-def seconds(value: Any) -> float:
-    """Takes a duration: a number of seconds or a `timedelta`."""
-    duration = value.total_seconds() if isinstance(value, timedelta) else _number(value)
-    if duration is None or not 0 < duration < math.inf:
-        raise ValueError("must be a positive number of seconds or a timedelta")
-    if duration > _CENTURY:
-        raise ValueError("must be a hundred years at most")
-    return duration
-
-
-def moment(value: Any) -> float:
-    """Takes a duration for which somebody waits."""
-    duration = seconds(value)
-    if duration > _DAY:
-        raise ValueError("must be a day at most")
-    return duration
-
-
-def seconds_or_none(value: Any) -> float | None:
-    """Takes a duration, or nothing."""
-    return None if value is None or (isinstance(value, str) and value.lower() == "none") else seconds(value)
 
 
 def flag(value: Any) -> bool:
@@ -80,35 +56,35 @@ def flag(value: Any) -> bool:
 
 
 def flag_or_none(value: Any) -> bool | None:
-    """Takes True or False, or nothing."""
+    """Takes True or False, or ``None``."""
     return None if value is None else flag(value)
 
 
 def bytes_count(value: Any) -> int:
     """Takes a size in bytes."""
-    size = _number(value)
+    size = number(value)
     if size is None or not 1 <= size < math.inf or size != int(size):
         raise ValueError("must be a positive whole number of bytes")
     return int(size)
 
 
 def bytes_or_none(value: Any) -> int | None:
-    """Takes a size in bytes, or nothing."""
+    """Takes a size in bytes, or ``None``."""
     return None if value is None or (isinstance(value, str) and value.lower() == "none") else bytes_count(value)
 
 
 def count_or_none(value: Any) -> int | None:
-    """Takes a number of things, or nothing."""
+    """Takes a number of things, or ``None``."""
     if value is None or (isinstance(value, str) and value.lower() == "none"):
         return None
-    count = _number(value)
+    count = number(value)
     if count is None or not 1 <= count < math.inf or count != int(count):
         raise ValueError("must be a positive whole number, or None for no limit")
     return int(count)
 
 
 def callable_or_none(value: Any) -> Callable[..., Any] | None:
-    """Takes a function, or nothing."""
+    """Takes a function, or ``None``."""
     if value is not None and not callable(value):
         raise ValueError("must be a function that takes an Event, given in code and not in the environment")
     return value  # type: ignore[no-any-return]
@@ -152,10 +128,3 @@ def one_of_or_none(*allowed: str) -> Callable[[Any], str | None]:
         return None if value is None or (isinstance(value, str) and value.lower() == "none") else converter(value)
 
     return or_none
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -1,8 +1,7 @@
-"""Keywords and environment -> one frozen Settings. Every mistake is found here, at start-up, and named with its mend.
+"""Keywords and environment variables become one frozen `Settings`. Every mistake is found here, at start-up.
 
 A keyword beats ``SHAREDSESSION_<NAME>`` in the environment, which beats a framework's own setting, which beats the
-default. No value of a secret, and no
-password in a URL, is ever part of a message.
+default. A message names the setting, the problem and the fix; never the value of a secret or a password in a URL.
 """
 
 import difflib
@@ -12,14 +11,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypedDict
 
+from sharedsession import durations
 from sharedsession.backends.base import AsyncBackend, Backend
+from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
-from sharedsession.http.token_transport import Transport
-from sharedsession.keys.machine_key import MachineKey, SecretKey
+from sharedsession.http import TokenTransport
+from sharedsession.keys import MachineKey, SecretKey
 from sharedsession.observe import OnEvent
-from sharedsession.records.timeouts import Timeouts
-from sharedsession.settings import build as parts
-from sharedsession.settings import converters as convert
+from sharedsession.records import Timeouts
+from sharedsession.settings import build, converters
 
 Seconds = float | timedelta
 _PREFIX = "SHAREDSESSION_"
@@ -87,14 +87,15 @@ class Settings:
         autoload: whether ASGI loads before the application runs.
         adopt: whether a framework's own signed cookie becomes a session of ours.
         is_excluded: whether a path never has a session.
-        development: whether weak secrets and plain-HTTP cookies are let pass.
+        development: whether weak secrets and plain-HTTP cookies are allowed.
+        environment: where time and chance come from.
     """
 
     machine_key: Callable[[], MachineKey] = field(repr=False)
     backend: Backend | AsyncBackend = field(repr=False)
     app_name: str
     timeouts: Timeouts
-    transport: Transport
+    transport: TokenTransport
     cookie_persistent: bool
     conflict: str
     on_outage: str
@@ -112,6 +113,7 @@ class Settings:
     adopt: bool
     is_excluded: Callable[[str], bool] = field(repr=False)
     development: bool
+    environment: Environment = field(default=REAL, repr=False)
 
     @classmethod
     def load(
@@ -119,6 +121,7 @@ class Settings:
         keywords: Mapping[str, Any],
         environ: Mapping[str, str] | None = None,
         native: Mapping[str, Any] | None = None,
+        environment: Environment = REAL,
     ) -> "Settings":
         """Brings keywords and environment together and checks them.
 
@@ -127,6 +130,7 @@ class Settings:
             environ: the environment; ``None``: of this process.
             native: what a framework's own settings say, in place of the defaults. Its ``secret_key`` may be a
                 function that returns the secrets of now.
+            environment: where time and chance come from.
 
         Raises:
             ConfigurationError: a setting is wrong, contradictory or misspelt.
@@ -137,22 +141,23 @@ class Settings:
             raise ConfigurationError(
                 "adopt takes over signed cookies of Flask and Starlette, in their own modules only"
             )
-        parts.say_if_development(values)
-        parts.check_compression(values)
+        build.log_if_development(values)
+        build.check_compression(values)
         return cls(
-            machine_key=parts.machine_key(given, values),
-            backend=parts.backend(values),
+            machine_key=build.machine_key(given, values, environment),
+            backend=build.backend(values, environment),
             timeouts=Timeouts(values["idle_timeout"], values["absolute_timeout"]),
-            transport=parts.transport(values),
-            is_excluded=parts.excluder(values["exclude"]),
+            transport=build.transport(values),
+            is_excluded=build.excluder(values["exclude"]),
+            environment=environment,
             **{name: values[name] for name in _PLAIN},
         )
 
     @staticmethod
-    def load_transport(keywords: Mapping[str, Any], native: Mapping[str, Any]) -> Transport:
+    def load_transport(keywords: Mapping[str, Any], native: Mapping[str, Any]) -> TokenTransport:
         """Same as `load`, for a framework that lets an application change its cookie's attributes while it runs."""
         given = _given(keywords, None, native)
-        return parts.transport({name: _convert(name, given) for name in _SETTINGS})
+        return build.transport({name: _convert(name, given) for name in _SETTINGS})
 
     def agreed(self) -> dict[str, str]:
         """The settings on which the whole farm must agree, as text."""
@@ -168,37 +173,37 @@ class Settings:
 
 
 _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
-    "secret_key": (convert.anything, None),
-    "key_file": (convert.path, None),
-    "backend": (convert.anything, None),
-    "app_name": (convert.text, "default"),
-    "idle_timeout": (convert.seconds, 1200.0),
-    "absolute_timeout": (convert.seconds_or_none, 43200.0),
-    "cookie_name": (convert.text_or_none, None),
-    "cookie_path": (convert.text, "/"),
-    "cookie_domain": (convert.text_or_none, None),
-    "cookie_secure": (convert.flag_or_none, None),
-    "cookie_samesite": (convert.text, "lax"),
-    "cookie_partitioned": (convert.flag, False),
-    "cookie_persistent": (convert.flag, False),
-    "transport": (convert.one_of(*parts.TRANSPORTS), "cookie"),
-    "header_name": (convert.header_name, "X-Session-Token"),
-    "conflict": (convert.one_of("merge", "overwrite", "raise"), "merge"),
-    "on_outage": (convert.one_of("error", "anonymous"), "error"),
-    "timeout": (convert.moment, 0.25),
-    "breaker_window": (convert.moment, 2.0),
-    "max_size": (convert.bytes_count, 65536),
-    "compress_above": (convert.bytes_or_none, None),
-    "max_sessions": (convert.count_or_none, None),
-    "remember_client": (convert.flag, False),
-    "on_event": (convert.callable_or_none, None),
-    "websocket_check": (convert.seconds_or_none, 60.0),
-    "farm_check": (convert.one_of_or_none("warn", "refuse"), None),
-    "encrypt": (convert.flag, True),
-    "autoload": (convert.flag, True),
-    "adopt": (convert.flag, False),
-    "exclude": (convert.patterns, ()),
-    "development": (convert.flag, False),
+    "secret_key": (converters.anything, None),
+    "key_file": (converters.path, None),
+    "backend": (converters.anything, None),
+    "app_name": (converters.text, "default"),
+    "idle_timeout": (durations.seconds, 1200.0),
+    "absolute_timeout": (durations.seconds_or_none, 43200.0),
+    "cookie_name": (converters.text_or_none, None),
+    "cookie_path": (converters.text, "/"),
+    "cookie_domain": (converters.text_or_none, None),
+    "cookie_secure": (converters.flag_or_none, None),
+    "cookie_samesite": (converters.text, "lax"),
+    "cookie_partitioned": (converters.flag, False),
+    "cookie_persistent": (converters.flag, False),
+    "transport": (converters.one_of(*build.TRANSPORTS), "cookie"),
+    "header_name": (converters.header_name, "X-Session-Token"),
+    "conflict": (converters.one_of("merge", "overwrite", "raise"), "merge"),
+    "on_outage": (converters.one_of("error", "anonymous"), "error"),
+    "timeout": (durations.waiting_time, 0.25),
+    "breaker_window": (durations.waiting_time, 2.0),
+    "max_size": (converters.bytes_count, 65536),
+    "compress_above": (converters.bytes_or_none, None),
+    "max_sessions": (converters.count_or_none, None),
+    "remember_client": (converters.flag, False),
+    "on_event": (converters.callable_or_none, None),
+    "websocket_check": (durations.seconds_or_none, 60.0),
+    "farm_check": (converters.one_of_or_none("warn", "refuse"), None),
+    "encrypt": (converters.flag, True),
+    "autoload": (converters.flag, True),
+    "adopt": (converters.flag, False),
+    "exclude": (converters.patterns, ()),
+    "development": (converters.flag, False),
 }
 _COOKIE = ("name", "path", "domain", "secure", "samesite", "partitioned")
 _PLAIN = (
@@ -238,7 +243,7 @@ def _given(
 
 
 def _unset(native: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What nobody set but the framework; its secret is none of ours where a key file is given."""
+    """Returns what only the framework has set; its secret does not count where a key file is given."""
     secrets = {"secret_key", "key_file"} & given.keys()
     return {name: value for name, value in native.items() if not (name == "secret_key" and secrets)}
 

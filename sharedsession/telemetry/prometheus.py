@@ -1,6 +1,6 @@
-"""The numbers of `SessionManager.health` for Prometheus: read when they are asked for, and nothing is kept twice.
+"""The numbers of `SessionManager.health` for Prometheus: read when they are asked for; nothing is stored twice.
 
-They are of one process, since its start. No label holds a secret, an ID or a user: only names of events and servers.
+They are of one process, since its start. No label holds a secret, an ID or a user: only names of events and nodes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,18 +11,18 @@ from prometheus_client.registry import Collector as PrometheusCollector
 
 from sharedsession.manager import SessionManager
 
-# What `health` says of each server -> the kind of a metric, its name, its help.
+# What `health` has of each node -> the kind of a metric, its name, its help.
 _OF_NODES: dict[str, tuple[type[CounterMetricFamily] | type[GaugeMetricFamily], str, str]] = {
-    "state": (GaugeMetricFamily, "node_up", "Whether this process asks the server without further ado."),
-    "failures": (CounterMetricFamily, "node_failures", "Requests that the server did not answer."),
-    "connections_opened": (CounterMetricFamily, "node_connections", "Connections opened to the server."),
-    "evictions": (GaugeMetricFamily, "node_evictions", "What the server said when it was connected to last."),
-    "tombstones_waiting": (GaugeMetricFamily, "node_tombstones_waiting", "Ends of sessions it has yet to hear of."),
+    "state": (GaugeMetricFamily, "node_up", "Whether this process asks the node: its breaker is closed."),
+    "failures": (CounterMetricFamily, "node_failures", "Requests that the node did not answer."),
+    "connections_opened": (CounterMetricFamily, "node_connections", "Connections opened to the node."),
+    "evictions": (GaugeMetricFamily, "node_evictions", "What the node told when it was connected to last."),
+    "tombstones_waiting": (GaugeMetricFamily, "node_tombstones_waiting", "Ends of sessions that the node must still be told."),
 }
 
 
 class Collector(PrometheusCollector):
-    """Tells a Prometheus registry what a manager counts: ``REGISTRY.register(Collector(manager))``.
+    """Gives a Prometheus registry what a manager counts: ``REGISTRY.register(Collector(manager))``.
 
     Args:
         manager: of the application.
@@ -32,10 +32,10 @@ class Collector(PrometheusCollector):
         self._manager = manager
 
     def __repr__(self) -> str:
-        return f"<Collector of {self._manager.settings.app_name!r}>"
+        return f"<Collector of {self._manager!r}>"
 
     def collect(self) -> Iterator[Metric]:
-        """Reads the numbers of now; the store is not asked."""
+        """Yields the numbers of now; the store is not asked."""
         health = self._manager.health()
         backend = health["backend"]
         yield _events("events", "What happened to sessions.", health["counters"])
@@ -62,7 +62,7 @@ def _of_nodes(fact: str, nodes: Iterable[Mapping[str, Any]]) -> Metric:
 
 
 def _node_events(nodes: Iterable[Mapping[str, Any]]) -> Metric:
-    family = CounterMetricFamily("sharedsession_node_events", "What happened to the server.", labels=["node", "event"])
+    family = CounterMetricFamily("sharedsession_node_events", "What happened to the node.", labels=["node", "event"])
     for node in nodes:
         for event, times in node.get("counters", {}).items():
             family.add_metric([node["name"], event], times)

@@ -4,4 +4,6 @@ from sharedsession.frameworks.django.configuration import manager
 from sharedsession.frameworks.django.middleware import SessionMiddleware
 from sharedsession.frameworks.django.store import SessionStore
 
-__all__ = ["SessionMiddleware", "SessionStore", "manager"]
+current_manager = manager  # the name that other frameworks have for it
+
+__all__ = ["SessionMiddleware", "SessionStore", "current_manager", "manager"]

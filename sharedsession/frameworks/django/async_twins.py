@@ -1,4 +1,4 @@
-"""The ``a*`` twins of what only looks at a session: load it on the event loop, then do what the plain method does.
+"""The ``a*`` twins of what only looks at a session: they load it on the event loop, then do as the plain method does.
 
 Once a session is loaded, nothing about it waits. Django has these twins since 5.1; here all versions have them.
 """
@@ -28,7 +28,7 @@ _NAMES = (
 )
 
 
-class Twins:
+class AsyncTwins:
     """Adds the twins to a session that has ``_aget_session``."""
 
 
@@ -43,4 +43,4 @@ def _twin(name: str, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
 
 
 for _name, _method in [("aset", "__setitem__"), *((f"a{name}", name) for name in _NAMES)]:
-    setattr(Twins, _name, _twin(_name, _method))
+    setattr(AsyncTwins, _name, _twin(_name, _method))

@@ -1,14 +1,14 @@
-"""What a session asks of the store, in either colour, and what is asked of it by key alone."""
+"""What a Django session asks of the store, in either colour, and what is asked of it by key alone."""
 
 from collections.abc import Awaitable
 from typing import Protocol
 
 from django.utils.asyncio import async_unsafe
 
+from sharedsession.engine import Engine
 from sharedsession.errors import BackendUnavailable
-from sharedsession.frameworks.django.configuration import farm
-from sharedsession.manager import SessionManager
-from sharedsession.session.mapping import Session
+from sharedsession.frameworks.django.configuration import configuration
+from sharedsession.session import READ_ONLY, Session, state_of
 
 _NOT_HERE = (
     "the session is not loaded, and loading or saving it here would block the event loop: use the methods that begin "
@@ -16,7 +16,7 @@ _NOT_HERE = (
 )
 
 
-class Verbs(Protocol):
+class StoreCalls(Protocol):
     """What a session asks of the store, in either colour."""
 
     def load(self, session: Session) -> Awaitable[None]:
@@ -29,54 +29,55 @@ class Verbs(Protocol):
 
 
 class _Blocking:
-    """The verbs of the blocking manager, refused where they would stop an event loop."""
+    """The calls of the blocking engine, refused where they would stop an event loop."""
 
-    __slots__ = ("_manager",)
+    __slots__ = ("_engine",)
 
-    def __init__(self, manager: SessionManager) -> None:
-        self._manager = manager
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     @async_unsafe(_NOT_HERE)
     def load(self, session: Session) -> Awaitable[None]:
-        return self._manager.load(session)
+        return self._engine.load(session)
 
     @async_unsafe(_NOT_HERE)
     def save(self, session: Session) -> Awaitable[None]:
-        return self._manager.save(session)
+        return self._engine.save(session)
 
 
-def blocking() -> Verbs:
-    """The verbs for code that blocks."""
-    return _Blocking(farm().blocking)
+def blocking() -> StoreCalls:
+    """Returns the calls for code that blocks."""
+    return _Blocking(configuration().blocking)
 
 
-def on_loop() -> Verbs:
-    """The verbs for code on an event loop."""
-    return farm().on_loop
+def on_loop() -> StoreCalls:
+    """Returns the calls for code on an event loop."""
+    return configuration().on_loop
 
 
 def opened(key: str | None) -> Session:
-    """The session of a key, not loaded yet; a new one if nobody who holds a secret made the key."""
-    return farm().blocking.open([key.encode("utf-8", "replace")] if key else [])
+    """Returns the session of a key, not loaded yet; a new one if no holder of a secret made the key."""
+    return configuration().blocking.open(Session, [key.encode("utf-8", "replace")] if key else [])
 
 
-async def exists(verbs: Verbs, key: str | None) -> bool:
-    """Whether the store has a session of this key.
+async def exists(calls: StoreCalls, key: str | None) -> bool:
+    """Returns whether the store has a session of this key.
 
     Raises:
-        BackendUnavailable: it cannot answer.
+        BackendUnavailable: the store cannot answer.
     """
     core = opened(key)
-    if not core.is_loaded:
-        await verbs.load(core)
-    if core.unavailable:
+    state = state_of(core)
+    if not state.is_loaded:
+        await calls.load(core)
+    if state.unavailable:
         raise BackendUnavailable("the session store is not answering")
-    return core.record is not None and not core.is_read_only
+    return state.record is not None and state.status is not READ_ONLY
 
 
-async def delete(verbs: Verbs, key: str | None) -> None:
+async def delete(calls: StoreCalls, key: str | None) -> None:
     """Ends the session of a key, if it is one."""
     core = opened(key)
-    if core.stored_id:
+    if state_of(core).identity:
         core.destroy()
-        await verbs.save(core)
+        await calls.save(core)

@@ -1,6 +1,5 @@
-"""Django's settings -> one `Settings`, one backend, and a manager for each colour.
-
-Made when first asked for, never at import; made anew when a test overrides a setting.
+"""Django's settings become one manager. It is made when first asked for, never at import, and made anew when a test
+overrides a setting.
 """
 
 import os
@@ -13,51 +12,57 @@ from django.conf import settings as django
 from django.core.signals import setting_changed
 
 from sharedsession.backends.base import AsyncBackend, Backend
+from sharedsession.engine import Engine
 from sharedsession.errors import ConfigurationError
-from sharedsession.manager import SessionManager
-from sharedsession.settings.build import say_if_scripts_may_read
-from sharedsession.settings.settings import Settings
+from sharedsession.manager import SessionManager, engines_of
+from sharedsession.settings import Settings, log_if_scripts_may_read
 
 _backends: dict[tuple[str | None, float], Backend | AsyncBackend] = {}
 
 
 @dataclass(frozen=True)
-class Farm:
-    """What this process knows of its farm.
+class Configuration:
+    """What Django's settings, ``SHAREDSESSION`` and the environment make together.
 
     Attributes:
-        settings: what Django's settings, ``SHAREDSESSION`` and the environment say together.
-        blocking: the manager for code that blocks.
-        on_loop: the manager for code on an event loop; what one opened the other may load and commit.
+        settings: checked.
+        manager: of this process.
         samesite: the cookie's attribute as Django writes it; ``False`` for none.
     """
 
     settings: Settings
-    blocking: SessionManager
-    on_loop: SessionManager
+    manager: SessionManager
     samesite: str | bool
+
+    @property
+    def blocking(self) -> Engine:
+        """The engine for code that blocks. What one engine opened the other may load and commit."""
+        return engines_of(self.manager).blocking
+
+    @property
+    def on_loop(self) -> Engine:
+        """The engine for code on an event loop."""
+        return engines_of(self.manager).on_loop
 
 
 @cache
-def farm() -> Farm:
-    """The farm that this process belongs to.
+def configuration() -> Configuration:
+    """Returns the configuration of this process.
 
     Raises:
-        ConfigurationError: a setting is wrong; the message names it and the mend.
+        ConfigurationError: a setting is wrong; the message names it and the fix.
     """
     keywords = _keywords(getattr(django, "SHAREDSESSION", {}))
     settings = Settings.load(keywords, native=_native())
     settings = replace(settings, backend=_same_backend(keywords, settings))
-    blocking = SessionManager(settings, blocking=True)
-    on_loop = SessionManager(settings, blocking=False)
-    on_loop.observer.counters = blocking.observer.counters  # one count, whoever asks `manager().health()`
-    say_if_scripts_may_read(blocking.observer, http_only=django.SESSION_COOKIE_HTTPONLY)
-    return Farm(settings, blocking, on_loop, _samesite(keywords, settings))
+    shared = SessionManager(settings)
+    log_if_scripts_may_read(engines_of(shared).observer, http_only=django.SESSION_COOKIE_HTTPONLY)
+    return Configuration(settings, shared, _samesite(keywords, settings))
 
 
 def manager() -> SessionManager:
-    """The manager of this process; each verb has its twin for event loops."""
-    return farm().blocking
+    """Returns the manager of this process; each method has its twin for event loops."""
+    return configuration().manager
 
 
 def _keywords(given: Any) -> dict[str, Any]:
@@ -70,7 +75,7 @@ def _keywords(given: Any) -> dict[str, Any]:
 
 
 def _native() -> dict[str, Any]:
-    """What Django's own settings say, in our words."""
+    """Returns Django's own settings under our names."""
     native = {
         "secret_key": lambda: (django.SECRET_KEY, *django.SECRET_KEY_FALLBACKS),
         "idle_timeout": django.SESSION_COOKIE_AGE,
@@ -85,7 +90,7 @@ def _native() -> dict[str, Any]:
 
 
 def _same_backend(keywords: Mapping[str, Any], settings: Settings) -> Backend | AsyncBackend:
-    """One URL is one object in this process, so that overriding a setting in a test loses neither links nor memory."""
+    """Returns one object for one URL in this process: overriding a setting in a test keeps connections and memory."""
     url = keywords.get("backend") or os.environ.get("SHAREDSESSION_BACKEND")
     if url is not None and not isinstance(url, str):
         return settings.backend
@@ -101,7 +106,7 @@ def _samesite(keywords: Mapping[str, Any], settings: Settings) -> str | bool:
 
 def _forget(*, setting: str, **_: Any) -> None:
     if setting.startswith(("SESSION_", "SHAREDSESSION")):
-        farm.cache_clear()
+        configuration.cache_clear()
 
 
 setting_changed.connect(_forget)

@@ -11,13 +11,15 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings as django
 from django.contrib.sessions import middleware as theirs
 
-from sharedsession.concurrency.driver import run
-from sharedsession.errors import NOT_NOW, Conflict
-from sharedsession.frameworks.django.configuration import farm
-from sharedsession.frameworks.django.response import hand_over, settle, unavailable
+from sharedsession.concurrency import run
+from sharedsession.engine import Engine
+from sharedsession.errors import NOT_NOW
+from sharedsession.frameworks.django.configuration import configuration
+from sharedsession.frameworks.django.response import apply, commit, unavailable
 from sharedsession.frameworks.django.store import SessionStore
-from sharedsession.http.token_transport import Transport
-from sharedsession.manager import SessionManager
+from sharedsession.http import TokenTransport
+from sharedsession.manager import MANAGER_KEY
+from sharedsession.session import Session, state_of
 
 
 class SessionMiddleware(theirs.SessionMiddleware):
@@ -34,7 +36,7 @@ class SessionMiddleware(theirs.SessionMiddleware):
         # Not Django's own: that imports the engine, and with the default one a table that nobody needs.
         super(theirs.SessionMiddleware, self).__init__(get_response)
         self.SessionStore = _store_class()
-        farm().settings.machine_key()  # a weak secret is found at start-up
+        configuration().settings.machine_key()  # a weak secret is found at start-up
 
     def __call__(self, request: Any) -> Any:
         """Serves one request."""
@@ -46,7 +48,7 @@ class SessionMiddleware(theirs.SessionMiddleware):
         try:
             response = self.get_response(request)
         except NOT_NOW:
-            return unavailable()
+            return unavailable(request)
         return self.process_response(request, response)
 
     async def __acall__(self, request: Any) -> Any:
@@ -57,39 +59,40 @@ class SessionMiddleware(theirs.SessionMiddleware):
         try:
             response = await self.get_response(request)
         except NOT_NOW:
-            return unavailable()
+            return unavailable(request)
         if not _is_ours(request):
             return await sync_to_async(super().process_response)(request, response)
-        return await _finished(request.session, response, farm().on_loop)
+        return await _finished(request, response, configuration().on_loop)
 
     def process_request(self, request: Any) -> None:
         """Opens the session; the store is not asked yet."""
-        tokens = _tokens(request, farm().settings.transport)
-        core = farm().blocking.open(tokens)
-        if farm().settings.remember_client:
-            core.client = (request.META.get("HTTP_USER_AGENT"), request.META.get("REMOTE_ADDR"))
+        here = configuration()
+        core = here.blocking.open(Session, _tokens(request, here.settings.transport))
+        if here.settings.remember_client:
+            state_of(core).client = (request.META.get("HTTP_USER_AGENT"), request.META.get("REMOTE_ADDR"))
+        request.META[MANAGER_KEY] = here.manager
         request.session = self.SessionStore.of_request(core)
 
     def process_response(self, request: Any, response: Any) -> Any:
-        """Commits the session and says so in the response."""
-        if not _is_ours(request):  # somebody put another engine's in its place
+        """Commits the session, and puts into the response what client and caches must know."""
+        if not _is_ours(request):  # another engine's was put in its place
             return super().process_response(request, response)
-        return run(_finished(request.session, response, farm().blocking))
+        return run(_finished(request, response, configuration().blocking))
 
-    def process_exception(self, _request: Any, exception: Exception) -> Any:
-        """Answers for a view that the store's outage left without a session."""
-        return unavailable() if isinstance(exception, NOT_NOW) else None
+    def process_exception(self, request: Any, exception: Exception) -> Any:
+        """Answers in the place of a view that an outage of the store left without a session."""
+        return unavailable(request) if isinstance(exception, NOT_NOW) else None
 
     def _is_excluded(self, request: Any) -> bool:
-        """Whether it never has a session. It gets one all the same, which nobody keeps: Django's apps ask for it."""
-        excluded = farm().settings.is_excluded(request.path)
+        """Returns whether a path never has a session. It gets one that is not kept: Django's apps ask for it."""
+        excluded = configuration().settings.is_excluded(request.path)
         if excluded:
             request.session = self.SessionStore()
         return excluded
 
 
 def _store_class() -> type[SessionStore]:
-    """Our session, or what an application's own engine made of it."""
+    """Returns our session class, or what an application's own engine made of it."""
     if django.SESSION_ENGINE.startswith("django.contrib.sessions."):
         return SessionStore
     found = import_module(django.SESSION_ENGINE).SessionStore
@@ -100,7 +103,7 @@ def _is_ours(request: Any) -> bool:
     return isinstance(getattr(request, "session", None), SessionStore)
 
 
-def _tokens(request: Any, transport: Transport) -> list[bytes]:
+def _tokens(request: Any, transport: TokenTransport) -> list[bytes]:
     raw = _cookie_header(request)
     if not raw and transport.cookie:  # a test may plant a cookie behind Django's parser
         planted = vars(request).get("COOKIES", {}).get(transport.cookie.name)
@@ -120,19 +123,17 @@ def _bytes(header: str) -> bytes:
     return header.encode("latin-1", "replace")
 
 
-async def _finished(session: SessionStore, response: Any, manager: SessionManager) -> Any:
-    settings = manager.settings
+async def _finished(request: Any, response: Any, engine: Engine) -> Any:
+    session = request.session
     if session.is_untouched() and not (response.streaming or django.SESSION_SAVE_EVERY_REQUEST):
         return response
-    if response.status_code == 500 and session.core.unavailable and settings.on_outage == "error":
-        return unavailable()  # Django turned our error into its own
+    if engine.must_refuse(session.core, response.status_code):
+        return unavailable(request)
     try:
-        outcome = await settle(session, response.status_code, manager)
-    except (*NOT_NOW, Conflict) as error:
-        if isinstance(error, Conflict) and settings.conflict == "raise":
-            raise
-        return unavailable()
-    hand_over(response, session, outcome)
+        outcome = await commit(session, response.status_code, engine)
+    except NOT_NOW:
+        return unavailable(request)
+    apply(response, session, outcome)
     if response.streaming and response.status_code < 500 and getattr(response, "file_to_stream", None) is None:
         _save_at_the_end(session, response)
     return response
@@ -142,7 +143,7 @@ async def _finished(session: SessionStore, response: Any, manager: SessionManage
 
 
 def _save_at_the_end(session: SessionStore, response: Any) -> None:
-    session.core.response_started()  # from now on no cookie can be set
+    session.state.response_started = True  # from now on no cookie can be set
     stream = _alate if getattr(response, "is_async", False) else _late
     response.streaming_content = stream(session, response.streaming_content)
 
@@ -151,7 +152,7 @@ def _late(session: SessionStore, body: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from body
     finally:
-        farm().blocking.commit(session.core)
+        configuration().blocking.finish(session.core)
 
 
 async def _alate(session: SessionStore, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -159,4 +160,4 @@ async def _alate(session: SessionStore, body: AsyncIterator[bytes]) -> AsyncIter
         async for chunk in body:
             yield chunk
     finally:
-        await farm().on_loop.acommit(session.core)
+        await configuration().on_loop.finish(session.core)

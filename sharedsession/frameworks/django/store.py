@@ -1,24 +1,25 @@
 """SessionStore: Django's session, stored in the farm. Its key is the signed token.
 
-A store of its own does what it is told at once, as Django's do. One that the middleware made puts a new key and a
-flush off until the commit, before the first byte of the response. What waits is written once, as ``async def``.
+A store of its own does what it is told at once, as Django's do. One that the middleware made puts a new key and a flush
+off until the commit, before the first byte of the response. What waits is written once, as ``async def``.
 """
 
 from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 
-from sharedsession.concurrency.driver import run
+from sharedsession.concurrency import run
 from sharedsession.errors import BackendUnavailable, SessionEnded
 from sharedsession.frameworks.django.base import LoadedSession
-from sharedsession.frameworks.django.calls import Verbs, blocking, delete, exists, on_loop, opened
+from sharedsession.frameworks.django.calls import StoreCalls, blocking, delete, exists, on_loop, opened
+from sharedsession.session import READ_ONLY, state_of
 
 
 class SessionStore(LoadedSession):
     """One session, as Django's applications know it.
 
     Args:
-        session_key: the signed token, as it stands in the cookie; whatever else is no session, and asks no store.
+        session_key: the signed token, as it stands in the cookie; anything else is no session, and asks no store.
     """
 
     def __init__(self, session_key: str | None = None) -> None:
@@ -27,7 +28,7 @@ class SessionStore(LoadedSession):
     # -- life cycle, in both colours
 
     def load(self) -> dict[str, Any]:
-        """The data as the store has them now."""
+        """Returns the data as the store has them now."""
         return run(self._read(blocking()))
 
     async def aload(self) -> dict[str, Any]:
@@ -35,7 +36,7 @@ class SessionStore(LoadedSession):
         return await self._read(on_loop())
 
     def exists(self, session_key: str | None) -> bool:
-        """Whether the store has a session of this key."""
+        """Returns whether the store has a session of this key."""
         return run(exists(blocking(), session_key))
 
     async def aexists(self, session_key: str | None) -> bool:
@@ -43,7 +44,7 @@ class SessionStore(LoadedSession):
         return await exists(on_loop(), session_key)
 
     def create(self) -> None:
-        """Stores a new session, with the data that are here, under a new key; the old one stays."""
+        """Stores a new session with the data that are here, under a new key; the old one stays."""
         run(self._create(blocking()))
 
     async def acreate(self) -> None:
@@ -90,7 +91,7 @@ class SessionStore(LoadedSession):
 
     @classmethod
     def clear_expired(cls) -> None:
-        """Does nothing: every backend forgets by itself."""
+        """Does nothing: every backend forgets expired sessions by itself."""
 
     @classmethod
     async def aclear_expired(cls) -> None:
@@ -98,64 +99,64 @@ class SessionStore(LoadedSession):
 
     # -- the same, written once
 
-    async def _read(self, verbs: Verbs) -> dict[str, Any]:
+    async def _read(self, calls: StoreCalls) -> dict[str, Any]:
         found = SessionStore(self.session_key)
-        await found.look(verbs)
-        if not found.core.is_read_only:
+        await found.look(calls)
+        if found.state.status is not READ_ONLY:
             self._session_key = found.session_key
         return dict(found.core)
 
-    async def _create(self, verbs: Verbs) -> None:
-        core = self.core
-        if core.left_id is None:  # else a flush is put off, and the new session is stored with it
+    async def _create(self, calls: StoreCalls) -> None:
+        core, state = self.core, self.state
+        if state.superseded is None:  # else a flush is put off, and the new session is stored with it
             self._core = opened(None)
-            self._core.had_token = core.had_token
-            self._core.update(core if core.is_loaded else {})
-        self.core.keep_anyway = True
-        await self._store(verbs)
+            state_of(self._core).had_token = state.had_token
+            self._core.update(core if state.is_loaded else {})
+        self.state.store_anyway = True
+        await self._store(calls)
         self.modified = True
 
-    async def _save(self, verbs: Verbs, must_create: bool) -> None:
+    async def _save(self, calls: StoreCalls, must_create: bool) -> None:
         key = self.session_key
-        await self.look(verbs)
-        core = self.core
-        if must_create and core.record is not None:
+        await self.look(calls)
+        core, state = self.core, self.state
+        if must_create and state.record is not None:
             raise CreateError
-        if (key and not self.session_key and not must_create) or (core.is_read_only and not core.unavailable):
+        is_superseded = state.status is READ_ONLY and not state.unavailable
+        if (key and not self.session_key and not must_create) or is_superseded:
             raise UpdateError
         if self.is_over():
             core.destroy()
         else:
-            self.modified = core.keep_anyway = core.record is None or self.modified
-        await self._store(verbs)
+            self.modified = state.store_anyway = state.record is None or self.modified
+        await self._store(calls)
 
-    async def _cycle_key(self, verbs: Verbs) -> None:
+    async def _cycle_key(self, calls: StoreCalls) -> None:
         self.accessed = self.modified = True
-        await self.look(verbs)
+        await self.look(calls)
         self.core.regenerate()
-        self.core.keep_anyway = True
-        await self._now_or_later(verbs)
+        self.state.store_anyway = True
+        await self._now_or_later(calls)
 
-    async def _flush(self, verbs: Verbs) -> None:
+    async def _flush(self, calls: StoreCalls) -> None:
         self.accessed = self.modified = True
         self.core.destroy()
         self._session_key = None
         if not self._defers:
-            await self._store(verbs)
+            await self._store(calls)
 
-    async def _now_or_later(self, verbs: Verbs) -> None:
+    async def _now_or_later(self, calls: StoreCalls) -> None:
         if self._defers:
             self._mint()
         else:
-            await self._store(verbs)
+            await self._store(calls)
 
-    async def _store(self, verbs: Verbs) -> None:
-        core = self.core
+    async def _store(self, calls: StoreCalls) -> None:
         try:
-            await verbs.save(core)
+            await calls.save(self.core)
         except SessionEnded:
             raise UpdateError from None
         except BackendUnavailable:
-            core.unavailable = True
+            self.state.unavailable = True
             raise
         self.show_key()

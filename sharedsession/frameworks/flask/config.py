@@ -7,10 +7,11 @@ from typing import Any
 from flask import Flask
 from flask.sessions import SessionInterface
 
-from sharedsession.http.token_transport import Transport
-from sharedsession.keys.reloading import LiveKey
+from sharedsession.engine import Engine
+from sharedsession.http import TokenTransport
+from sharedsession.keys import ReloadingKey
 from sharedsession.manager import SessionManager
-from sharedsession.settings.settings import Settings
+from sharedsession.settings import Settings
 
 _PREFIX = "SHAREDSESSION_"
 _COOKIE = (
@@ -25,49 +26,60 @@ _COOKIE = (
 
 
 @dataclass(frozen=True)
-class Farm:
-    """What is known of one application: its manager, and how its cookie looks. It does not keep the application."""
+class Configuration:
+    """What is known of one application: its manager, and how its cookie looks. It does not keep the application alive.
+
+    Attributes:
+        manager: of the application.
+        engine: the manager's, for code that blocks.
+        keywords: the settings as they were given.
+        is_shared: whether the manager is not this application's alone: then Flask's cookie settings do not count.
+    """
 
     manager: SessionManager
+    engine: Engine
     keywords: Mapping[str, Any]
-    _transports: dict[tuple[Any, ...], Transport] = field(default_factory=dict)
+    is_shared: bool
+    _transports: dict[tuple[Any, ...], TokenTransport] = field(default_factory=dict)
 
     def has_secret(self, app: Flask) -> bool:
-        """Whether there is one: ours, or Flask's, which may come later."""
-        return not isinstance(self.manager.settings.machine_key, LiveKey) or bool(app.secret_key)
+        """Returns whether there is a secret: ours, or Flask's, which may come later."""
+        return not isinstance(self.engine.settings.machine_key, ReloadingKey) or bool(app.secret_key)
 
-    def transport(self, app: Flask) -> Transport:
-        """How the token travels, after Flask's settings of now."""
-        said = app.config.get
-        seen = tuple([said(name) for name in _COOKIE])
-        known = self._transports.get(seen)
+    def transport(self, app: Flask) -> TokenTransport:
+        """Returns how the token travels, by Flask's settings of now."""
+        if self.is_shared:
+            return self.engine.settings.transport
+        get = app.config.get
+        values = tuple([get(name) for name in _COOKIE])
+        known = self._transports.get(values)
         if known is None:
-            native = native_cookie(app, development=self.manager.settings.development)
-            known = self._transports[seen] = Settings.load_transport(self.keywords, native)
+            native = native_cookie(app, development=self.engine.settings.development)
+            known = self._transports[values] = Settings.load_transport(self.keywords, native)
         return known
 
 
 def configured(app: Flask) -> dict[str, Any]:
-    """What stands in ``app.config`` under our names."""
+    """Returns what stands in ``app.config`` under our names."""
     return {name.removeprefix(_PREFIX).lower(): app.config[name] for name in app.config if name.startswith(_PREFIX)}
 
 
 def secrets(app: Flask | None) -> tuple[str | bytes, ...]:
-    """Flask's secrets of now, the one that signs first."""
+    """Returns Flask's secrets of now, the one that signs first."""
     if app is None:
         return ()
     return (app.secret_key or "", *(app.config.get("SECRET_KEY_FALLBACKS") or ()))
 
 
 def native_cookie(app: Flask, *, development: bool) -> dict[str, Any]:
-    """What Flask's settings say of the cookie; what was left at Flask's default is left to ours."""
+    """Returns what Flask's settings tell of the cookie; for what was left at Flask's default, ours holds."""
     base, config = SessionInterface(), app.config
     domain, path = base.get_cookie_domain(app), base.get_cookie_path(app)
     given: dict[str, Any] = {"cookie_domain": domain, "cookie_path": path}
     if config["SESSION_COOKIE_NAME"] != Flask.default_config["SESSION_COOKIE_NAME"]:
         given["cookie_name"] = config["SESSION_COOKIE_NAME"]
     elif (domain or path != "/") and not development:
-        given["cookie_name"] = "__Secure-session"  # browsers allow "__Host-" neither
+        given["cookie_name"] = "__Secure-session"  # browsers allow "__Host-" with neither
     if config["SESSION_COOKIE_SECURE"]:
         given["cookie_secure"] = True
     if config["SESSION_COOKIE_SAMESITE"]:

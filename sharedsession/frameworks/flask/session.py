@@ -1,86 +1,112 @@
 """``flask.session``: a `Session` with the names that Flask's users know, and the session of a path that has none."""
 
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import NoReturn
 
 from flask import Flask
 from flask.sessions import NullSession, SessionMixin
 
-from sharedsession.http.token_transport import Transport
-from sharedsession.records.record import Record
-from sharedsession.session.mapping import Session
+from sharedsession.http import TokenTransport
+from sharedsession.session import READ_ONLY, Session, SessionState, state_of
+
+
+@dataclass(slots=True)
+class RequestFacts:
+    """What the session interface knows of one request.
+
+    Attributes:
+        app: the application.
+        transport: how the token travels.
+        opened: when the request began, on the monotonic clock.
+        was_permanent: whether the token that came is one of a permanent session.
+        permanent_by_default: whether the farm's cookies outlive the browser.
+        is_adopted: whether the data came in Flask's own cookie.
+    """
+
+    app: Flask
+    transport: TokenTransport
+    opened: float
+    was_permanent: bool
+    permanent_by_default: bool
+    is_adopted: bool = False
 
 
 class FlaskSession(Session, SessionMixin):
-    """A `Session` with what Flask's users expect of theirs."""
+    """A `Session` with what Flask's users expect of theirs.
 
-    __slots__ = ("_changed", "app", "is_adopted", "opened", "permanent_by_default", "transport", "was_permanent")
+    Args:
+        state: of the session.
+        facts: of the request.
+    """
 
-    app: Flask
-    opened: float
-    permanent_by_default: bool
-    transport: Transport
-    was_permanent: bool
+    __slots__ = ("_facts",)
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
-        self._changed = self.is_adopted = False
+    def __init__(self, state: SessionState, facts: RequestFacts) -> None:
+        super().__init__(state)
+        self._facts = facts
 
     @property
     def permanent(self) -> bool:
         """Whether it outlives the browser, for ``PERMANENT_SESSION_LIFETIME`` since it was last used."""
-        return self.permanent_by_default if self.persistent is None else self.persistent
+        return self._facts.permanent_by_default if self.persistent is None else self.persistent
 
     @permanent.setter
     def permanent(self, permanent: bool) -> None:
-        if permanent and self.was_permanent and not self._loaded:
-            return  # many applications say so before each request: no reason to ask the store
+        if permanent and self._facts.was_permanent and not self._state.is_loaded:
+            return  # many applications set it before each request: no reason to ask the store
         if bool(permanent) != self.permanent:
             self.persistent = bool(permanent)
-            self._idle_timeout = self.app.permanent_session_lifetime.total_seconds() if permanent else None
-
-    @property
-    def was_used(self) -> bool:
-        """Whether this request looked at it, and the store holds it."""
-        return self._accessed and self._loaded and self.record is not None
-
-    def end_if_emptied(self) -> None:
-        """Ends a stored session that this request emptied, as Flask takes its cookie back then."""
-        if self.was_used and not self and self.modified and self.principal is None and not self.is_read_only:
-            self.destroy()
+            lifetime = self._facts.app.permanent_session_lifetime.total_seconds()
+            self._state.idle_timeout = lifetime if permanent else None
 
     @property
     def new(self) -> bool:  # type: ignore[override]  # the mixin has an attribute
-        """Whether the store holds nothing of this session yet."""
+        """Whether the store has nothing of this session yet."""
         return self.is_new
 
     @property
     def accessed(self) -> bool:
         """Whether this request looked at the session in any way."""
-        return self._accessed
+        return self._state.accessed
 
     @accessed.setter
     def accessed(self, accessed: bool) -> None:
-        self._accessed = accessed
+        self._state.accessed = accessed
 
     @property
     def modified(self) -> bool:
-        """Whether this request changed it. Changes inside values are noticed; there is no need to set it."""
-        return self._changed or super().modified
+        """Whether this request changed it. Changes inside values are found; there is no need to set it."""
+        return self._state.was_stored or super().modified
 
     @modified.setter
     def modified(self, modified: bool) -> None:
-        self.keep_anyway = bool(modified and self)
+        self._state.store_anyway = bool(modified and self)
 
-    def settle(self, record: Record, version: object, *, merged: bool = False) -> None:
-        """Same as `Kept.settle`; Flask's users still see that it was modified."""
-        super().settle(record, version, merged=merged)
-        self._changed = True
+
+def facts_of(session: FlaskSession) -> RequestFacts:
+    """Returns what is known of a session's request."""
+    return session._facts
+
+
+def was_used(session: FlaskSession) -> bool:
+    """Returns whether this request looked at the session, and the store has it."""
+    state = state_of(session)
+    return state.accessed and state.is_loaded and state.record is not None
+
+
+def end_if_emptied(session: FlaskSession) -> None:
+    """Ends a stored session that this request emptied, as Flask clears its cookie then."""
+    state = state_of(session)
+    if not was_used(session) or len(session) or state.principal is not None or state.status is READ_ONLY:
+        return
+    if state.is_modified(session):
+        session.destroy()
 
 
 class ExcludedSession(NullSession):
     """The session of a path that never has one: it can be looked at and stays empty."""
 
-    def _fail(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def _fail(self, *args: object, **kwargs: object) -> NoReturn:
         raise RuntimeError("The session is unavailable because the setting `exclude` covers this path.")
 
     __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail

@@ -1,17 +1,21 @@
-"""Starlette and FastAPI: ``request.session`` is shared with the farm."""
+"""Starlette and FastAPI: ``request.session`` is shared with the farm.
 
+`CurrentSession` and `CurrentManager` are FastAPI's; FastAPI is imported only by code that asks for one of them.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sharedsession.frameworks.starlette import middleware
-from sharedsession.frameworks.starlette.middleware import SessionMiddleware, StarletteSession
+from sharedsession.frameworks.starlette.middleware import SessionMiddleware
+from sharedsession.frameworks.starlette.session import StarletteSession
 
 if TYPE_CHECKING:
-    from sharedsession.frameworks.starlette.middleware import CurrentSession
+    from sharedsession.frameworks.starlette.dependencies import CurrentManager, CurrentSession
 
-__all__ = ["CurrentSession", "SessionMiddleware", "StarletteSession"]
+__all__ = ["CurrentManager", "CurrentSession", "SessionMiddleware", "StarletteSession"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "CurrentSession":
+    if name not in {"CurrentManager", "CurrentSession"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return middleware.CurrentSession  # imports FastAPI
+    return getattr(import_module("sharedsession.frameworks.starlette.dependencies"), name)

@@ -1,7 +1,7 @@
-"""What a visitor has in the signed cookie of Starlette's own middleware becomes a session of the farm.
+"""The data in the signed cookie of Starlette's own middleware become a session of the farm.
 
-The cookie is taken back with the answer that hands out ours. Until then it is worth what it always was: whoever keeps
-a copy can show it again, since a signed cookie cannot be revoked.
+The cookie is cleared with the answer that sets ours. Until then it is valid as it always was: a copy can be shown
+again, since a signed cookie cannot be revoked.
 """
 
 import json
@@ -13,9 +13,9 @@ from itsdangerous import BadSignature, TimestampSigner
 
 from sharedsession.asgi import App, Message, Receive, Scope, Send
 from sharedsession.errors import ConfigurationError
-from sharedsession.http.cookie import CookiePolicy
-from sharedsession.session.mapping import Session
-from sharedsession.settings.settings import Settings
+from sharedsession.http import CookiePolicy
+from sharedsession.session import Session, state_of
+from sharedsession.settings import Settings
 
 _TWO_WEEKS = 14 * 24 * 3600  # Starlette's default
 
@@ -26,7 +26,7 @@ class Adopting:
     Args:
         app: the application.
         settings: of our middleware.
-        given: its arguments; Starlette's names among them say what its cookie looked like.
+        given: its arguments; Starlette's names among them tell what Starlette's cookie looks like.
 
     Raises:
         ConfigurationError: there is no secret that Starlette could have signed with.
@@ -45,14 +45,14 @@ class Adopting:
         self._has_own_name = ours is None or ours.name != self._cookie.name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Adopts, where no token of ours came, and serves."""
+        """Serves one connection; adopts Starlette's data where no token of ours came."""
         session = scope.get("session")
-        if isinstance(session, Session) and not (session.had_token and self._has_own_name):
+        if isinstance(session, Session) and not (state_of(session).had_token and self._has_own_name):
             data = self._read(scope)
             if data:
-                await session.load()  # which asks nobody: there is no token
+                await session.load()  # which asks no store: there is no token
                 session.update(data)
-                send = self._taking_back(send)
+                send = self._clearing(send)
         await self._app(scope, receive, send)
 
     def _read(self, scope: Scope) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Adopting:
             return data if isinstance(data, dict) else {}
         return {}
 
-    def _taking_back(self, send: Send) -> Send:
+    def _clearing(self, send: Send) -> Send:
         line = (b"set-cookie", self._cookie.clear().encode())
 
         async def sending(message: Message) -> None:

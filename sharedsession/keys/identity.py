@@ -1,0 +1,133 @@
+"""One session's ID with everything made from it, made once when its token was verified. Pure; it cannot be printed.
+
+An `Identity` keeps the secrets as they were at that moment. So a request that has begun ends well, even if a secret is
+taken away meanwhile.
+"""
+
+import hmac
+from collections.abc import Mapping
+from typing import NamedTuple, NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from sharedsession.keys.derivation import KEY_ID_BYTES, SecretKeys, url_text
+
+NONCE_BYTES = 12
+_SEALED = b"\xa1"  # the first byte of a record is its format, so that readers recognise older and newer ones
+_AUTHENTICATED = b"\xa2"
+_MAC_BYTES = 32
+
+
+class KeySet(NamedTuple):
+    """The secrets of a farm at one moment.
+
+    Attributes:
+        first: the keys of the secret that signs and seals.
+        by_id: the keys of all secrets, by the ID that stands in tokens and records.
+    """
+
+    first: SecretKeys
+    by_id: Mapping[bytes, SecretKeys]
+
+
+class Identity:
+    """A session ID, and what is made from it.
+
+    Args:
+        session_id: random, secret; never leaves this process but in the signed token.
+        own: the keys of the secret that the ID was made under.
+        keys: all secrets.
+
+    Attributes:
+        session_id: as given.
+        store_key: the name under which a store keeps the record: a keyed hash, useless as a cookie.
+        cipher: encrypts and opens this session's record.
+        context: what a sealed record is bound to.
+        idle_timeout: the session's own idle timeout in seconds; ``None`` for the farm's.
+    """
+
+    __slots__ = ("_keys", "_own", "cipher", "context", "idle_timeout", "session_id", "store_key")
+
+    def __init__(self, session_id: str, own: SecretKeys, keys: KeySet) -> None:
+        self.session_id = session_id
+        self.store_key, self.cipher, self.context = own.of_session(session_id)
+        fields = session_id.split(".")
+        self.idle_timeout = int(fields[2]) / 1000 if len(fields) == 3 and fields[2].isdecimal() else None
+        self._own = own
+        self._keys = keys
+
+    @property
+    def token(self) -> str:
+        """The signed ID: what travels."""
+        return self._own.signer.sign(self.session_id).decode()
+
+    @property
+    def handle(self) -> str:
+        """The session's public name for logs and lists: it leads neither to the cookie nor to the record.
+
+        A permutation of the store key under a key of its own, so that a holder of the secret can go back.
+        """
+        return url_text(self._own.permute(self._own.store_digest(self.session_id)))
+
+    def for_lock(self) -> "Identity":
+        """Returns the identity of the session's lock. Its ID is never signed, so no token leads there."""
+        return Identity(f"{self.session_id}.lock", self._own, self._keys)
+
+    def is_of(self, keys: KeySet) -> bool:
+        """Returns whether the secret that the ID was made under is still one of these."""
+        return self._own.key_id in keys.by_id
+
+    def seal(self, record: bytes, nonce: bytes, *, encrypt: bool = True) -> bytes:
+        """Encrypts and authenticates a record, so that only this session's ID and a secret open it.
+
+        Args:
+            record: the plain bytes.
+            nonce: 12 random bytes, fresh for each call.
+            encrypt: ``False`` leaves the record readable, still authenticated.
+        """
+        first = self._keys.first
+        cipher, context = self._made_by(first)
+        if not encrypt:
+            header = _AUTHENTICATED + first.key_id
+            return header + first.mac(header + context, record) + record
+        header = _SEALED + first.key_id
+        return header + nonce + cipher.encrypt(nonce, record, header + context)
+
+    def open(self, sealed: bytes) -> bytes | None:
+        """Opens what `seal` made for this session ID under any of the secrets.
+
+        Returns:
+            The plain bytes, or ``None`` if the record is another session's, damaged, forged or planted.
+        """
+        header, body = sealed[: 1 + KEY_ID_BYTES], sealed[1 + KEY_ID_BYTES :]
+        key = self._keys.by_id.get(header[1:])
+        if key is None:
+            return None
+        cipher, context = self._made_by(key)
+        context = header + context
+        if header[:1] == _SEALED:
+            return _decrypt(cipher, body, context)
+        if header[:1] == _AUTHENTICATED and hmac.compare_digest(key.mac(context, body[_MAC_BYTES:]), body[:_MAC_BYTES]):
+            return body[_MAC_BYTES:]
+        return None
+
+    def _made_by(self, key: SecretKeys) -> tuple[AESGCM, bytes]:
+        """Returns cipher and context under one of the secrets; mostly it is the ID's own."""
+        if key is self._own:
+            return self.cipher, self.context
+        _, cipher, context = key.of_session(self.session_id)
+        return cipher, context
+
+    def __repr__(self) -> str:
+        return "<Identity, hidden>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an Identity holds secrets and is never pickled")
+
+
+def _decrypt(cipher: AESGCM, body: bytes, context: bytes) -> bytes | None:
+    try:
+        return cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], context)
+    except (InvalidTag, ValueError):  # ValueError: a nonce that was cut short
+        return None
