@@ -140,7 +140,7 @@ class _Response:
             raise BackendUnavailable("the session store stopped answering in the middle of a response")
         self._started = self._refused = True
         if self._scope["type"] == "http":
-            retry_after, method = self._settings.breaker_window, self._scope["method"]
+            retry_after, method = self._settings.breaker_window, self._scope.get("method", "GET")
             await send_answer(self._settings.transport.unavailable(retry_after, method), self._send)
         else:
             await self._send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})

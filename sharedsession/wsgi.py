@@ -54,7 +54,9 @@ class SessionMiddleware:
             state_of(session).client = (environ.get("HTTP_USER_AGENT"), environ.get("REMOTE_ADDR"))
         environ[ENVIRON_KEY] = session
         environ[MANAGER_KEY] = self.manager
-        return _Response(self._engine, session, environ["REQUEST_METHOD"], start_response).of(self.app, environ)
+        return _Response(self._engine, session, environ.get("REQUEST_METHOD", "GET"), start_response).of(
+            self.app, environ
+        )
 
 
 def _tokens(transport: TokenTransport, environ: "WSGIEnvironment") -> Tokens:

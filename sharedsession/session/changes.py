@@ -143,8 +143,8 @@ class Changes:
         return {key: replay for key, replay in replays.items() if self._explains(key, replay, data)}
 
     def _explains(self, key: str, replay: "partial[bytes]", data: dict[str, Any]) -> bool:
-        """Returns whether the steps make the value, and it was not changed in place as well."""
-        return replay(self._packed.get(key)) == codec.pack(key, dict.__getitem__(data, key))
+        """Returns whether the steps make the value, and it was not changed in another way as well."""
+        return dict.__contains__(data, key) and replay(self._packed.get(key)) == codec.pack(key, dict.__getitem__(data, key))
 
 
 def _replay(key: str, steps: Sequence[Step], packed: bytes | None) -> bytes:

@@ -61,6 +61,8 @@ class Session(dict[str, Any]):
 
     def __eq__(self, other: object) -> bool:
         self._look()
+        if isinstance(other, Session):
+            other._look()
         return dict.__eq__(self, other)
 
     def __ne__(self, other: object) -> bool:

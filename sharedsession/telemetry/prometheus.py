@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector as PrometheusCollector
 
-from sharedsession.manager import SessionManager
+from sharedsession.manager import SessionManager, engines_of
 
 # What `health` has of each node -> the kind of a metric, its name, its help.
 _OF_NODES: dict[str, tuple[type[CounterMetricFamily] | type[GaugeMetricFamily], str, str]] = {
@@ -32,7 +32,7 @@ class Collector(PrometheusCollector):
         self._manager = manager
 
     def __repr__(self) -> str:
-        return f"<Collector of {self._manager!r}>"
+        return f"<Collector of {engines_of(self._manager).settings.app_name!r}>"
 
     def collect(self) -> Iterator[Metric]:
         """Yields the numbers of now; the store is not asked."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sharedsession.asgi import SessionMiddleware
+from sharedsession.manager import engines_of
 from tests.farm.laboratory import LONG, Laboratory
 from tests.support.farm import SECRET
 from tests.support.history import ENDED, History
@@ -36,7 +37,7 @@ class Storm:
         async with asyncio.TaskGroup() as crowd:
             for number in range(CROWD):
                 crowd.create_task(self._visit(f"s{number}", requests // CROWD))
-        await self.app.manager.settings.backend.asynchronous.close()
+        await engines_of(self.app.manager).settings.backend.asynchronous.close()
 
     async def _visit(self, name: str, requests: int) -> None:
         cookie, life = "", 0

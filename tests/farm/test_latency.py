@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from sharedsession.manager import engines_of
 from tests.farm.laboratory import TIMEOUT, VICTIMS, WINDOW, Laboratory, until
 from tests.support import stopwatch
 from tests.support.farm import COLOURS, Answer, Browser, Handler, WebNode, destroy, read, write
@@ -140,7 +141,7 @@ def test_all_nodes_are_probed_by_one_request(lab: Laboratory, web_node: Callable
         browser.go(read("n"))
     assert states(node) == ["down"] * 3
     for browser in browsers[:2]:
-        until(lambda: all(server.guard.is_askable() for server in node.manager.settings.backend._servers))
+        until(lambda: all(server.guard.is_askable() for server in engines_of(node.manager).settings.backend._servers))
         browser.cookie = "" if deed == "login" else browser.cookie
         answer, took = timed(browser, handler)
         assert (answer.status, answer.set_cookies) == (503, [])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sharedsession.backends.memcached.urls import RingBackend
+from sharedsession.manager import engines_of
 from tests.farm.laboratory import VICTIMS, Laboratory
 from tests.support.farm import COLOURS, Browser, Handler, WebNode, destroy, read, write
 
@@ -26,10 +27,12 @@ class Wire:
         """Another session, whose key is of other nodes, perhaps."""
         self.browser.cookie = ""
         self.browser.go(write("n", 0))
-        ring: RingBackend = self.node.manager.settings.backend
-        session_id = self.node.manager.settings.machine_key().verify(self.browser.cookie.partition("=")[2].encode())
+        ring: RingBackend = engines_of(self.node.manager).settings.backend
+        session_id = (
+            engines_of(self.node.manager).settings.machine_key().verify(self.browser.cookie.partition("=")[2].encode())
+        )
         assert session_id is not None
-        order = ring.ring.order(self.node.manager.settings.machine_key().store_key(session_id))
+        order = ring.ring.order(engines_of(self.node.manager).settings.machine_key().store_key(session_id))
         self.owners = [self.lab.nodes[index] for index in order[:2]]
         self.third = self.lab.nodes[order[2]]
 

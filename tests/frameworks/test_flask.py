@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from sharedsession import ConfigurationError
 from sharedsession.frameworks.flask import SharedSession
+from sharedsession.manager import engines_of
 from tests.support.relay import Relay
 
 SHARED = ("sqlite", "memcached", "redis", "ring")
@@ -48,7 +49,7 @@ def farm() -> Iterator[Farm]:
 
     yield made
     for node in nodes:
-        node.manager.settings.backend.close()  # type: ignore[unused-coroutine]
+        engines_of(node.manager).settings.backend.close()  # type: ignore[unused-coroutine]
 
 
 def _view() -> str:

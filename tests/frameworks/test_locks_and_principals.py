@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from sharedsession import SessionManager
 from sharedsession.frameworks.flask import SharedSession
 from sharedsession.frameworks.starlette import CurrentSession, SessionMiddleware
+from sharedsession.manager import engines_of
 from tests.support.farm import SECRET
 
 with warnings.catch_warnings():  # Starlette asks for another client than ours; either will do
@@ -26,7 +27,7 @@ def other(url: str) -> Iterator[SessionManager]:
     """Another process of the farm, which holds locks and looks at lists."""
     manager = SessionManager.from_settings(secret_key=SECRET, backend=url, timeout=5.0, development=True)
     yield manager
-    manager.settings.backend.close()
+    engines_of(manager).settings.backend.close()
 
 
 def held_by(manager: SessionManager, token: str) -> Any:
@@ -63,7 +64,7 @@ def test_flask(url: str, other: SessionManager) -> None:
     assert browser.get("/count").text == "3"
     assert other.revoke_all("user:1") == 1
     assert browser.get("/count").status_code == 500  # no "n" any more: the session has ended
-    shared.manager.settings.backend.close()
+    engines_of(shared.manager).settings.backend.close()
 
 
 def test_fastapi(url: str, other: SessionManager) -> None:

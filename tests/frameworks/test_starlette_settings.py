@@ -8,6 +8,7 @@ from starlette.datastructures import Secret
 
 from sharedsession import ConfigurationError
 from sharedsession.frameworks.starlette import SessionMiddleware
+from sharedsession.manager import engines_of
 from tests.support.farm import SECRET
 
 
@@ -53,7 +54,7 @@ def test_the_secret_may_be_a_secret(secret: Any) -> None:
     expected = settings_of().machine_key().fingerprints()
     assert settings_of(secret_key=secret).machine_key().fingerprints() == expected
     positional = SessionMiddleware(None, secret, backend="memory://")  # type: ignore[arg-type]
-    assert positional.manager.settings.machine_key().fingerprints() == expected
+    assert engines_of(positional.manager).settings.machine_key().fingerprints() == expected
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from sharedsession import SessionEnded, SessionError, SessionNotLoaded
 from sharedsession.asgi import SessionMiddleware
 from sharedsession.backends import connect
+from sharedsession.manager import engines_of
 from tests.support.farm import SECRET
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -287,6 +288,6 @@ def test_cancelled_requests_mix_nobody_up(kind: str, request) -> None:
         assert all(text == repr({"who": n}).encode() for n, text in answers)
         assert app.manager.health()["backend"]["nodes"][0]["connections_opened"] == 1
         for writer in [app, *writers]:
-            await writer.manager.settings.backend.asynchronous.close()
+            await engines_of(writer.manager).settings.backend.asynchronous.close()
 
     asyncio.run(main())

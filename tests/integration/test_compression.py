@@ -26,11 +26,11 @@ def stored(url: str):
     backend = connect(url)
 
     def look(browser: Browser, bomb: bytes = b"") -> bytes:
-        session_id = KEY.verify(browser.cookie.partition("=")[2].encode())
-        key = KEY.store_key(session_id)
+        identity = KEY.verify(browser.cookie.partition("=")[2].encode())
+        key = identity.store_key
         found = backend.get(key, None, 5.0)
         if bomb:
-            assert backend.replace(key, KEY.seal(session_id, bomb), 60.0, found.version, 5.0)
+            assert backend.replace(key, identity.seal(bomb, bytes(12)), 60.0, found.version, 5.0)
         return found.value
 
     yield look

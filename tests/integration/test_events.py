@@ -1,10 +1,12 @@
 """What `on_event` is told, on real stores: the life of a session, and what went wrong with it."""
 
+import time
 from typing import Any
 
 import pytest
 
 from sharedsession import Conflict
+from sharedsession.environment import Environment
 from tests.support.farm import Browser, WebNode, destroy, read, write
 
 SHARED = ("sqlite", "redis", "memcached", "ring")
@@ -78,11 +80,12 @@ def test_forged_and_ended(url: str, web_node: Any, told: Told) -> None:
 @pytest.mark.parametrize("url", SHARED, indirect=True)
 def test_expired(url: str, web_node: Any, told: Told) -> None:
     """A record that the store still has, past its end."""
-    node = web_node(url, timeout=5.0, absolute_timeout=3600, on_event=told)
+    ahead = [0.0]
+    environment = Environment(clock=lambda: time.time() + ahead[0])
+    node = web_node(url, environment=environment, timeout=5.0, absolute_timeout=3600, on_event=told)
     browser = Browser([node])
     browser.go(lambda session: setattr(session, "principal", "user:1"))
-    clock = node.manager.clock
-    node.manager.clock = lambda: clock() + 3601
+    ahead[0] = 3601.0
     assert browser.go(read("a")).body == "None"
     assert told[-1][0] == "expired"
     assert told[-1][2] == "user:1"

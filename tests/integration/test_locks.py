@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from sharedsession.concurrency.keyed_queue import ThreadQueue
 from sharedsession.engine.lock import MOST_WAITING
+from sharedsession.manager import engines_of
 from tests.support.farm import SECRET, Browser, Handler, WebNode, destroy, everything, read, write
 
 SHARED = ("sqlite", "redis", "memcached", "ring")
@@ -274,9 +276,13 @@ def test_too_many_wait(browser: Browser, holder: Callable[[], Holder], locked: A
 
 def line_in(node: WebNode) -> int | None:
     """How many requests of a node wait behind the one that asks the store; ``None`` if nobody does."""
-    turns = node.manager._locksmith.turns
-    lines = turns._lines if node.colour == "wsgi" else turns._loops.get(node._loop) or {}
-    return next(map(len, lines.values()), None)
+    engines = engines_of(node.manager)
+    if node.colour == "wsgi":
+        waiters = engines.blocking._locks.queue._waiters
+    else:
+        queue = engines.on_loop._locks.queue
+        waiters = queue._waiters if isinstance(queue, ThreadQueue) else queue._loops.get(node._loop) or {}
+    return next(map(len, waiters.values()), None)
 
 
 def wait_until(condition: Callable[[], Any]) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
+from sharedsession.environment import Environment
+from sharedsession.manager import engines_of
 from tests.support.farm import SECRET, Browser, WebNode, destroy, everything, read, write
 
 SHARED = ("sqlite", "redis", "memcached", "ring")
@@ -116,13 +118,13 @@ def test_each_verb_has_both_colours(farm: list[WebNode]) -> None:
 
     async def on_loop() -> list[Any]:
         answers = [await manager.alist("user:1"), await manager.arevoke(info.id), await manager.arevoke_all("user:1")]
-        native = getattr(manager.settings.backend, "asynchronous", None)
+        native = getattr(engines_of(manager).settings.backend, "asynchronous", None)
         if native is not None:
             await native.close()
         return answers
 
     assert asyncio.run(on_loop()) == [[info], True, 0]
-    manager.settings.backend.close()
+    engines_of(manager).settings.backend.close()
 
 
 def test_logins_at_a_time_are_all_found(farm: list[WebNode]) -> None:
@@ -140,7 +142,7 @@ def test_a_limit_ends_the_oldest(url: str, web_node: Any) -> None:
     browsers[1].go(destroy)
     browsers += logged_in(nodes, "user:1", 2)
     assert [set(who(browser)) for browser in browsers] == [{"None"}] * 2 + [{repr("user:1")}] * 3
-    assert sum(node.manager.observer.counters["too_many_sessions"] for node in nodes) == 1
+    assert sum(engines_of(node.manager).observer.counters["too_many_sessions"] for node in nodes) == 1
 
 
 def test_lists_survive_a_rotation(url: str, web_node: Any) -> None:
@@ -179,17 +181,16 @@ def test_a_client_is_remembered_only_if_asked_for(farm: list[WebNode]) -> None:
 def test_a_session_is_found_again_after_its_index_was_lost(url: str, web_node: Any, request: Any) -> None:
     """Use makes the index anew: within an idle timeout, when the record is written again."""
     clock = [time.time()]
-    node = web_node(url, timeout=5.0, idle_timeout=60)
-    node.manager.clock = lambda: clock[0]
+    node = web_node(url, environment=Environment(clock=lambda: clock[0]), timeout=5.0, idle_timeout=60)
     (browser,) = logged_in([node], "user:1", 1)
-    key = node.manager.settings.machine_key()
-    (index_id,) = key.index_ids("user:1")
+    key = engines_of(node.manager).settings.machine_key()
+    (index,) = key.index_identities("user:1")
     if "replicas" in url:
         for server in request.getfixturevalue("ring").servers:
-            server.command("delete", key.store_key(index_id))
+            server.command("delete", index.store_key)
     else:
         backend = connect(url)
-        backend.end(key.store_key(index_id), 1, 5.0)
+        backend.end(index.store_key, 1, 5.0)
         backend.close()
     assert handles(node, "user:1") == []
     clock[0] += 61  # as far as the web node's clock goes, it was last written an idle timeout ago

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from sharedsession.manager import engines_of
 from tests.integration.conftest import SHARED
 from tests.support.farm import Answer, Browser, Handler, WebNode, destroy, everything, read, write
 
@@ -70,7 +71,7 @@ def test_a_logout_during_a_slow_write_stays(browser: Browser, pool: ThreadPoolEx
         answer = slow.finish()
         assert (answer.status, answer.set_cookies) == (200, [])
         assert {node.request(everything, cookie).body for node in browser.nodes} == {"{}"}
-    dropped = sum(node.manager.observer.counters["write_dropped"] for node in browser.nodes)
+    dropped = sum(engines_of(node.manager).observer.counters["write_dropped"] for node in browser.nodes)
     assert dropped == ROUNDS
 
 

@@ -10,15 +10,20 @@ from typing import Any
 import httpx
 import pytest
 
-from sharedsession import MachineKey, SessionManager, Settings
+from sharedsession import MachineKey, Session
 from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
 from sharedsession.backends import connect
-from sharedsession.concurrency.driver import for_blocking, run
+from sharedsession.backends.adapters import for_blocking
+from sharedsession.concurrency import run
+from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable, FarmDisagrees
-from sharedsession.farm import monitor as farmcheck
+from sharedsession.farm import monitor
 from sharedsession.farm.drift import WebNode
-from sharedsession.farm.registry import KEY, Register, decoded, encoded
+from sharedsession.farm.registry import KEY, Registry, decoded, encoded
+from sharedsession.manager import engines_of
+from sharedsession.readiness import is_ready
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
+from tests.support.node import Node
 from tests.support.ring import Ring
 
 SECRETS = [MachineKey.generate(), MachineKey.generate()]
@@ -51,27 +56,25 @@ PLANTED_RINGS = {
 }
 
 
-def web_node(
-    backend: Any, *, blocking: bool = True, clock: Callable[[], float] = time.time, **keywords: Any
-) -> SessionManager:
+def web_node(backend: Any, *, clock: Callable[[], float] = time.time, **keywords: Any) -> Node:
     """A web node like all others, but for what is given."""
     given = {"secret_key": SECRETS, "backend": backend, "timeout": WITHIN, "farm_check": "refuse", **keywords}
-    settings = Settings.load(given, {})
-    OPEN.append(settings.backend)
-    return SessionManager(settings, blocking=blocking, clock=clock)
+    node = Node.of(Environment(clock=clock), **given)
+    OPEN.append(node.settings.backend)
+    return node
 
 
-def announced(*managers: SessionManager) -> None:
+def announced(*nodes: Node) -> None:
     """As if each had served a request."""
-    for manager in managers:
-        run(manager.farm.announce())
+    for node in nodes:
+        run(node.engine.monitor.announce())
 
 
-def visit(manager: SessionManager) -> None:
+def visit(node: Node) -> None:
     """A request that stores something."""
-    session = manager.open([])
+    session = node.open([])
     session["seen"] = 1
-    manager.commit(session)
+    node.commit(session)
 
 
 def registered(url: str) -> list[WebNode]:
@@ -80,7 +83,7 @@ def registered(url: str) -> list[WebNode]:
     OPEN.append(backend)
     store = for_blocking(backend)
     assert store is not None
-    return run(Register(store).read(WITHIN))
+    return run(Registry(store).read(WITHIN))
 
 
 def records(caplog: pytest.LogCaptureFixture, event: str) -> list[logging.LogRecord]:
@@ -145,7 +148,7 @@ def test_those_who_agree_say_nothing(shared, caplog):
         visit(manager)
     announced(first)
     assert records(caplog, "farm_disagrees") == records(caplog, "farm_differs") == []
-    farm = first.health()["farm"]
+    farm = first.manager.health()["farm"]
     assert len(farm["nodes"]) == 1
     assert (farm["disagreements"], farm["notes"], farm["refuses"]) == ([], [], False)
 
@@ -156,11 +159,11 @@ def test_what_may_be_meant_is_said_once(memcached, caplog):
     manager = web_node(memcached.url)
     announced(web_node(memcached.url, app_name="blog"), web_node(memcached.url, encrypt=False))
     for _ in range(2):
-        manager.farm._process.next = 0.0
-        run(manager.farm._tick())
+        manager.engine.monitor._this_node.process.next = 0.0
+        run(manager.engine.monitor._tick())
     assert len(records(caplog, "farm_differs")) == 1
     assert len(records(caplog, "farm_disagrees")) == 2
-    assert manager.health()["counters"]["farm_disagrees"] == 2
+    assert manager.manager.health()["counters"]["farm_disagrees"] == 2
 
 
 # -- when
@@ -171,7 +174,7 @@ def test_without_the_setting_nobody_announces_anything(memcached):
     manager = web_node(memcached.url, farm_check=None)
     visit(manager)
     assert KEY not in memcached.dump()
-    assert "farm" not in manager.health()
+    assert "farm" not in manager.manager.health()
 
 
 def test_nothing_is_announced_before_a_request_has_asked_the_store(memcached):
@@ -216,12 +219,12 @@ def test_warn_looks_in_the_background_of_an_event_loop(url, told):
     announced(web_node(url), web_node(url))
 
     async def serve() -> None:
-        manager = web_node(url, farm_check="warn", idle_timeout=5, blocking=False)
-        session = manager.open([])
+        engine = engines_of(web_node(url, farm_check="warn", idle_timeout=5).manager).on_loop
+        session = engine.open(Session, ())
         session["seen"] = 1
-        await manager.acommit(session)
+        await engine.finish(session)
         assert await asyncio.to_thread(told.wait, WITHIN)
-        await manager.settings.backend.asynchronous.close()
+        await engine.settings.backend.asynchronous.close()
 
     asyncio.run(serve())
 
@@ -259,7 +262,7 @@ def test_the_odd_one_out_answers_503_until_the_farm_agrees(url, on_outage):
     friends = [web_node(url), web_node(url)]
     announced(*friends)
     app = WsgiMiddleware(shop, **settings_of(url, on_outage=on_outage, **odd))
-    OPEN.append(app.manager.settings.backend)
+    OPEN.append(engines_of(app.manager).settings.backend)
     with httpx.Client(transport=httpx.WSGITransport(app=app), base_url="https://shop.example") as client:
         answers = [client.get("/") for _ in range(2)]
         assert [answer.status_code for answer in answers] == [503, 503]
@@ -267,7 +270,7 @@ def test_the_odd_one_out_answers_503_until_the_farm_agrees(url, on_outage):
         assert "Set-Cookie" not in answers[0].headers
         assert app.manager.health()["farm"]["refuses"]
         visit(friends[0])
-        announced(web_node(url, **odd), web_node(url, **odd), app.manager)
+        announced(web_node(url, **odd), web_node(url, **odd), Node(app.manager))
         assert client.get("/").status_code == 200
 
 
@@ -276,9 +279,9 @@ def test_the_odd_one_out_is_not_ready(url):
     """So a load balancer sends it nobody, though the store answers."""
     friend, other = web_node(url), web_node(url)
     announced(friend, other)
-    assert friend.ready()
-    assert not web_node(url, encrypt=False).ready()
-    assert web_node(url, encrypt=False, farm_check="warn").ready()
+    assert is_ready(friend.manager)
+    assert not is_ready(web_node(url, encrypt=False).manager)
+    assert is_ready(web_node(url, encrypt=False, farm_check="warn").manager)
 
 
 def test_a_visitor_with_a_session_is_refused_as_well(memcached):
@@ -290,11 +293,11 @@ def test_a_visitor_with_a_session_is_refused_as_well(memcached):
 
     async def serve() -> int:
         app = AsgiMiddleware(application, **settings_of(memcached.url, idle_timeout=5))
-        token = app.manager.settings.machine_key().sign(app.manager.new_id(None))
+        token = Node(app.manager).engine.new_identity(None).token
         cookies = {"Cookie": f"__Host-session={token}"}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://x.example") as client:
             answer = await client.get("/", headers=cookies)
-        await app.manager.settings.backend.asynchronous.close()
+        await engines_of(app.manager).settings.backend.asynchronous.close()
         return answer.status_code
 
     assert asyncio.run(serve()) == 503
@@ -317,7 +320,7 @@ def test_a_ring_with_a_node_down_still_has_its_register(ring: Ring):
     announced(web_node(ring.url, timeout=1.0))
     ring.servers[0].kill()
     manager = web_node(ring.url, timeout=1.0, idle_timeout=5)
-    assert [str(each.difference.part) for each in run(manager.farm.announce())] == ["idle_timeout"]
+    assert [str(each.difference.part) for each in run(manager.engine.monitor.announce())] == ["idle_timeout"]
 
 
 # -- the register
@@ -332,31 +335,31 @@ def test_all_who_announce_themselves_at_a_time_are_there(memcached):
     for thread in threads:
         thread.join()
     ids = {node.id for node in registered(memcached.url)}
-    assert ids == {manager.farm.described().id for manager in managers}
+    assert ids == {manager.engine.monitor.described().id for manager in managers}
 
 
 def test_who_says_nothing_new_is_forgotten(memcached, monkeypatch):
     """Told by the clock of who looks; whoever speaks again is there again."""
     gone, lives, looks = (web_node(memcached.url) for _ in range(3))
     announced(gone, lives, looks)
-    monkeypatch.setattr(farmcheck, "FORGET_AFTER", -1.0)
+    monkeypatch.setattr(monitor, "FORGET_AFTER", -1.0)
     announced(looks)
-    assert {node.id for node in registered(memcached.url)} == {looks.farm.described().id}
+    assert {node.id for node in registered(memcached.url)} == {looks.engine.monitor.described().id}
     announced(lives)
     announced(looks)
-    assert {lives.farm.described().id} == {node.id for node in looks.farm._process.others}
+    assert {lives.engine.monitor.described().id} == {node.id for node in looks.engine.monitor._this_node.process.others}
 
 
 def test_a_child_after_a_fork_is_a_web_node_of_its_own(memcached, monkeypatch):
     """With its own ID and process number, and it announces itself anew."""
     manager = web_node(memcached.url)
     visit(manager)
-    parent = manager.farm.described()
-    monkeypatch.setattr(farmcheck.os, "getpid", lambda: 4711)
-    child = manager.farm.described()
+    parent = manager.engine.monitor.described()
+    monkeypatch.setattr(monitor.os, "getpid", lambda: 4711)
+    child = manager.engine.monitor.described()
     assert child.id != parent.id
     assert child.name.endswith(":4711")
-    assert "farm" not in manager.health()
+    assert "farm" not in manager.manager.health()
 
 
 @pytest.mark.parametrize(
@@ -393,7 +396,7 @@ def test_a_redis_user_who_may_touch_no_more_than_sessions(fresh):
     manager = web_node(f"redis://shop:pw@127.0.0.1:{server.port}/0")
     announced(manager)
     visit(manager)
-    assert manager.ready()
+    assert is_ready(manager.manager)
     assert KEY in server.dump()
 
 

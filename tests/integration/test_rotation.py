@@ -12,7 +12,8 @@ import pytest
 
 from sharedsession import MachineKey
 from sharedsession.cli.__main__ import main
-from sharedsession.records.sealed_store import Vault
+from sharedsession.manager import engines_of
+from sharedsession.records.sealed_store import SealedStore
 from tests.farm.laboratory import until
 from tests.support.farm import WebNode, read, write
 
@@ -140,7 +141,7 @@ def test_a_rotation_under_traffic_logs_nobody_out(farm: Farm, monkeypatch: pytes
     answer = farm.nodes[0].request(lambda session: session.regenerate(), moved.cookie)
     moved.cookie = answer.set_cookies[0].partition(";")[0]
     farm.greet(3)
-    newest = farm.nodes[0].manager.settings.machine_key().fingerprints()[0]
+    newest = engines_of(farm.nodes[0].manager).settings.machine_key().fingerprints()[0]
     old = [visitor for visitor in farm.visitors if visitor.key_id != newest]
     farm.visitors = [visitor for visitor in farm.visitors if visitor.key_id == newest]
     assert len(old) >= 4
@@ -198,4 +199,4 @@ def forbid_questions(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the store was asked")
 
     for verb in ("read", "add", "swap", "leave", "end", "renew", "is_alive"):
-        monkeypatch.setattr(Vault, verb, forbidden)
+        monkeypatch.setattr(SealedStore, verb, forbidden)

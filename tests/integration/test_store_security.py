@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
+from sharedsession.manager import engines_of
 from tests.support.binaries import MissingServerError
 from tests.support.certificates import Authority
 from tests.support.farm import Answer, Browser, WebNode, everything, read, write
@@ -90,9 +91,9 @@ def _token(browser: Browser) -> str:
 def shows_nothing(browser: Browser, caplog: pytest.LogCaptureFixture, *answers: Answer) -> None:
     """Neither user nor password stands in the log, the answers, in health, in a repr."""
     manager = browser.nodes[0].manager
-    backend = manager.settings.backend
+    backend = engines_of(manager).settings.backend
     shown = [caplog.text, *(repr(vars(record)) for record in caplog.records), *map(repr, answers)]
-    shown += [repr(manager.health()), repr(manager.settings), repr(backend), repr(vars(backend))]
+    shown += [repr(manager.health()), repr(engines_of(manager).settings), repr(backend), repr(vars(backend))]
     for secret in (USER, PASSWORD, QUOTED, WRONG):
         assert secret not in "\n".join(shown)
 
@@ -111,7 +112,7 @@ def test_memcached_lets_in_whom_its_file_names(locked, users, visit, caplog, pro
     browser = visit(f"memcached://{pair()}{HOST}:{server.port}?protocol={protocol}")
     works(browser)
     if protocol == "meta":
-        assert browser.nodes[0].manager.settings.backend.max_value > 2_000_000
+        assert engines_of(browser.nodes[0].manager).settings.backend.max_value > 2_000_000
     shows_nothing(browser, caplog)
     assert len(server.dump()) == 1
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
+from sharedsession.manager import engines_of
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 from tests.support.farm import SECRET
 
@@ -36,7 +37,7 @@ class WsgiSite:
         return text, values[0].partition(";")[0] if values else ""
 
     def close(self) -> None:
-        self.app.manager.settings.backend.close()
+        engines_of(self.app.manager).settings.backend.close()
 
     @staticmethod
     def _page(environ: Any, start_response: Any) -> Iterator[bytes]:
@@ -72,7 +73,7 @@ class AsgiSite:
 
         headers = [(b"cookie", cookie.encode())] if cookie else []
         await self.app({"type": "http", "path": "/", "headers": headers, "stream": stream}, None, send)
-        await self.app.manager.settings.backend.asynchronous.close()
+        await engines_of(self.app.manager).settings.backend.asynchronous.close()
         values = [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
         text = b"".join(message.get("body", b"") for message in sent[1:])
         return text, values[0].partition(";")[0] if values else ""

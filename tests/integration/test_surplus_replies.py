@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sharedsession.manager import engines_of
 from tests.support.farm import Browser, read, write
 from tests.support.relay import Relay
 
@@ -37,7 +38,7 @@ def test_a_connection_that_is_one_reply_behind(redis: Any, web_node: Any) -> Non
     browsers = [Browser([node]) for _ in range(3)]
     for number, browser in enumerate(browsers):
         browser.go(write("n", number))
-    connection = node.manager.settings.backend.verbs._link._idle[-1]._socket
+    connection = engines_of(node.manager).settings.backend.store._client._idle[-1]._socket
     connection.sendall(b"*2\r\n$4\r\nECHO\r\n$12\r\nnobody asked\r\n")
     assert select.select([connection], [], [], 5)[0]
     for _ in range(3):

@@ -9,6 +9,7 @@ import pytest
 
 from sharedsession.asgi import SessionMiddleware
 from sharedsession.errors import SessionEnded, SessionError
+from sharedsession.manager import engines_of
 from tests.support.farm import SECRET
 
 SHARED = ("sqlite", "redis", "memcached", "ring")
@@ -74,7 +75,7 @@ class Site:
         await self.app(self._scope("websocket", cookie, talk), socket.receive, socket.send)
 
     async def close(self) -> None:
-        await self.app.manager.settings.backend.asynchronous.close()
+        await engines_of(self.app.manager).settings.backend.asynchronous.close()
 
     @staticmethod
     def cookie_of(message: Any) -> str:

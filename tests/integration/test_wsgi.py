@@ -9,6 +9,7 @@ import pytest
 
 from sharedsession import ConfigurationError, SessionError
 from sharedsession.backends import connect
+from sharedsession.manager import engines_of
 from sharedsession.wsgi import SessionMiddleware
 from tests.support.farm import SECRET
 
@@ -224,7 +225,7 @@ def test_the_header_transport() -> None:
     assert cookies(headers) == []
     assert dict(headers)["Vary"] == "X-Session-Token"
     assert call(middleware, HTTP_X_SESSION_TOKEN=token)[2] == [b"2"]
-    both = make(app, transport="cookie+header", backend=middleware.manager.settings.backend)
+    both = make(app, transport="cookie+header", backend=engines_of(middleware.manager).settings.backend)
     assert call(both, f"__Host-session={token}")[2] == [b"3"]
     assert call(both, f"__Host-session={token}", HTTP_X_SESSION_TOKEN=token)[2] == [b"4"]
 
@@ -326,4 +327,4 @@ def test_under_a_threaded_server(tmp_path) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as client:
             assert [client.get("/").text for _ in range(40)] == [str(n) for n in range(1, 41)]
         server.shutdown()
-    middleware.manager.settings.backend.close()
+    engines_of(middleware.manager).settings.backend.close()

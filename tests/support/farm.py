@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from sharedsession import Session, SessionManager
 from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
-from sharedsession.session.mapping import Session
+from sharedsession.environment import REAL, Environment
+from sharedsession.manager import engines_of
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 
 Handler = Callable[[Session], Any]
@@ -40,17 +42,17 @@ class Answer:
 class WebNode:
     """One web node; a context manager."""
 
-    def __init__(self, colour: str, backend: Any, **settings: Any) -> None:
+    def __init__(self, colour: str, backend: Any, environment: Environment = REAL, **settings: Any) -> None:
         self.colour = colour
         settings = {"secret_key": SECRET, "backend": backend} | settings
+        self.manager = SessionManager.from_settings(environment=environment, **settings)
         if colour == "wsgi":
-            self.app: Any = WsgiMiddleware(_wsgi_app, **settings)
+            self.app: Any = WsgiMiddleware(_wsgi_app, manager=self.manager)
         else:
-            self.app = AsgiMiddleware(_asgi_app, **settings)
+            self.app = AsgiMiddleware(_asgi_app, manager=self.manager)
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
-        self.manager = self.app.manager
 
     def request(self, handler: Handler, cookie: str = "", path: str = "/") -> Answer:
         """Sends one request, with this Cookie header, that is served by this handler."""
@@ -66,7 +68,7 @@ class WebNode:
         if self.colour == "asgi":
             self._loop.call_soon_threadsafe(self._ending.set_result, None)
             self._thread.join(10)
-        backend = self.manager.settings.backend
+        backend = engines_of(self.manager).settings.backend
         if not inspect.iscoroutinefunction(backend.close):  # what blocking verbs of an asynchronous manager opened, too
             backend.close()
 
@@ -82,7 +84,7 @@ class WebNode:
 
         async def until_the_end() -> None:
             await self._ending
-            native = getattr(self.manager.settings.backend, "asynchronous", None)
+            native = getattr(engines_of(self.manager).settings.backend, "asynchronous", None)
             if native is not None:
                 await native.close()
             await asyncio.sleep(0)

@@ -8,15 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession import ConfigurationError, MachineKey, SessionTooLarge, Settings
+from sharedsession.backends.adapters import for_blocking
 from sharedsession.backends.memory import MemoryBackend
-from sharedsession.concurrency import driver as _drive
+from sharedsession.concurrency import run
+from sharedsession.environment import REAL
 from sharedsession.observe import Observer
 from sharedsession.records.compression import MAGIC, MOST, restored, shrunk
-from sharedsession.records.record import Farewell, Record
-from sharedsession.records.sealed_store import Allowance, Vault
+from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.sealed_store import SealedStore
 
 KEY = MachineKey(MachineKey.generate())
-SESSION = KEY.new_id()
+SESSION = KEY.new_identity(bytes(range(32)))
 LONG = Record(version=1, created=0.0, refreshed=0.0, items={"text": b"\xc5\x9c\x40" + b"a" * 40_000})
 NO_SIZE, SIZE = b"\x00\x38", b"\xa0"  # heads of frames: without a content size, and with one of four bytes
 
@@ -35,7 +37,7 @@ def sized(size: int) -> bytes:
 @pytest.fixture
 def no_zstd(monkeypatch) -> None:
     """A Python without the library."""
-    monkeypatch.setitem(sys.modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "backports", None)
     monkeypatch.setitem(sys.modules, "compression", None)
 
 
@@ -48,27 +50,28 @@ class Store(MemoryBackend):
 
     def value(self) -> bytes:
         """What is stored of the session."""
-        return self.get(KEY.store_key(SESSION), None, 1.0).value
+        return self.get(SESSION.store_key, None, 1.0).value
 
 
-def vault(store, compress_above=None, max_size=1 << 16) -> Vault:
+def sealed_store(store, compress_above=None, max_size=1 << 16, observer=None) -> SealedStore:
     """A web node's view of the store."""
-    return Vault(
-        _drive.for_blocking(store),
-        lambda: KEY,
+    return SealedStore(
+        for_blocking(store),
+        timeout=1.0,
         encrypt=True,
         max_size=max_size,
-        observer=Observer(),
+        observer=observer or Observer(),
         compress_above=compress_above,
+        environment=REAL,
     )
 
 
-def add(node: Vault, record: Record = LONG):
-    return _drive.run(node.add(SESSION, record, 60.0, Allowance(1.0)))
+def add(node: SealedStore, record: Record = LONG):
+    return run(node.add(SESSION, record, 60.0, node.time_budget()))
 
 
-def read(node: Vault):
-    return _drive.run(node.read(SESSION, 60.0, Allowance(1.0)))
+def read(node: SealedStore):
+    return run(node.read(SESSION, 60.0, node.time_budget()))
 
 
 # -- bytes
@@ -93,7 +96,7 @@ def test_what_is_short_or_does_not_shrink_is_left_alone():
 
 def test_no_record_is_taken_for_a_compressed_one():
     """A MessagePack array never begins as a frame does."""
-    for made in (LONG.encode(), Farewell(record=LONG).encode(), Farewell().encode()):
+    for made in (LONG.encode(), SupersededNote(record=LONG).encode(), SupersededNote().encode()):
         assert made[0] >> 4 == 0x9
         assert restored(made) == made
 
@@ -142,44 +145,44 @@ def test_every_node_reads_what_any_node_stored():
     """With and without the setting, both ways; a long record takes fewer bytes."""
     for writer, reader in [(1000, None), (None, 1000)]:
         store = Store()
-        add(vault(store, writer))
-        assert read(vault(store, reader)).record == LONG
+        add(sealed_store(store, writer))
+        assert read(sealed_store(store, reader)).record == LONG
         assert (len(store.value()) < 500) == (writer is not None)
 
 
-def test_the_old_id_of_a_long_session_says_its_farewell_in_few_bytes():
+def test_the_old_id_of_a_long_session_leaves_a_note_of_few_bytes():
     """What requests in flight may still look at is compressed as well."""
     store = Store()
-    node = vault(store, 1000)
+    node = sealed_store(store, 1000)
     version = add(node)
-    farewell = Farewell(record=LONG)
-    assert _drive.run(node.leave(SESSION, 60.0, Allowance(1.0), version, farewell, 10.0))
-    assert len(store.get(KEY.store_key(SESSION), None, 1.0).note) < 500
-    assert read(vault(store)) == farewell
+    note = SupersededNote(record=LONG)
+    assert run(node.supersede(SESSION, 60.0, node.time_budget(), version, note, 10.0))
+    assert len(store.get(SESSION.store_key, None, 1.0).note) < 500
+    assert read(sealed_store(store)) == note
 
 
 def test_max_size_counts_what_the_application_keeps():
     """However small it gets."""
     with pytest.raises(SessionTooLarge, match=r"40\d\d\d bytes, the limit is 40000"):
-        add(vault(Store(), 1000, max_size=40_000))
+        add(sealed_store(Store(), 1000, max_size=40_000))
 
 
 def test_what_an_item_of_the_store_holds_counts_what_is_stored():
     """A session that is too large for the store as it is may fit when it is compressed."""
     with pytest.raises(SessionTooLarge, match="the limit is 9872"):
-        add(vault(Store(10_000)))
+        add(sealed_store(Store(10_000)))
     store = Store(10_000)
-    add(vault(store, 1000))
-    assert read(vault(store)).record == LONG
+    add(sealed_store(store, 1000))
+    assert read(sealed_store(store)).record == LONG
 
 
 @pytest.mark.parametrize("bomb", [frame(NO_SIZE), shrunk(b"a" * 100_000, 1), shrunk(b"a" * 100, 1)], ids=range(3))
 def test_an_authentic_bomb_is_no_session(bomb):
     """Even the holder of the secret, and of the ID, cannot plant one; it is kept, and told to the log."""
-    store, observer = Store(), Observer()
-    store.add(KEY.store_key(SESSION), KEY.seal(SESSION, bomb), 60.0, 1.0)
-    node = Vault(_drive.for_blocking(store), lambda: KEY, encrypt=True, max_size=1 << 16, observer=observer)
-    assert read(node) is None
+    store = Store()
+    store.add(SESSION.store_key, SESSION.seal(bomb, bytes(12)), 60.0, 1.0)
+    observer = Observer()
+    assert read(sealed_store(store, observer=observer)) is None
     assert observer.counters == {"unsealed": 1}
     assert store.value()
 
@@ -199,20 +202,20 @@ def test_the_setting_without_the_library_fails_at_the_start():
 def test_a_compressed_record_without_the_library_does_not_open(monkeypatch, caplog):
     """It is not lost: the log says what to install, in an event of its own."""
     store = Store()
-    add(vault(store, 1000))
+    add(sealed_store(store, 1000))
     with monkeypatch.context() as without:
-        without.setitem(sys.modules, "zstandard", None)
+        without.setitem(sys.modules, "backports", None)
         without.setitem(sys.modules, "compression", None)
-        assert read(vault(store)) is None
+        assert read(sealed_store(store)) is None
         (record,) = caplog.records
         assert record.event == "zstd_missing"
         assert "sharedsession[zstd]" in record.message or sys.version_info >= (3, 14)
-    assert read(vault(store)).record == LONG
+    assert read(sealed_store(store)).record == LONG
 
 
 @pytest.mark.usefixtures("no_zstd")
 def test_who_does_not_compress_needs_no_library():
     """Records that are not compressed are stored and read without it."""
     store = Store()
-    add(vault(store))
-    assert read(vault(store)).record == LONG
+    add(sealed_store(store))
+    assert read(sealed_store(store)).record == LONG

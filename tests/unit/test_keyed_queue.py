@@ -1,4 +1,4 @@
-"""Turns within a process: one at a time, in order, and nobody who gave up holds up the others."""
+"""The queues within a process: one at a time, in order; who gave up delays no other."""
 
 import asyncio
 import threading
@@ -7,41 +7,41 @@ from typing import Any
 
 import pytest
 
-from sharedsession.concurrency.keyed_queue import LoopTurns, ThreadTurns
+from sharedsession.concurrency.keyed_queue import LoopQueue, ThreadQueue
 
 
 def test_threads_take_turns():
     """Two hundred that want one thing have it one at a time; nobody waits in vain."""
-    turns, inside, most = ThreadTurns(), [0], [0]
+    queue, inside, most = ThreadQueue(), [0], [0]
 
     def work(_: int) -> bool:
-        got = turns.take("x") or asyncio.run(turns.wait("x", 30))
+        got = queue.acquire("x") or asyncio.run(queue.wait("x", 30))
         inside[0] += 1
         most[0] = max(most[0], inside[0])
         inside[0] -= 1
-        turns.leave("x")
+        queue.release("x")
         return got
 
     with ThreadPoolExecutor(20) as pool:
         assert all(pool.map(work, range(200)))
     assert most == [1]
-    assert turns.take("x")
+    assert queue.acquire("x")
 
 
 def test_tasks_take_turns_in_order():
     """Whoever came first gets it first."""
 
     async def main() -> list[int]:
-        turns, order = LoopTurns(), []
+        queue, order = LoopQueue(), []
 
         async def work(number: int) -> None:
-            assert turns.take("x") or await turns.wait("x", 30)
+            assert queue.acquire("x") or await queue.wait("x", 30)
             order.append(number)
             await asyncio.sleep(0)
-            turns.leave("x")
+            queue.release("x")
 
         await asyncio.gather(*map(work, range(50)))
-        assert turns.take("x")
+        assert queue.acquire("x")
         return order
 
     assert asyncio.run(main()) == list(range(50))
@@ -49,21 +49,21 @@ def test_tasks_take_turns_in_order():
 
 def test_other_things_are_free():
     """A line is for one thing only."""
-    turns = ThreadTurns()
-    assert turns.take("x")
-    assert turns.take("y")
-    assert not turns.take("x")
-    assert turns.waiting("x") == turns.waiting("z") == 0
+    queue = ThreadQueue()
+    assert queue.acquire("x")
+    assert queue.acquire("y")
+    assert not queue.acquire("x")
+    assert queue.waiting("x") == queue.waiting("z") == 0
 
 
 def test_a_thread_that_gives_up_is_passed_over():
     """It says so, and the next one is not kept waiting."""
-    turns = ThreadTurns()
-    assert turns.take("x")
-    assert not asyncio.run(turns.wait("x", 0.01))
-    assert turns.waiting("x") == 0
-    turns.leave("x")
-    assert turns.take("x")
+    queue = ThreadQueue()
+    assert queue.acquire("x")
+    assert not asyncio.run(queue.wait("x", 0.01))
+    assert queue.waiting("x") == 0
+    queue.release("x")
+    assert queue.acquire("x")
 
 
 @pytest.mark.parametrize("granted", [False, True])
@@ -71,18 +71,18 @@ def test_a_task_that_is_cancelled_is_passed_over(granted: bool):
     """Even if its turn had just come."""
 
     async def main() -> None:
-        turns = LoopTurns()
-        assert turns.take("x")
-        waiting = [asyncio.create_task(turns.wait("x", 30)) for _ in range(3)]
+        queue = LoopQueue()
+        assert queue.acquire("x")
+        waiting = [asyncio.create_task(queue.wait("x", 30)) for _ in range(3)]
         await asyncio.sleep(0)
         if granted:
-            turns.leave("x")
+            queue.release("x")
         waiting[0].cancel()
         if not granted:
             await asyncio.sleep(0)
-            turns.leave("x")
+            queue.release("x")
         assert await waiting[1]
-        turns.leave("x")
+        queue.release("x")
         assert await waiting[2]
 
     asyncio.run(main())
@@ -92,12 +92,12 @@ def test_a_task_whose_time_is_up_is_passed_over():
     """It says so."""
 
     async def main() -> Any:
-        turns = LoopTurns()
-        assert turns.take("x")
-        late = asyncio.create_task(turns.wait("x", 0.01))
-        patient = asyncio.create_task(turns.wait("x", 30))
+        queue = LoopQueue()
+        assert queue.acquire("x")
+        late = asyncio.create_task(queue.wait("x", 0.01))
+        patient = asyncio.create_task(queue.wait("x", 30))
         assert not await late
-        turns.leave("x")
+        queue.release("x")
         return await patient
 
     assert asyncio.run(main())
@@ -105,10 +105,10 @@ def test_a_task_whose_time_is_up_is_passed_over():
 
 def test_loops_have_lines_of_their_own():
     """What a task of one loop has, a task of another one may have as well: other processes may, too."""
-    turns, answers = LoopTurns(), []
+    queue, answers = LoopQueue(), []
 
     async def take() -> None:
-        answers.append(turns.take("x"))
+        answers.append(queue.acquire("x"))
 
     for _ in range(2):
         thread = threading.Thread(target=lambda: asyncio.run(take()))

@@ -1,6 +1,7 @@
-"""The machine key: tokens that nobody else can make, rotation, and names that lead nowhere."""
+"""The machine key: tokens that only a holder of a secret can make, rotation, and names that lead nowhere."""
 
 import base64
+import os
 import pickle
 import re
 import secrets
@@ -10,11 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession.errors import ConfigurationError
-from sharedsession.keys.machine_key import MAX_TOKEN_BYTES, MachineKey, idle_timeout_of
+from sharedsession.keys.identity import Identity
+from sharedsession.keys.machine_key import MAX_TOKEN_BYTES, MachineKey
 
 A, B = MachineKey.generate(), MachineKey.generate()
 KEY = MachineKey(A)
-TOKEN = KEY.sign(KEY.new_id()).encode()
+
+
+def new(key: MachineKey, idle_timeout: float | None = None) -> Identity:
+    """A new session under these secrets."""
+    return key.new_identity(os.urandom(32), idle_timeout)
+
+
+def new_token(key: MachineKey) -> bytes:
+    """The token of a new session."""
+    return new(key).token.encode()
+
+
+TOKEN = new_token(KEY)
 
 
 def flipped(data: bytes, bit: int) -> bytes:
@@ -25,14 +39,17 @@ def flipped(data: bytes, bit: int) -> bytes:
 
 
 def test_a_token_leads_back_to_its_session_id():
-    """What `sign` made, `verify` reads, on every node with the secret."""
-    session_id = KEY.new_id()
-    assert MachineKey(A).verify(KEY.sign(session_id).encode()) == session_id
+    """What one node signed, every node with the secret verifies; the same names are made from it."""
+    made = new(KEY)
+    found = MachineKey(A).verify(made.token.encode())
+    assert found is not None
+    assert (found.session_id, found.store_key, found.handle) == (made.session_id, made.store_key, made.handle)
+    assert (found.token, found.context) == (made.token, made.context)
 
 
 def test_session_ids_never_repeat():
     """An ID holds 256 random bits, so two are never equal."""
-    ids = {KEY.new_id() for _ in range(1000)}
+    ids = {new(KEY).session_id for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(base64.urlsafe_b64decode(session_id.split(".")[0] + "=")) == 32 for session_id in ids)
 
@@ -45,7 +62,7 @@ def test_the_token_carries_the_id_of_its_key():
 
 def test_a_token_is_short_and_fit_for_a_cookie():
     """Name, value and attributes of the cookie stay far below what browsers keep."""
-    token = KEY.sign(KEY.new_id(idle_timeout=86400 * 400))
+    token = new(KEY, idle_timeout=86400 * 400).token
     assert re.fullmatch(r"[A-Za-z0-9_.\-]+", token)
     assert len(token) <= MAX_TOKEN_BYTES
 
@@ -94,9 +111,9 @@ def test_no_other_encoding_of_the_signature_is_taken():
 
 def test_a_signature_does_not_fit_another_id():
     """An ID under a key it does not belong to is refused."""
-    other = KEY.sign(KEY.new_id()).encode()
+    other = new_token(KEY)
     assert KEY.verify(TOKEN.rpartition(b".")[0] + b"." + other.rpartition(b".")[2]) is None
-    assert KEY.verify(MachineKey(B).sign(MachineKey(B).new_id()).encode()) is None
+    assert KEY.verify(new_token(MachineKey(B))) is None
 
 
 @given(st.binary(max_size=300))
@@ -114,13 +131,14 @@ def test_parts_of_a_token_put_together_anew_are_no_token(parts):
 @pytest.mark.parametrize("size", [10_000, 1_000_000])
 def test_a_huge_token_is_refused_before_any_cryptography(size):
     """What is longer than a token can be is no token, even under a genuine signature."""
-    assert KEY.verify(KEY.sign(KEY.new_id() + "A" * size).encode()) is None
+    signed = KEY.keys.first.signer.sign(new(KEY).session_id + "A" * size)
+    assert KEY.verify(signed) is None
 
 
 def test_rotation_keeps_every_session_until_its_key_is_dropped():
     """[A] -> [A, B] -> [B, A] -> [B]: A's tokens live until the last stage, B's from the second on."""
     stages = [MachineKey([A]), MachineKey([A, B]), MachineKey([B, A]), MachineKey([B])]
-    tokens = [stage.sign(stage.new_id()).encode() for stage in stages]
+    tokens = [new_token(stage) for stage in stages]
     known = [[stage.verify(token) is not None for token in tokens] for stage in stages]
     assert known == [
         [True, True, False, False],
@@ -133,15 +151,16 @@ def test_rotation_keeps_every_session_until_its_key_is_dropped():
 def test_new_ids_are_made_under_the_first_secret():
     """A key that was rotated to a later place verifies and no longer signs."""
     rotated = MachineKey([B, A])
-    assert MachineKey(A).verify(rotated.sign(rotated.new_id()).encode()) is None
-    assert MachineKey(B).verify(rotated.sign(rotated.new_id()).encode())
+    assert MachineKey(A).verify(new_token(rotated)) is None
+    assert MachineKey(B).verify(new_token(rotated))
 
 
 def test_names_do_not_change_while_keys_rotate():
     """The store key and the handle follow the ID, not the order of the secrets."""
-    session_id, rotated = KEY.new_id(), MachineKey([B, A])
-    assert rotated.store_key(session_id) == KEY.store_key(session_id)
-    assert rotated.handle(session_id) == KEY.handle(session_id)
+    before, after = KEY.verify(TOKEN), MachineKey([B, A]).verify(TOKEN)
+    assert before is not None
+    assert after is not None
+    assert (after.store_key, after.handle) == (before.store_key, before.handle)
 
 
 def test_a_list_in_a_list_and_repeats_are_one_key():
@@ -152,26 +171,27 @@ def test_a_list_in_a_list_and_repeats_are_one_key():
 def test_applications_of_other_names_share_nothing():
     """Under one secret, another ``app_name`` has other keys, tokens, names and records."""
     one, two = MachineKey(A, app_name="shop"), MachineKey(A, app_name="forum")
-    session_id = one.new_id()
-    assert two.verify(one.sign(session_id).encode()) is None
+    mine = new(one)
+    assert two.verify(mine.token.encode()) is None
     assert two.fingerprints() != one.fingerprints()
-    assert two.open(session_id, one.seal(session_id, b"data")) is None
-    forged = session_id.replace(one.fingerprints()[0], two.fingerprints()[0])
-    assert two.store_key(forged) != one.store_key(session_id)
-    assert two.verify(one.sign(session_id).replace(one.fingerprints()[0], two.fingerprints()[0]).encode()) is None
+    assert two.verify(mine.token.replace(one.fingerprints()[0], two.fingerprints()[0]).encode()) is None
+    theirs = two.new_identity(base64.urlsafe_b64decode(mine.session_id[:43] + "="))
+    assert theirs.session_id[:43] == mine.session_id[:43]
+    assert theirs.store_key != mine.store_key
+    assert theirs.open(mine.seal(b"data", os.urandom(12))) is None
 
 
 def test_store_keys_are_what_the_contract_allows():
     """A store key has at most 64 characters of ``A-Z a-z 0-9 _ - :`` and is one per session."""
-    keys = {KEY.store_key(KEY.new_id(idle)) for idle in (None, 1, 1e9) for _ in range(300)}
+    keys = {new(KEY, idle).store_key for idle in (None, 1, 1e9) for _ in range(300)}
     assert len(keys) == 900
     assert all(re.fullmatch(r"[A-Za-z0-9_\-:]{1,64}", key) for key in keys)
 
 
 def test_no_name_shows_another():
     """Session ID, token, store key and handle have no part in common that would lead from one to the other."""
-    session_id = KEY.new_id()
-    token, store_key, handle = KEY.sign(session_id), KEY.store_key(session_id), KEY.handle(session_id)
+    identity = new(KEY)
+    token, store_key, handle = identity.token, identity.store_key, identity.handle
     for public in (handle, store_key.removeprefix("ss:")):
         pieces = {public[i : i + 6] for i in range(len(public) - 5)}
         assert not [piece for piece in pieces if piece in token]
@@ -183,9 +203,9 @@ def test_no_name_shows_another():
 @pytest.mark.parametrize("idle", [None, 0.001, 1.5, 1200, 86400 * 365])
 def test_the_idle_timeout_travels_in_the_id(idle):
     """A session's own idle timeout is signed with its ID, to the millisecond."""
-    session_id = KEY.new_id(idle)
-    assert idle_timeout_of(session_id) == idle
-    assert KEY.verify(KEY.sign(session_id).encode()) == session_id
+    found = KEY.verify(new(KEY, idle).token.encode())
+    assert found is not None
+    assert found.idle_timeout == idle
 
 
 def test_nothing_of_a_secret_is_printed():
@@ -196,10 +216,16 @@ def test_nothing_of_a_secret_is_printed():
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_machine_key_is_never_pickled(protocol):
-    """The farm's secrets do not travel in a task queue by mistake."""
+@pytest.mark.parametrize("secret", [KEY, new(KEY)], ids=["machine key", "identity"])
+def test_a_secret_is_never_pickled(secret, protocol):
+    """It does not travel in a task queue by mistake."""
     with pytest.raises(TypeError, match="never pickled"):
-        pickle.dumps(KEY, protocol)
+        pickle.dumps(secret, protocol)
+
+
+def test_nothing_of_an_identity_is_printed():
+    """Neither its ID nor what is made from it."""
+    assert repr(new(KEY)) == "<Identity, hidden>"
 
 
 def test_development_lets_a_weak_secret_pass():

@@ -2,10 +2,13 @@
 
 import pytest
 
-from sharedsession import Conflict, LogoutNotConfirmed, MachineKey, SessionEnded, SessionManager, Settings
+from sharedsession import Conflict, LogoutNotConfirmed, MachineKey, SessionEnded
 from sharedsession.backends.memory import MemoryBackend
+from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable, SessionError
-from sharedsession.http.outcome import CLEAR, KEEP
+from sharedsession.http import CLEAR, KEEP
+from sharedsession.session import state_of
+from tests.support.node import Node
 
 SECRET = MachineKey.generate()
 START = 1_800_000_000.0
@@ -20,8 +23,8 @@ class Farm:
 
     def manager(self, **keywords):
         """A web node of this farm."""
-        loaded = Settings.load({"secret_key": SECRET, "backend": self, **keywords}, {})
-        return SessionManager(loaded, blocking=True, clock=lambda: self.now)
+        environment = Environment(clock=lambda: self.now)
+        return Node.of(environment, secret_key=SECRET, backend=self, **keywords)
 
     def get(self, *arguments):
         return self._ask("get", *arguments)
@@ -35,8 +38,8 @@ class Farm:
     def end(self, *arguments):
         return self._ask("end", *arguments)
 
-    def leave(self, *arguments):
-        return self._ask("leave", *arguments)
+    def supersede(self, *arguments):
+        return self._ask("supersede", *arguments)
 
     def touch(self, *arguments):
         return self._ask("touch", *arguments)
@@ -88,14 +91,14 @@ def test_tokens_are_searched_once(farm):
     first["a"] = 1
     cookies = Cookies(manager.commit(first).token.encode())
     session = manager.open(cookies)
-    assert (session["a"], dict(session), session.had_token, cookies.asked) == (1, {"a": 1}, True, 1)
+    assert (session["a"], dict(session), state_of(session).had_token, cookies.asked) == (1, {"a": 1}, True, 1)
 
 
 def test_a_request_that_carries_no_token_has_none_to_take_back(farm):
     manager = farm.manager()
     session = manager.open(Cookies())
     session.destroy()
-    assert (manager.commit(session), session.had_token, farm.asked) == (KEEP, False, [])
+    assert (manager.commit(session), state_of(session).had_token, farm.asked) == (KEEP, False, [])
 
 
 @pytest.mark.parametrize(
@@ -110,9 +113,9 @@ def test_a_request_that_carries_no_token_has_none_to_take_back(farm):
         (True, lambda _: None, [], "keep"),
         (True, lambda s: s.get("x"), ["get"], "keep"),
         (True, lambda s: s.update(x=1), ["get", "replace"], "keep"),
-        (True, lambda s: s.regenerate(), ["get", "add", "leave"], "set"),
-        (True, lambda s: (s.update(x=1), s.regenerate()), ["get", "add", "leave"], "set"),
-        (True, lambda s: setattr(s, "principal", "user:1"), ["get", "get", "add", "add", "leave"], "set"),
+        (True, lambda s: s.regenerate(), ["get", "add", "supersede"], "set"),
+        (True, lambda s: (s.update(x=1), s.regenerate()), ["get", "add", "supersede"], "set"),
+        (True, lambda s: setattr(s, "principal", "user:1"), ["get", "get", "add", "add", "supersede"], "set"),
         (True, lambda s: s.clear(), ["get", "end"], "clear"),
         (True, lambda s: s.destroy(), ["end"], "clear"),
         (True, lambda s: (s.get("x"), s.destroy()), ["get", "end"], "clear"),
@@ -240,7 +243,7 @@ def test_after_the_first_byte_no_new_id_can_be_handed_out(farm):
     manager = farm.manager()
     new, old = manager.open([]), manager.open([stored(manager, a=1)])
     for session in (new, old):
-        session.response_started()
+        state_of(session).response_started = True
     with pytest.raises(SessionError, match="response has started"):
         new["a"] = 1
     with pytest.raises(SessionError, match="response has started"):
@@ -251,7 +254,7 @@ def test_after_the_first_byte_no_new_id_can_be_handed_out(farm):
 
 def test_fingerprints_tell_what_a_farm_must_agree_on(farm):
     """Equal on nodes that agree, different in the one part where they do not, and no secret among them."""
-    same, other = farm.manager().fingerprint(), farm.manager(app_name="other").fingerprint()
-    assert farm.manager().fingerprint() == same
+    same, other = farm.manager().manager.fingerprint(), farm.manager(app_name="other").manager.fingerprint()
+    assert farm.manager().manager.fingerprint() == same
     assert {part for part in same if same[part] != other[part]} == {"app_name", "secret_key"}
-    assert SECRET not in str(farm.manager().health())
+    assert SECRET not in str(farm.manager().manager.health())

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sharedsession.backends import memory
-from sharedsession.http.outcome import KEEP
+from sharedsession.backends.memory import MemoryBackend
+from sharedsession.environment import Environment
+from sharedsession.http import KEEP
 from tests.unit.test_manager import START, Farm, stored
 
 
@@ -43,11 +44,10 @@ def test_the_end_of_a_session_is_told_by_the_clock_that_was_passed_in(farm):
 
 
 @pytest.fixture
-def store_clock(monkeypatch):
+def store_clock(farm):
     """The store's clock, ahead of the web nodes' by so many seconds."""
     clock = SimpleNamespace(ahead=0.0)
-    kept = SimpleNamespace(monotonic=lambda: time.monotonic() + clock.ahead)
-    monkeypatch.setattr(memory, "time", kept)
+    farm.store = MemoryBackend(Environment(monotonic=lambda: time.monotonic() + clock.ahead))
     return clock
 
 

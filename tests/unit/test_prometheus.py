@@ -3,20 +3,21 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from sharedsession import BackendUnavailable, MachineKey, SessionManager
+from sharedsession import BackendUnavailable, MachineKey
 from sharedsession.telemetry.prometheus import Collector
+from tests.support.node import Node
 
 SECRET = MachineKey.generate()
 
 
-def manager(backend: str, **settings) -> SessionManager:
-    return SessionManager.from_settings(secret_key=SECRET, backend=backend, **settings)
+def manager(backend: str, **settings) -> Node:
+    return Node.of(secret_key=SECRET, backend=backend, **settings)
 
 
-def scraped(watched: SessionManager) -> set[str]:
+def scraped(watched: Node) -> set[str]:
     """The lines that a scrape of this manager gives."""
     registry = CollectorRegistry(auto_describe=True)
-    registry.register(Collector(watched))
+    registry.register(Collector(watched.manager))
     lines = generate_latest(registry).decode().splitlines()
     return {line for line in lines if not line.startswith("#")}
 
@@ -29,7 +30,7 @@ def test_what_happens_to_sessions_is_counted():
         session = watched.open([])
         session["x"] = 1
         watched.commit(session)
-    watched.verified([b"forged"])
+    watched.read(b"forged")
     assert scraped(watched) == {
         'sharedsession_events_total{event="created"} 2.0',
         'sharedsession_events_total{event="forged"} 1.0',
@@ -43,7 +44,7 @@ def test_servers_are_up_or_down_and_their_failures_are_counted():
     up = 'sharedsession_node_up{node="127.0.0.1:1"}'
     assert f"{up} 1.0" in scraped(watched)
     with pytest.raises(BackendUnavailable):
-        len(watched.open([watched.settings.machine_key().sign(watched.new_id(None)).encode()]))
+        watched.read(watched.engine.new_identity(None).token.encode())
     lines = scraped(watched)
     assert {
         f"{up} 0.0",
@@ -69,4 +70,4 @@ def test_a_backend_that_says_nothing_of_itself_will_do():
     watched = manager("memory://")
     watched.settings.backend.health = dict
     assert scraped(watched) == set()
-    assert repr(Collector(watched)) == "<Collector of 'default'>"
+    assert repr(Collector(watched.manager)) == "<Collector of 'default'>"

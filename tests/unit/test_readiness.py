@@ -7,7 +7,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from sharedsession import BackendUnavailable, ConfigurationError, MachineKey, SessionManager, readiness
+from sharedsession import BackendUnavailable, MachineKey, SessionManager, readiness
 from sharedsession.backends.memory import MemoryBackend
 
 SECRET = MachineKey.generate()
@@ -21,12 +21,12 @@ class Store(MemoryBackend):
         self.down = False
         self.asked = []
 
-    def get(self, key, touch, within):
+    def get(self, key, touch, timeout):
         """Notes how long it may take."""
-        self.asked.append((key, touch, within))
+        self.asked.append((key, touch, timeout))
         if self.down:
             raise BackendUnavailable("down")
-        return super().get(key, touch, within)
+        return super().get(key, touch, timeout)
 
     def health(self):
         """As a network store has it."""
@@ -44,7 +44,7 @@ def store() -> Store:
 def ask(request, store):
     """Asks the application of either colour: status, headers and body."""
     blocking = request.param == "wsgi"
-    manager = SessionManager.from_settings(secret_key=SECRET, backend=store, timeout=0.5, blocking=blocking)
+    manager = SessionManager.from_settings(secret_key=SECRET, backend=store, timeout=0.5)
 
     def asked(method="GET", **options):
         app = getattr(readiness, request.param)(manager, **options)
@@ -130,16 +130,8 @@ def test_a_backend_that_says_nothing_of_itself_will_do(ask, store, monkeypatch):
     assert json.loads(ask()[2]) == {"status": "ok", "backend": "", "nodes": {"up": 0, "down": 0}}
 
 
-@pytest.mark.parametrize(("colour", "blocking"), [("wsgi", False), ("asgi", True)])
-def test_the_wrong_colour_fails_at_the_start(colour, blocking):
-    """With the way out."""
-    manager = SessionManager.from_settings(secret_key=SECRET, backend="memory://", blocking=blocking)
-    with pytest.raises(ConfigurationError, match=r"readiness\.\w+ needs .*: use readiness\."):
-        getattr(readiness, colour)(manager)
-
-
 def test_what_is_not_http_is_left_alone(store):
     """A server's lifespan, or a websocket."""
-    manager = SessionManager.from_settings(secret_key=SECRET, backend=store, blocking=False)
+    manager = SessionManager.from_settings(secret_key=SECRET, backend=store)
     asyncio.run(readiness.asgi(manager)({"type": "lifespan"}, None, None))
     assert store.asked == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.records.record import Farewell, Record
+from sharedsession.records.record import Record, SupersededNote
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 times = st.floats(0, 1e11)
@@ -17,7 +17,7 @@ records = st.builds(
     persistent=st.none() | st.booleans(),
     items=st.dictionaries(texts, st.binary(max_size=20), max_size=5),
 )
-farewells = st.builds(Farewell, record=st.none() | records)
+farewells = st.builds(SupersededNote, record=st.none() | records)
 
 
 @given(records)
@@ -31,7 +31,7 @@ def test_a_record_comes_back_as_it_was(record):
 @given(farewells)
 def test_a_farewell_comes_back_as_it_was(farewell):
     """With and without the record that requests in flight may look at."""
-    assert Farewell.decode(farewell.encode()) == farewell
+    assert SupersededNote.decode(farewell.encode()) == farewell
 
 
 @given(records, farewells)
@@ -40,13 +40,13 @@ def test_the_two_forms_are_never_taken_for_each_other(record, farewell):
     with pytest.raises((ValueError, TypeError)):
         Record.decode(farewell.encode())
     with pytest.raises((ValueError, TypeError)):
-        Farewell.decode(record.encode())
+        SupersededNote.decode(record.encode())
 
 
 @given(st.binary(max_size=60))
 def test_garbage_is_an_error_of_the_expected_kind(garbage):
     """What is no record raises nothing that its reader does not expect."""
-    for form in (Record, Farewell):
+    for form in (Record, SupersededNote):
         try:
             form.decode(garbage)
         except (ValueError, TypeError):
@@ -67,4 +67,4 @@ def test_a_record_prints_none_of_its_data():
     """Data of a session never reach a log by way of a repr."""
     record = Record(version=1, created=1.0, refreshed=1.0, items={"card": b"4111111111111111"})
     assert "card" not in repr(record)
-    assert "4111" not in repr(Farewell(record=record))
+    assert "4111" not in repr(SupersededNote(record=record))

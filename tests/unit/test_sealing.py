@@ -1,15 +1,29 @@
-"""Sealed records: they open for their own session, farm and application, and for nobody else."""
+"""Sealed records: they open for their own session, farm and application, and for no other."""
+
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.keys.machine_key import MachineKey
+from sharedsession.keys import Identity, MachineKey
 
 A, B = MachineKey.generate(), MachineKey.generate()
 KEY = MachineKey(A)
-SESSION = KEY.new_id()
+TOKEN = KEY.new_identity(os.urandom(32)).token.encode()
 PLAIN = b"what the application keeps"
+
+
+def under(key: MachineKey = KEY, token: bytes = TOKEN) -> Identity:
+    """The session as a holder of these secrets knows it."""
+    found = key.verify(token)
+    assert found is not None
+    return found
+
+
+def seal(record: bytes, identity: Identity | None = None, *, encrypt: bool = True) -> bytes:
+    """A sealed record of the session, or of another one."""
+    return (identity or under()).seal(record, os.urandom(12), encrypt=encrypt)
 
 
 @pytest.fixture(params=[True, False], ids=["encrypted", "authenticated"])
@@ -21,78 +35,91 @@ def encrypt(request) -> bool:
 @given(record=st.binary(max_size=500), encrypt=st.booleans())
 def test_what_was_sealed_opens(record, encrypt):
     """Any bytes come back as they were, empty ones too."""
-    assert MachineKey(A).open(SESSION, KEY.seal(SESSION, record, encrypt=encrypt)) == record
+    assert under(MachineKey(A)).open(seal(record, encrypt=encrypt)) == record
 
 
 def test_encryption_hides_the_record():
     """A sealed record shows none of its bytes and never looks the same twice."""
-    one, two = KEY.seal(SESSION, PLAIN * 4), KEY.seal(SESSION, PLAIN * 4)
+    one, two = seal(PLAIN * 4), seal(PLAIN * 4)
     assert PLAIN not in one
     assert one[7:] != two[7:]
 
 
 def test_without_encryption_the_record_is_readable_and_still_authenticated():
     """``encrypt=False`` shows the bytes and refuses them once they were changed."""
-    sealed = KEY.seal(SESSION, PLAIN, encrypt=False)
+    sealed = seal(PLAIN, encrypt=False)
     assert sealed.endswith(PLAIN)
-    assert KEY.open(SESSION, sealed.replace(b"application", b"administrat")) is None
+    assert under().open(sealed.replace(b"application", b"administrat")) is None
 
 
 def test_no_flipped_bit_opens(encrypt):
     """Each bit of a record is guarded, header and nonce too."""
-    sealed = KEY.seal(SESSION, PLAIN, encrypt=encrypt)
+    sealed = seal(PLAIN, encrypt=encrypt)
     for bit in range(len(sealed) * 8):
         damaged = bytearray(sealed)
         damaged[bit // 8] ^= 1 << bit % 8
-        assert KEY.open(SESSION, bytes(damaged)) is None, bit
+        assert under().open(bytes(damaged)) is None, bit
 
 
 def test_no_part_of_a_record_opens(encrypt):
     """A record that was cut, or that has something added, is damaged."""
-    sealed = KEY.seal(SESSION, PLAIN, encrypt=encrypt)
-    assert not any(KEY.open(SESSION, sealed[:end]) is not None for end in range(len(sealed)))
-    assert KEY.open(SESSION, sealed + b"\0") is None
+    sealed = seal(PLAIN, encrypt=encrypt)
+    assert not any(under().open(sealed[:end]) is not None for end in range(len(sealed)))
+    assert under().open(sealed + b"\0") is None
 
 
 def test_a_record_opens_for_its_own_session_only(encrypt):
     """Two records that were swapped in the store both stay shut."""
-    other = KEY.new_id()
-    mine, theirs = KEY.seal(SESSION, b"mine", encrypt=encrypt), KEY.seal(other, b"theirs", encrypt=encrypt)
-    assert KEY.open(SESSION, theirs) is None
-    assert KEY.open(other, mine) is None
+    other = KEY.new_identity(os.urandom(32))
+    mine, theirs = seal(b"mine", encrypt=encrypt), seal(b"theirs", other, encrypt=encrypt)
+    assert under().open(theirs) is None
+    assert other.open(mine) is None
 
 
 def test_a_record_opens_for_its_own_application_only(encrypt):
     """The same secret under another ``app_name`` opens nothing, even when the record's key ID is rewritten."""
-    other = MachineKey(A, app_name="forum")
-    sealed = KEY.seal(SESSION, PLAIN, encrypt=encrypt)
-    rewritten = sealed[:1] + other.fingerprints()[0].encode() + sealed[7:]
-    assert other.open(SESSION, sealed) is None
-    assert other.open(SESSION, rewritten) is None
+    forum = MachineKey(A, app_name="forum")
+    sealed, other = seal(PLAIN, encrypt=encrypt), forum.new_identity(os.urandom(32))
+    rewritten = sealed[:1] + forum.fingerprints()[0].encode() + sealed[7:]
+    assert other.open(sealed) is None
+    assert other.open(rewritten) is None
 
 
 def test_records_open_across_a_rotation(encrypt):
     """A record stays readable as long as its secret is in the list, wherever it stands there."""
-    sealed = KEY.seal(SESSION, PLAIN, encrypt=encrypt)
-    assert MachineKey([B, A]).open(SESSION, sealed) == PLAIN
-    assert MachineKey([B]).open(SESSION, sealed) is None
+    sealed = seal(PLAIN, encrypt=encrypt)
+    assert under(MachineKey([B, A])).open(sealed) == PLAIN
+    assert MachineKey([B]).verify(TOKEN) is None
+    assert MachineKey([B]).new_identity(os.urandom(32)).open(sealed) is None
 
 
 def test_a_record_is_sealed_with_the_newest_secret(encrypt):
-    """The next write after a rotation moves an old session to the new secret."""
-    sealed = MachineKey([B, A]).seal(SESSION, PLAIN, encrypt=encrypt)
-    assert MachineKey([B]).open(SESSION, sealed) == PLAIN
+    """The next write after a rotation moves an old session's record to the new secret."""
+    sealed = seal(PLAIN, under(MachineKey([B, A])), encrypt=encrypt)
+    assert sealed[1:7].decode() == MachineKey(B).fingerprints()[0]
+    assert under(MachineKey([A, B])).open(sealed) == PLAIN
+    assert under(MachineKey(A)).open(sealed) is None
+
+
+def test_a_request_that_has_begun_keeps_its_secrets(encrypt):
+    """An identity opens and seals as it did, though its secret was taken away meanwhile."""
+    identity = under(MachineKey([B, A]))
+    sealed = seal(PLAIN, identity, encrypt=encrypt)
+    assert identity.open(sealed) == PLAIN
+    assert identity.open(seal(b"before", encrypt=encrypt)) == b"before"
+    assert not identity.is_of(MachineKey([B]).keys)
+    assert identity.is_of(MachineKey([A]).keys)
 
 
 def test_one_form_cannot_be_passed_off_as_the_other():
     """The format byte is authenticated: turning it into the other one opens nothing."""
-    sealed, signed = KEY.seal(SESSION, PLAIN), KEY.seal(SESSION, PLAIN, encrypt=False)
-    assert KEY.open(SESSION, signed[:1] + sealed[1:]) is None
-    assert KEY.open(SESSION, sealed[:1] + signed[1:]) is None
+    sealed, signed = seal(PLAIN), seal(PLAIN, encrypt=False)
+    assert under().open(signed[:1] + sealed[1:]) is None
+    assert under().open(sealed[:1] + signed[1:]) is None
 
 
 @given(st.binary(max_size=200), st.booleans())
 def test_planted_bytes_never_open(planted, with_header):
-    """Whatever somebody puts into the store is no record, and no exception."""
-    header = KEY.seal(SESSION, b"")[:7] if with_header else b""
-    assert KEY.open(SESSION, header + planted) is None
+    """Bytes that were planted in the store are no record, and no exception."""
+    header = seal(b"")[:7] if with_header else b""
+    assert under().open(header + planted) is None

@@ -2,7 +2,9 @@
 
 import pytest
 
-from sharedsession import MachineKey, SessionManager
+from sharedsession import MachineKey
+from sharedsession.session import state_of
+from tests.support.node import Node
 
 SECRET = MachineKey.generate()
 
@@ -10,7 +12,7 @@ SECRET = MachineKey.generate()
 @pytest.fixture
 def manager():
     """A farm of one node, for an application that blocks."""
-    return SessionManager.from_settings(secret_key=SECRET, backend="memory://")
+    return Node.of(secret_key=SECRET, backend="memory://")
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_a_session_that_nobody_looked_at_costs_nothing(manager, token):
     """It is not loaded, not saved, and says so."""
     session = manager.open([token])
     assert manager.commit(session) == (None, None, False)
-    assert (session.accessed, session.modified, session.is_loaded) == (False, False, False)
+    assert (session.accessed, session.modified, state_of(session).is_loaded) == (False, False, False)
 
 
 def test_taking_a_change_back_leaves_nothing_to_save(manager, token):

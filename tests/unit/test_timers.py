@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sharedsession.concurrency.timers import BlockingTicker
+from sharedsession.concurrency.timers import ThreadTimer
 
 
 class Worker:
@@ -13,7 +13,7 @@ class Worker:
 
     def __init__(self, *, at_once: bool) -> None:
         self.times = 0
-        self.ticker = BlockingTicker(self.work, at_once=at_once)
+        self.timer = ThreadTimer(self.work, at_once=at_once)
 
     async def work(self) -> None:
         self.times += 1
@@ -26,32 +26,32 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def tickers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "sharedsession-ticker"]
+def timers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "sharedsession-timer"]
 
 
 def test_it_goes_on_and_gets_sooner():
     """A shorter time counts at once; a longer one changes nothing."""
     worker = Worker(at_once=False)
-    worker.ticker.ensure(3600)
-    worker.ticker.ensure(0.01)
-    worker.ticker.ensure(3600)
+    worker.timer.ensure(3600)
+    worker.timer.ensure(0.01)
+    worker.timer.ensure(3600)
     until(lambda: worker.times >= 3)
 
 
 def test_at_once():
     """The first time does not have to wait."""
     worker = Worker(at_once=True)
-    worker.ticker.ensure(3600)
+    worker.timer.ensure(3600)
     until(lambda: worker.times == 1)
 
 
 def test_the_thread_ends_with_its_owner():
     """A manager that nobody needs any more leaves no thread behind, though it would have slept for an hour."""
-    before = tickers()
+    before = timers()
     worker = Worker(at_once=False)
-    worker.ticker.ensure(3600)
-    (thread,) = set(tickers()) - set(before)
+    worker.timer.ensure(3600)
+    (thread,) = set(timers()) - set(before)
     del worker
     gc.collect()
     thread.join(10)

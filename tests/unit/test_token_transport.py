@@ -4,14 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.http.cookie import CookiePolicy
-from sharedsession.http.outcome import CLEAR, KEEP, Outcome
-from sharedsession.http.token_transport import UNAVAILABLE_BODY, Transport
+from sharedsession.http import CLEAR, KEEP, CookiePolicy, Outcome
+from sharedsession.http.token_transport import TokenTransport
 from sharedsession.observe import Observer
 
-COOKIE = Transport(CookiePolicy(), None)
-HEADER = Transport(None, "X-Session-Token")
-BOTH = Transport(CookiePolicy(), "X-Session-Token")
+COOKIE = TokenTransport(CookiePolicy(), None)
+HEADER = TokenTransport(None, "X-Session-Token")
+BOTH = TokenTransport(CookiePolicy(), "X-Session-Token")
 SET = Outcome(token="tok")
 
 
@@ -137,12 +136,14 @@ def test_tokens_are_read_only_from_where_they_may_stand():
 @pytest.mark.parametrize(("window", "seconds"), [(0.05, "1"), (1, "1"), (2.0, "2"), (2.1, "3")])
 def test_the_answer_in_an_outage_says_when_to_come_back(window, seconds):
     """Retry-After is a whole number of seconds, at least one, and no cookie is set or taken back."""
-    headers = COOKIE.unavailable(window)
+    status, headers, body = COOKIE.unavailable(window)
+    assert status == 503
     assert values(headers, "retry-after") == [seconds]
-    assert values(headers, "content-length") == [str(len(UNAVAILABLE_BODY))]
+    assert values(headers, "content-length") == [str(len(body))]
     assert values(headers, "cache-control") == ["no-store"]
     assert values(headers, "set-cookie") == []
     assert values(headers, "vary") == ["Cookie"]
+    assert COOKIE.unavailable(window, "HEAD") == (status, headers, b"")
 
 
 def test_an_outcome_prints_no_token():

@@ -14,7 +14,6 @@ import django
 from django.core.management import call_command
 from django.test import AsyncClient, Client, override_settings
 
-from sharedsession.frameworks.django.configuration import farm
 
 BACKENDS = ("sqlite", "memcached", "redis", "ring")
 Deed = tuple[Any, ...]

@@ -6,7 +6,6 @@ import pytest
 from django.contrib import auth
 from django.test import override_settings
 
-from sharedsession.frameworks.django.configuration import farm
 from tests.frameworks.django.conftest import Browser
 from tests.support.relay import Relay
 

@@ -9,7 +9,6 @@ from django.test import override_settings
 
 from sharedsession import BackendUnavailable
 from sharedsession.frameworks.django import SessionStore
-from sharedsession.frameworks.django.configuration import farm
 from tests.frameworks.django import site
 from tests.frameworks.django.conftest import Browser
 from tests.support.processes import PATIENCE

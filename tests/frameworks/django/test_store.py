@@ -14,7 +14,6 @@ from django.utils.crypto import get_random_string
 
 from sharedsession import BackendUnavailable, ConfigurationError
 from sharedsession.frameworks.django import SessionMiddleware, SessionStore, manager
-from sharedsession.frameworks.django.configuration import farm
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 from tests.frameworks.django import site
 from tests.frameworks.django.conftest import Browser

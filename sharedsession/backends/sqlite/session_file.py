@@ -1,0 +1,222 @@
+"""The SQLite file: its connections, waiting for its lock, and what both colours do on a connection.
+
+The file is in WAL mode, so readers never wait (sqlite.org/wal.html). A writer that finds the file locked tries again
+every half millisecond until its time is up: SQLite's own busy handler sleeps for up to 100 ms at a time. Expired rows
+are swept a few at a time.
+"""
+
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sharedsession.backends.base import Ended, Stored
+from sharedsession.backends.sqlite import rows
+from sharedsession.environment import Environment
+from sharedsession.errors import BackendUnavailable
+from sharedsession.observe import Observer
+
+T = TypeVar("T")
+
+MAX_VALUE = 100_000_000  # bytes
+_RETRY_EVERY = 0.0005  # seconds
+_RENEW_BELOW = 0.9  # of the time to live: a renewal that gains less than a tenth is left out
+_SWEEP_ROWS = 200
+_SWEEP_EVERY = 1.0  # seconds
+_SWEEP_PAUSE = 60.0  # seconds after the last row
+
+
+class SessionFile:
+    """One SQLite file, for any number of threads.
+
+    Args:
+        path: of the file. It is made when first used, readable by this user only.
+        environment: where clocks and sleep come from.
+
+    Attributes:
+        observer: counts renewals that were left out and waits that were in vain.
+    """
+
+    def __init__(self, path: Path, environment: Environment) -> None:
+        self.path = path
+        self.clock = environment.clock
+        self.monotonic = environment.monotonic
+        self.observer = Observer(environment=environment)
+        self._sleep = environment.sleep
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._abandoned: list[sqlite3.Connection] = []
+        self._process = os.getpid()
+        self._opening = threading.Lock()
+        self._looked_at_mounts = False
+        self._sweep_next = 0.0
+        self._swept_to = 0
+
+    # -- on a connection, inside a transaction or not
+
+    def read(
+        self, connection: sqlite3.Connection, key: str, touch: float | None, deadline: float
+    ) -> Stored | Ended | None:
+        """Reads a row. Renews it only if that gains a tenth, and not at all if another process holds the lock too long.
+
+        Args:
+            connection: to the file.
+            key: the store key.
+            touch: the new time to live in seconds, or ``None``.
+            deadline: of the renewal, on the monotonic clock.
+        """
+        row = rows.find(connection, key, self.clock())
+        if row is None:
+            return None
+        if row.ended:
+            return Ended(row.value)
+        if touch is not None and row.left < touch * _RENEW_BELOW:
+            self._renew(connection, key, touch, deadline)
+        return Stored(row.value, row.version)
+
+    def _renew(self, connection: sqlite3.Connection, key: str, touch: float, deadline: float) -> None:
+        try:
+            self.patiently(deadline - self.monotonic(), lambda: rows.touch(connection, key, touch, self.clock()))
+        except BackendUnavailable:
+            self.observer.count("not_renewed")
+
+    def sweep(self, connection: sqlite3.Connection) -> None:
+        """Deletes a few expired rows, where the last sweep stopped, once a second; not if the file is locked."""
+        now = self.monotonic()
+        if now < self._sweep_next:
+            return
+        self._sweep_next = now + _SWEEP_EVERY
+        with suppress(sqlite3.OperationalError):
+            self._swept_to = rows.sweep(connection, self._swept_to, _SWEEP_ROWS, self.clock())
+            if not self._swept_to:
+                self._sweep_next += _SWEEP_PAUSE
+
+    # -- connections and waiting
+
+    @contextmanager
+    def connection(self, timeout: float) -> Iterator[sqlite3.Connection]:
+        """Lends a connection of this process to one thread.
+
+        Args:
+            timeout: seconds to wait at most where a connection must be opened.
+
+        Raises:
+            BackendUnavailable: the file is locked for longer, or cannot be used.
+        """
+        if self._process != os.getpid():
+            self._forget_parent()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.patiently(timeout, self._open)
+        try:
+            yield connection
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._unavailable(error) from None
+            raise
+        self._idle.append(connection)
+
+    def patiently(self, timeout: float, attempt: Callable[[], T]) -> T:
+        """Repeats an attempt until the file is not locked, for ``timeout`` seconds at most.
+
+        Raises:
+            BackendUnavailable: another process held the lock for longer, or the file cannot be used.
+        """
+        deadline = self.monotonic() + timeout
+        while True:
+            try:
+                return attempt()
+            except sqlite3.Error as error:
+                if not _is_busy(error):
+                    raise self._unavailable(error) from None
+                if self.monotonic() >= deadline:
+                    self.observer.count("locked")
+                    raise BackendUnavailable("the session file is locked by another process") from None
+            self._sleep(_RETRY_EVERY)
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def health(self) -> dict[str, Any]:
+        """Same as `Facts.health`."""
+        return {"kind": "sqlite", "path": str(self.path), "counters": dict(self.observer.counters)}
+
+    def _open(self) -> sqlite3.Connection:
+        with self._opening:
+            self._make_private_file()
+            self._warn_of_network()
+            connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute(rows.SCHEMA)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            return connection
+
+    def _make_private_file(self) -> None:
+        if self.path.exists():
+            return
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise self._unavailable(error) from None
+
+    def _warn_of_network(self) -> None:
+        if self._looked_at_mounts:
+            return
+        self._looked_at_mounts = True
+        kind = _network_file_system(self.path)
+        if kind:
+            self.observer.event(
+                "sqlite_on_network",
+                f"the session file {str(self.path)!r} lies on a network file system ({kind}), where SQLite's locks "
+                "do not work: put it on a local disk, or use Redis or memcached for several hosts",
+            )
+
+    def _unavailable(self, error: Exception) -> BackendUnavailable:
+        self.observer.event(
+            "store_failed",
+            f"the session file {str(self.path)!r} cannot be used ({error}): check path, rights and disk",
+        )
+        return BackendUnavailable("the session file cannot be used")
+
+    def _forget_parent(self) -> None:
+        """After a fork, neither uses nor closes the parent's connections (sqlite.org/howtocorrupt.html, 2.6)."""
+        self._abandoned.extend(self._idle)
+        self._idle.clear()
+        self._process = os.getpid()
+
+
+@contextmanager
+def flushed_to_disk(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commits inside of it are on the disk when they return."""
+    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _network_file_system(path: Path) -> str | None:
+    """Returns the kind of network file system that holds a path; ``None`` if none does, or the system is not Linux."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return None
+    fields = (line.split() for line in mounts.read_text(errors="replace").splitlines())
+    holding = [(point, kind) for _, point, kind, *_ in fields if path.resolve().is_relative_to(point)]
+    kind = max(holding, default=("", ""))[1]
+    return kind if kind.startswith(("nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "fuse.sshfs")) else None

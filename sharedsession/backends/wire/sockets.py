@@ -1,0 +1,70 @@
+"""Blocking sockets: connecting within a deadline, and a timeout that the kernel keeps."""
+
+import socket
+import struct
+
+from sharedsession.backends.wire.deadline import Deadline
+from sharedsession.backends.wire.protocol import Address
+
+
+class SocketTimeout:
+    """How long calls on a socket wait. The kernel keeps it where possible: Python would call `poll` before each call.
+
+    Args:
+        connected: a plain socket. The timeout of a TLS socket, or of one that gevent or eventlet made, is Python's.
+
+    Attributes:
+        shortest: seconds. Between this and `longest`, what is set is near enough.
+        longest: seconds.
+    """
+
+    __slots__ = ("_in_kernel", "_socket", "longest", "shortest")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._in_kernel = type(connected).__module__ == "socket"
+        self.longest = self.shortest = 0.0
+        if self._in_kernel:
+            connected.settimeout(None)
+
+    def set(self, seconds: float) -> None:
+        """Lets each of the next calls wait for so long."""
+        if not self._in_kernel:
+            self._socket.settimeout(max(0.0, seconds))
+        elif seconds > 0:  # to the kernel, 0 is for ever
+            whole, fraction = divmod(max(seconds, 0.001), 1)
+            timeval = struct.pack("@ll", int(whole), int(fraction * 1_000_000))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+            self.longest, self.shortest = seconds * 1.001, seconds * 0.96
+
+
+def connected_to(address: Address, deadline: Deadline) -> socket.socket:
+    """Connects to a server, with TLS where the address asks for it.
+
+    Raises:
+        OSError: the server cannot be reached in time, or its certificate is refused.
+    """
+    if not address.path:
+        connected = socket.create_connection((address.host, address.port), deadline.require())
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _with_tls(connected, address, deadline)
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connected.settimeout(deadline.require())
+        connected.connect(address.path)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+def _with_tls(connected: socket.socket, address: Address, deadline: Deadline) -> socket.socket:
+    if address.tls is None:
+        return connected
+    try:
+        connected.settimeout(deadline.require())
+        return address.tls.wrap_socket(connected, server_hostname=address.host)
+    except BaseException:
+        connected.close()
+        raise
