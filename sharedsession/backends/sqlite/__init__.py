@@ -1,1 +1,1 @@
-"""One SQLite file as a store."""
+"""One SQLite file as a backend, in both colours."""

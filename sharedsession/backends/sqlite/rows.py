@@ -1,11 +1,11 @@
-"""The statements: a row is a session, or the tombstone of one, and each verb is one statement, atomic by itself.
+"""The statements. A row is a record or a tombstone, and each operation is one statement, atomic by itself.
 
-Nothing here waits, opens a file or keeps a state: the connection is lent, inside a transaction or not. There is no
-index on the expiry, which would cost every renewal; what is expired is invisible until it is swept, by row number.
+Nothing here waits, opens a file, reads a clock or keeps a state: the caller passes a connection, inside a transaction
+or not, and the time in seconds since the epoch. There is no index on the expiry, since each renewal would have to write
+it: an expired row is invisible until it is swept, by its number.
 """
 
 import sqlite3
-import time
 from typing import NamedTuple
 
 from sharedsession.backends.base import Version
@@ -34,10 +34,6 @@ WHERE key = ? AND version = ? AND expires > ? AND NOT ended
 RETURNING version
 """
 _DELETE = "DELETE FROM sessions WHERE key = ?"
-_WRITE_TOMBSTONE = """
-INSERT INTO sessions (key, value, version, expires, ended) VALUES (?, ?, 1, ?, 1)
-ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 1
-"""
 _SUPERSEDE = """
 UPDATE sessions SET value = ?, version = version + 1, expires = ?, ended = 1 WHERE key = ? AND expires > ?
 """
@@ -49,11 +45,11 @@ _SWEPT_TO = "SELECT max(number) FROM (SELECT number FROM sessions WHERE number >
 
 
 class Row(NamedTuple):
-    """What is kept under a key.
+    """What a key holds.
 
     Attributes:
         value: the record, or the note of a tombstone.
-        version: grows with each write.
+        version: grows with each write of the row.
         left: seconds until it expires.
         ended: 1 for a tombstone, else 0.
     """
@@ -64,61 +60,56 @@ class Row(NamedTuple):
     ended: int
 
 
-def find(connection: sqlite3.Connection, key: str) -> Row | None:
-    """The row of a key, if it has not expired."""
-    now = time.time()
+def find(connection: sqlite3.Connection, key: str, now: float) -> Row | None:
+    """Returns the row of a key if it has not expired, else ``None``."""
     row = connection.execute(_FIND, (now, key, now)).fetchone()
     if row is None:
         return None
     value, *rest = row
-    return Row(value if type(value) is bytes else b"", *rest)  # another type was planted: nothing that opens
+    return Row(value if type(value) is bytes else b"", *rest)  # another type is not ours: nothing that opens
 
 
-def touch(connection: sqlite3.Connection, key: str, ttl: float) -> bool:
-    """Renews; returns whether there was something to renew."""
-    now = time.time()
+def touch(connection: sqlite3.Connection, key: str, ttl: float, now: float) -> bool:
+    """Renews a record. Returns whether there was one."""
     return connection.execute(_TOUCH, (now + ttl, key, now)).rowcount > 0
 
 
-def add(connection: sqlite3.Connection, key: str, value: bytes, ttl: float) -> Version | None:
-    """Stores what is not there yet; returns its version, or ``None`` if it is there."""
-    now = time.time()
+def add(connection: sqlite3.Connection, key: str, value: bytes, ttl: float, now: float) -> Version | None:
+    """Stores under a key that holds nothing. Returns the version, or ``None`` if the key was taken."""
     return _version(connection.execute(_ADD, (key, value, now + ttl, now)))
 
 
-def replace(connection: sqlite3.Connection, key: str, value: bytes, ttl: float, version: Version) -> Version | None:
-    """Writes over one version; returns the new one, or ``None`` if another is there, or nothing."""
-    now = time.time()
+def replace(
+    connection: sqlite3.Connection, key: str, value: bytes, ttl: float, version: Version, now: float
+) -> Version | None:
+    """Replaces the record of one version. Returns the new version, or ``None`` if the key holds another or nothing."""
     return _version(connection.execute(_REPLACE, (value, now + ttl, key, version, now)))
 
 
-def end(connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float) -> None:
-    """Deletes, or leaves the note for as long as it is of use: this store forgets nothing by itself."""
-    if note:
-        connection.execute(_WRITE_TOMBSTONE, (key, note, time.time() + note_ttl))
-    else:
-        connection.execute(_DELETE, (key,))
+def end(connection: sqlite3.Connection, key: str) -> None:
+    """Deletes the row of a key. SQLite forgets no deletion, so no tombstone is needed."""
+    connection.execute(_DELETE, (key,))
 
 
-def supersede(connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float) -> bool:
-    """Turns a row into a tombstone, in one step; returns whether there was one."""
-    now = time.time()
+def supersede(connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float, now: float) -> bool:
+    """Turns a row into a tombstone with a note. Returns whether there was a row."""
     return connection.execute(_SUPERSEDE, (note, now + note_ttl, key, now)).rowcount == 1
 
 
-def sweep(connection: sqlite3.Connection, after: int, most: int) -> int:
-    """Deletes what has expired among some rows.
+def sweep(connection: sqlite3.Connection, after: int, most: int, now: float) -> int:
+    """Deletes the expired ones among some rows.
 
     Args:
         connection: to the file.
         after: the number of the row behind which to begin.
-        most: rows to look at.
+        most: the number of rows to look at.
+        now: seconds since the epoch.
 
     Returns:
-        The number of the last row that was looked at; 0 behind the last one of all.
+        The number of the last row that was looked at; 0 if there are none behind it.
     """
     last = connection.execute(_SWEPT_TO, (after, most)).fetchone()[0]
-    connection.execute(_SWEEP, (time.time(), after, most))
+    connection.execute(_SWEEP, (now, after, most))
     return last or 0
 
 

@@ -1,6 +1,6 @@
-"""SQLite for event loops: one thread drains a queue, and whatever waits at a time is one transaction.
+"""SQLite for event loops: one thread drains a queue, and all requests that wait at a time are one transaction.
 
-The loop never waits for the disk, and fifty requests that write together pay for one commit and one wake-up.
+The loop never waits for the disk. Fifty requests that write together cost one commit, and each loop is woken once.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import os
 import queue
 import sqlite3
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,16 +16,28 @@ from typing import Any, TypeVar, cast
 
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.sqlite import rows
-from sharedsession.backends.sqlite.backend import SqliteBackend, flushed_to_disk
+from sharedsession.backends.sqlite.session_file import MAX_VALUE, SessionFile, flushed_to_disk
 from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
 
-_BATCH = 64
+_BATCH = 64  # requests
+_GRACE = 0.02  # seconds: the thread itself keeps the deadline, the loop only notices that the thread has died
 
 
 @dataclass(eq=False, slots=True)
 class _Job:
+    """One request.
+
+    Attributes:
+        run: the statement; takes the connection.
+        writes: whether it needs a transaction.
+        ends: whether it must be on the disk before it is confirmed.
+        deadline: on the monotonic clock.
+        loop: that waits.
+        future: of the result, on that loop.
+    """
+
     run: Callable[[sqlite3.Connection], Any]
     writes: bool
     ends: bool
@@ -37,6 +48,7 @@ class _Job:
     error: Exception | None = None
 
     def settle(self) -> None:
+        """Sets the future, on its loop; the request may have been cancelled."""
         if self.future.done():
             return
         if self.error:
@@ -45,65 +57,58 @@ class _Job:
             self.future.set_result(self.result)
 
 
-class SqliteThread:
-    """The asynchronous verbs over one SQLite file.
+class SqliteWorker:
+    """The asynchronous colour of one SQLite file.
 
     Args:
-        backend: the blocking verbs over the same file.
+        file: the file.
     """
 
-    def __init__(self, backend: SqliteBackend) -> None:
-        self._backend = backend
-        self.max_value = backend.max_value
-        self.renews_when_due = backend.renews_when_due
+    max_value = MAX_VALUE
+    renews_when_due = True
+
+    def __init__(self, file: SessionFile) -> None:
+        self._file = file
         self._starting = threading.Lock()
         self._process = 0
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
 
     def health(self) -> dict[str, Any]:
-        """Same as `Backend.health`."""
-        return self._backend.health()
+        """Same as `Facts.health`."""
+        return self._file.health()
 
     async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
-        deadline = time.monotonic() + timeout
-        return await self._do(timeout, lambda connection: self._backend.read(connection, key, touch, deadline))
+        file, deadline = self._file, self._file.monotonic() + timeout
+        return await self._do(timeout, lambda connection: file.read(connection, key, touch, deadline))
 
     async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        return await self._do(timeout, lambda connection: rows.add(connection, key, value, ttl), writes=True)
+        clock = self._file.clock
+        return await self._do(timeout, lambda on: rows.add(on, key, value, ttl, clock()), writes=True)
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
-        return await self._do(
-            timeout,
-            lambda connection: rows.replace(connection, key, value, ttl, version),
-            writes=True,
-        )
+        clock = self._file.clock
+        return await self._do(timeout, lambda on: rows.replace(on, key, value, ttl, version, clock()), writes=True)
 
-    async def end(self, key: str, ttl: float, timeout: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    async def end(self, key: str, ttl: float, timeout: float) -> None:
         """Same as `Backend.end`."""
-        await self._do(
-            timeout,
-            lambda connection: rows.end(connection, key, note, note_ttl),
-            writes=True,
-            ends=True,
-        )
+        await self._do(timeout, lambda on: rows.end(on, key), writes=True, ends=True)
 
     async def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.supersede`."""
+        clock = self._file.clock
         return await self._do(
-            timeout,
-            lambda connection: rows.supersede(connection, key, note, note_ttl),
-            writes=True,
-            ends=True,
+            timeout, lambda on: rows.supersede(on, key, note, note_ttl, clock()), writes=True, ends=True
         )
 
     async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
-        return await self._do(timeout, lambda connection: rows.touch(connection, key, ttl), writes=True)
+        clock = self._file.clock
+        return await self._do(timeout, lambda on: rows.touch(on, key, ttl, clock()), writes=True)
 
     async def close(self) -> None:
         """Same as `Backend.close`: the thread ends after what is queued."""
@@ -116,18 +121,17 @@ class SqliteThread:
     async def _do(
         self,
         timeout: float,
-        run: Callable[[sqlite3.Connection], Any],
+        run: Callable[[sqlite3.Connection], T],
         *,
         writes: bool = False,
         ends: bool = False,
     ) -> T:
         self._start()
         loop = asyncio.get_running_loop()
-        job = _Job(run, writes, ends, time.monotonic() + timeout, loop, loop.create_future())
+        job = _Job(run, writes, ends, self._file.monotonic() + timeout, loop, loop.create_future())
         self._queue.put(job)
         try:
-            # The thread itself keeps the deadline; this one is for its death.
-            async with asyncio.timeout(timeout + 0.02):
+            async with asyncio.timeout(timeout + _GRACE):
                 return cast("T", await job.future)
         except TimeoutError:
             raise BackendUnavailable("the session file did not answer in time") from None
@@ -157,48 +161,47 @@ class SqliteThread:
         flush = any(job.ends for job in batch)
         try:
             with (
-                self._backend.connection(_time_left(batch)) as connection,
+                self._file.connection(self._time_left(batch)) as connection,
                 flushed_to_disk(connection) if flush else nullcontext(),
             ):
-                self._on(connection, batch)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the thread lives, and nobody is left waiting)
+                self._run_on(connection, batch)
+        except Exception as error:  # noqa: BLE001  (the thread must live on, and every request must be answered)
             for job in batch:
                 job.error = job.error or error
         _deliver(batch)
 
-    def _on(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    def _run_on(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         if any(job.writes for job in batch):
-            self._in_one_transaction(connection, batch)
+            self._run_in_one_transaction(connection, batch)
         else:
-            self._each(connection, batch)
+            _run_each(connection, batch)
 
-    def _in_one_transaction(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    def _run_in_one_transaction(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         try:
-            self._backend.patiently(_time_left(batch), lambda: connection.execute("BEGIN IMMEDIATE"))
+            self._file.patiently(self._time_left(batch), lambda: connection.execute("BEGIN IMMEDIATE"))
         except BackendUnavailable as error:
             for job in batch:
                 job.error = error if job.writes else None
-            self._each(connection, [job for job in batch if not job.writes])
+            _run_each(connection, [job for job in batch if not job.writes])
             return
         try:
-            self._each(connection, batch)
-            self._backend.sweep(connection)
+            _run_each(connection, batch)
+            self._file.sweep(connection)
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
-    @staticmethod
-    def _each(connection: sqlite3.Connection, batch: list[_Job]) -> None:
-        for job in batch:
-            try:
-                job.result = job.run(connection)
-            except BackendUnavailable as error:
-                job.error = error
+    def _time_left(self, batch: list[_Job]) -> float:
+        return max(0.0, min(job.deadline for job in batch) - self._file.monotonic())
 
 
-def _time_left(batch: list[_Job]) -> float:
-    return max(0.0, min(job.deadline for job in batch) - time.monotonic())
+def _run_each(connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    for job in batch:
+        try:
+            job.result = job.run(connection)
+        except BackendUnavailable as error:
+            job.error = error
 
 
 def _deliver(batch: list[_Job]) -> None:
@@ -209,7 +212,7 @@ def _deliver(batch: list[_Job]) -> None:
     for loop, jobs in by_loop.items():
         try:
             loop.call_soon_threadsafe(_settle, jobs)
-        except RuntimeError:  # the loop was closed: nobody waits any more
+        except RuntimeError:  # the loop was closed: no task waits any more
             continue
 
 
