@@ -10,6 +10,7 @@ from typing import Any, cast
 from sharedsession.backends.base import (
     AsyncBackend,
     Backend,
+    DoubtingBackend,
     Ended,
     NeverWaitingBackend,
     SelfRenewingBackend,
@@ -65,6 +66,10 @@ class AsyncAdapter:
     async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
         return self.backend.touch(key, ttl, timeout)
+
+    def doubt(self) -> bool:
+        """Same as `DoubtingBackend.doubt`; ``False`` for a backend that is none."""
+        return isinstance(self.backend, DoubtingBackend) and self.backend.doubt()
 
     async def close(self) -> None:
         """Same as `Backend.close`."""
