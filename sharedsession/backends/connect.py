@@ -1,31 +1,45 @@
-"""URL -> backend: one table, and the entry points of others.
+"""URL -> backend: one table, and the entry points of other packages.
 
-Nothing is connected here, and no client is imported that was not asked for.
+Nothing is connected here. A client library is imported only for a URL that needs it.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from sharedsession import durations
 from sharedsession.backends.base import AsyncBackend, Backend
+from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
-from sharedsession.settings import converters as convert
 
 ENTRY_POINTS = "sharedsession.backends"
 
-# scheme: (module, factory taking the URL and options, the extra to install)
-_SCHEMES: dict[str, tuple[str, str, str]] = {
-    "memory": ("sharedsession.backends.memory", "from_url", ""),
-    "sqlite": ("sharedsession.backends.sqlite.backend", "from_url", ""),
-    "memcached": ("sharedsession.backends.memcached.urls", "from_url", ""),
-    "memcacheds": ("sharedsession.backends.memcached.urls", "from_url", ""),
-    "redis": ("sharedsession.backends.redis", "from_url", "redis"),
-    "rediss": ("sharedsession.backends.redis", "from_url", "redis"),
-    "unix": ("sharedsession.backends.redis", "from_url", "redis"),
-    "valkey": ("sharedsession.backends.redis", "from_url", "redis"),
-    "valkeys": ("sharedsession.backends.redis", "from_url", "redis"),
+_Factory = Callable[..., Backend | AsyncBackend]
+
+
+class _Scheme(NamedTuple):
+    """Where the backend of a scheme is made.
+
+    Attributes:
+        module: has a function ``from_url(url, breaker_window, environment)``.
+        extra: of this package, which installs the client library; empty if none is needed.
+    """
+
+    module: str
+    extra: str = ""
+
+
+_SCHEMES = {
+    "memory": _Scheme("sharedsession.backends.memory"),
+    "sqlite": _Scheme("sharedsession.backends.sqlite.backend"),
+    "memcached": _Scheme("sharedsession.backends.memcached.urls"),
+    "memcacheds": _Scheme("sharedsession.backends.memcached.urls"),
+    "redis": _Scheme("sharedsession.backends.redis", "redis"),
+    "rediss": _Scheme("sharedsession.backends.redis", "redis"),
+    "unix": _Scheme("sharedsession.backends.redis", "redis"),
+    "valkey": _Scheme("sharedsession.backends.redis", "redis"),
+    "valkeys": _Scheme("sharedsession.backends.redis", "redis"),
 }
 _LATER = {
     "redis+sentinel": "Redis with Sentinel",
@@ -39,12 +53,14 @@ _LATER = {
 }
 
 
-def connect(url: str, **options: Any) -> Backend | AsyncBackend:
+def connect(url: str, *, environment: Environment = REAL, **options: Any) -> Backend | AsyncBackend:
     """Makes the backend that a URL names. No I/O: it connects when it is first used.
 
     Args:
         url: as in the table of backends, for instance ``sqlite:////var/lib/app/sessions.db``.
-        **options: ``breaker_window`` in seconds, for backends on a network.
+        environment: where time and random bytes come from. A backend of another package does not get it.
+        **options: ``breaker_window``, in seconds, for backends on a network. A backend of another package gets all
+            options that are given here, and no others.
 
     Returns:
         A backend for blocking applications; its ``asynchronous`` attribute serves event loops.
@@ -55,9 +71,11 @@ def connect(url: str, **options: Any) -> Backend | AsyncBackend:
     """
     if "://" not in url:
         raise ConfigurationError("backend must be a URL like 'sqlite:///' or 'redis://localhost:6379/0'")
-    scheme = url.partition("://")[0].lower()
-    factory = _factory(scheme)
-    return cast("Backend | AsyncBackend", factory(url, **(_checked(options) if scheme in _SCHEMES else options)))
+    name = url.partition("://")[0].lower()
+    scheme = _SCHEMES.get(name)
+    if scheme is None:
+        return _registered(name)(url, **options)
+    return _imported(scheme)(url, **_checked(options), environment=environment)
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, float]:
@@ -65,34 +83,25 @@ def _checked(options: Mapping[str, Any]) -> dict[str, float]:
     if unknown:
         raise ConfigurationError(f"connect() has no option {min(unknown)!r}; there is 'breaker_window'")
     try:
-        return {name: convert.moment(value) for name, value in options.items()}
+        return {name: durations.waiting_time(value) for name, value in options.items()}
     except ValueError as problem:
         raise ConfigurationError(f"breaker_window {problem}") from None
 
 
-def redacted(url: str) -> str:
-    """The URL without user and password, even if it is none: whatever stands before the last ``@`` goes."""
-    scheme, _, rest = url.partition("://")
-    shown = re.sub(r"^.*@", "***@", rest, flags=re.DOTALL)
-    return f"{scheme}://" + re.sub(r"((?:username|password)=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
-
-
-def _factory(scheme: str) -> Callable[..., object]:
-    if scheme in _SCHEMES:
-        return _imported(*_SCHEMES[scheme])
-    for entry in entry_points(group=ENTRY_POINTS, name=scheme):
+def _registered(name: str) -> _Factory:
+    """Returns the factory that another package has registered for a scheme."""
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
         return _loaded(entry)
-    base = scheme.partition("+")[0]
-    later = _LATER.get(scheme) or _LATER.get(base)
+    later = _LATER.get(name) or _LATER.get(name.partition("+")[0])
     if later:
-        raise ConfigurationError(f"backend {scheme}:// ({later}) is not part of this release yet")
-    known = ", ".join(f"{name}://" for name in _SCHEMES)
-    raise ConfigurationError(f"backend {scheme}:// is unknown; there are {known}")
+        raise ConfigurationError(f"backend {name}:// ({later}) is not part of this release yet")
+    known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+    raise ConfigurationError(f"backend {name}:// is unknown; there are {known}")
 
 
-def _loaded(entry: EntryPoint) -> Callable[..., object]:
+def _loaded(entry: EntryPoint) -> _Factory:
     try:
-        return cast("Callable[..., object]", entry.load())
+        return cast("_Factory", entry.load())
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
             f"backend {entry.name}:// is registered as {entry.value!r}, which cannot be loaded ({error}): "
@@ -100,12 +109,12 @@ def _loaded(entry: EntryPoint) -> Callable[..., object]:
         ) from error
 
 
-def _imported(module: str, name: str, extra: str) -> Callable[..., object]:
+def _imported(scheme: _Scheme) -> _Factory:
     try:
-        return cast("Callable[..., object]", getattr(import_module(module), name))
+        return cast("_Factory", import_module(scheme.module).from_url)
     except ModuleNotFoundError as error:
-        if not extra or (error.name or "").startswith("sharedsession"):
+        if not scheme.extra or (error.name or "").startswith("sharedsession"):
             raise
         raise ConfigurationError(
-            f"this backend needs the package {error.name!r}: pip install 'sharedsession[{extra}]'"
+            f"this backend needs the package {error.name!r}: pip install 'sharedsession[{scheme.extra}]'"
         ) from None

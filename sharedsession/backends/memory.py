@@ -1,6 +1,6 @@
-"""Sessions in the memory of this process: for tests and for one worker. No other process sees them.
+"""Records in the memory of this process: for tests and for one worker. No other process sees them.
 
-Says so at start-up when it can see that there are several workers, since each of them would have sessions of its own.
+If there seem to be several workers at start-up, it logs a warning, since each would have sessions of its own.
 """
 
 import multiprocessing
@@ -8,16 +8,16 @@ import os
 import re
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.observe import Observer
 
-_SWEEP_EVERY = 1000
+_SWEEP_EVERY = 1000  # writes
 
 
 @dataclass(slots=True)
@@ -29,18 +29,23 @@ class _Entry:
 
 
 class MemoryBackend:
-    """A dictionary with times to live, behind a lock."""
+    """A dictionary with times to live, behind a lock.
+
+    Args:
+        environment: where the clock comes from.
+    """
 
     max_value = 1 << 30
     never_waits = True
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Environment = REAL) -> None:
+        self._monotonic = environment.monotonic
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.RLock()
         self._versions = 0
         signs = signs_of_several_workers(sys.argv, os.environ)
         if signs:
-            Observer().event(
+            Observer(environment=environment).event(
                 "memory_not_shared",
                 f"memory:// keeps sessions in this process only, and there seem to be several workers ({signs}): "
                 "visitors will lose their session from one request to the next; use sqlite:/// instead",
@@ -55,7 +60,7 @@ class MemoryBackend:
             if entry.ended:
                 return Ended(entry.value)
             if touch is not None:
-                entry.expires = time.monotonic() + touch
+                entry.expires = self._monotonic() + touch
             return Stored(entry.value, entry.version)
 
     def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
@@ -70,22 +75,22 @@ class MemoryBackend:
             unchanged = entry is not None and not entry.ended and entry.version == version
             return self._store(key, value, ttl) if unchanged else None
 
-    def end(self, key: str, ttl: float, timeout: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    def end(self, key: str, ttl: float, timeout: float) -> None:
         """Same as `Backend.end`."""
         with self._lock:
             self._entries.pop(key, None)
-            if note:
-                self._store(key, note, note_ttl, ended=True)
 
     def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.supersede`."""
         with self._lock:
-            is_there = self._live(key) is not None
-            if is_there:
-                self.end(key, ttl, timeout, note, note_ttl)
-            return is_there
+            if self._live(key) is None:
+                return False
+            del self._entries[key]
+            if note:
+                self._store(key, note, note_ttl, ended=True)
+            return True
 
     def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
@@ -93,19 +98,19 @@ class MemoryBackend:
             entry = self._live(key)
             if entry is None or entry.ended:
                 return False
-            entry.expires = time.monotonic() + ttl
+            entry.expires = self._monotonic() + ttl
             return True
 
     def close(self) -> None:
-        """Same as `Backend.close`; the sessions stay."""
+        """Same as `Backend.close`; the records stay."""
 
     def health(self) -> dict[str, Any]:
-        """Same as `Backend.health`."""
+        """Same as `Facts.health`."""
         return {"kind": "memory", "records": len(self._entries)}
 
     def _live(self, key: str) -> _Entry | None:
         entry = self._entries.get(key)
-        if entry is not None and entry.expires <= time.monotonic():
+        if entry is not None and entry.expires <= self._monotonic():
             del self._entries[key]
             return None
         return entry
@@ -114,7 +119,7 @@ class MemoryBackend:
         self._versions += 1
         if self._versions % _SWEEP_EVERY == 0:
             self._sweep()
-        self._entries[key] = _Entry(value, self._versions, time.monotonic() + ttl, ended)
+        self._entries[key] = _Entry(value, self._versions, self._monotonic() + ttl, ended)
         return self._versions
 
     def _sweep(self) -> None:
@@ -123,19 +128,33 @@ class MemoryBackend:
 
 
 def signs_of_several_workers(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Looks for what servers leave behind when they start more than one worker; empty if there is nothing."""
+    """Returns why there seem to be several workers; empty if there is no sign of them.
+
+    Args:
+        arguments: the command line of this process.
+        environ: its environment variables.
+    """
     if multiprocessing.parent_process() is not None:
         return "this is a child process"
     for name in ("WEB_CONCURRENCY", "UVICORN_WORKERS", "GRANIAN_WORKERS"):
         if environ.get(name, "").isdecimal() and int(environ[name]) > 1:
             return f"{name} is set"
     command = " ".join([*arguments, environ.get("GUNICORN_CMD_ARGS", "")])
-    asked = re.search(r"(?:^|\s)(?:-w|--workers|--processes)[= ]?(\d+)(?=\s|$)", command)
-    return "the command line asks for them" if asked and int(asked[1]) > 1 else ""
+    option = re.search(r"(?:^|\s)(?:-w|--workers|--processes)[= ]?(\d+)(?=\s|$)", command)
+    return "the command line asks for them" if option and int(option[1]) > 1 else ""
 
 
-def from_url(url: str, **_options: Any) -> MemoryBackend:
-    """Makes the backend of ``memory://``."""
+def from_url(url: str, breaker_window: float = 2.0, environment: Environment = REAL) -> MemoryBackend:
+    """Makes the backend of ``memory://``.
+
+    Args:
+        url: nothing else.
+        breaker_window: not used.
+        environment: where the clock comes from.
+
+    Raises:
+        ConfigurationError: the URL has more parts.
+    """
     if url.lower() != "memory://":
         raise ConfigurationError("backend memory:// takes nothing after the two slashes")
-    return MemoryBackend()
+    return MemoryBackend(environment)

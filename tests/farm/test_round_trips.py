@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sharedsession.backends.memcached.urls import RingBackend
+from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.manager import engines_of
 from tests.farm.laboratory import VICTIMS, Laboratory
 from tests.support.farm import COLOURS, Browser, Handler, WebNode, destroy, read, write

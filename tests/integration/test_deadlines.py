@@ -16,14 +16,14 @@ def test_a_short_wait_beside_a_long_one(kind: str, fresh: Any) -> None:
     server = fresh(kind)
 
     async def main() -> float:
-        verbs: Any = connect(server.url).asynchronous
-        await verbs.get("k", None, 5.0)
+        store: Any = connect(server.url).asynchronous
+        await store.get("k", None, 5.0)
         server.freeze()
-        patient = asyncio.create_task(verbs.get("k", None, 5.0))
+        patient = asyncio.create_task(store.get("k", None, 5.0))
         await asyncio.sleep(0)
         began = time.monotonic()
         with pytest.raises(BackendUnavailable):
-            await verbs.get("k", None, 0.1)
+            await store.get("k", None, 0.1)
         took = time.monotonic() - began
         with pytest.raises(BackendUnavailable):
             await patient  # nobody behind a request that got no answer will get one

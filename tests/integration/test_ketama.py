@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
-from sharedsession.backends.memcached.urls import RingBackend, label, nodes_of
+from sharedsession.backends.memcached.urls import label, nodes_of
+from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import HashRing, Place
 from sharedsession.backends.wire.protocol import Address
 from tests.support import peers

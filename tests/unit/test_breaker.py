@@ -20,14 +20,14 @@ def asked(health, *moments):
 
 
 def test_a_node_is_asked_until_it_fails():
-    """Nobody is suspected beforehand."""
+    """A node is not down before it has failed."""
     health = NodeHealth(window=2)
     assert health.is_up
     assert all(asked(health, *range(5)))
 
 
-def test_a_failed_node_is_left_alone_for_the_window():
-    """Within the window nobody waits for it."""
+def test_a_failed_node_is_skipped_for_the_window():
+    """Within the window no request waits for it."""
     health = NodeHealth(window=2)
     assert health.failed(now=10)
     assert asked(health, 10, 11, 11.99) == [False, False, False]
@@ -42,7 +42,7 @@ def test_after_the_window_one_request_is_the_probe():
 
 
 def test_looking_is_not_asking():
-    """Whether somebody could be the probe may be looked at without becoming it."""
+    """Whether a request could be the probe may be looked at without becoming it."""
     health = NodeHealth(window=2)
     health.failed(now=10)
     assert [health.is_askable(now) for now in (10, 11.9, 12, 12)] == [False, False, True, True]
@@ -78,8 +78,8 @@ def test_only_the_change_of_state_is_news():
     assert health.failures == 2
 
 
-def test_the_only_node_is_never_left_alone_for_being_slow():
-    """Where nobody else holds the data, a slow answer is better than none."""
+def test_the_only_node_is_never_skipped_for_being_slow():
+    """Where no other node holds the data, a slow answer is better than none."""
     health = NodeHealth(window=2)
     assert not any(answered(health, now, took=0.99) for now in range(20))
     assert health.is_up

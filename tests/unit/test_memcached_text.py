@@ -65,6 +65,6 @@ def test_requests():
     assert text.get("k", 60, 1) == b"gats 60 k\r\n"
     assert text.add("k", b"v", 60, 1) == b"add k 0 60 1\r\nv\r\n"
     assert text.replace("k", b"v", 60, 7, 1) == b"cas k 0 60 1 7\r\nv\r\n"
-    assert text.bury("k", b"n", 60, None, 1) == b"set k 1 60 1\r\nn\r\n"
-    assert text.bury("k", b"n", 60, 7, 1) == b"cas k 1 60 1 7\r\nn\r\n"
+    assert text.write_tombstone("k", b"n", 60, None, 1) == b"set k 1 60 1\r\nn\r\n"
+    assert text.write_tombstone("k", b"n", 60, 7, 1) == b"cas k 1 60 1 7\r\nn\r\n"
     assert text.delete("k", 1) == b"delete k\r\n"

@@ -6,7 +6,8 @@ import pytest
 
 from sharedsession.backends import connect
 from sharedsession.backends.memcached.node import MemcachedBackend
-from sharedsession.backends.memcached.urls import RingBackend, label, nodes_of
+from sharedsession.backends.memcached.urls import label, nodes_of
+from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import LAYOUTS, HashRing
 from sharedsession.backends.wire.protocol import Address
 from sharedsession.errors import ConfigurationError
@@ -138,7 +139,7 @@ def test_nothing_is_connected():
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("memcached://", "'' is no node"),
         ("memcached://a=10.0.0.1,", "'' is no node"),
@@ -171,9 +172,9 @@ def test_nothing_is_connected():
         ("memcached://h1,h2?timeout=3", "no option 'timeout'"),
     ],
 )
-def test_a_wrong_url_is_told_what_is_wrong(url, said):
+def test_a_wrong_url_is_told_what_is_wrong(url, message):
     """When it is read, not at the first request; a password is never repeated."""
     with pytest.raises(ConfigurationError) as caught:
         connect(url)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "hunter2secret" not in str(caught.value)

@@ -8,11 +8,11 @@ import hiredis
 import pytest
 
 from sharedsession.backends import connect
-from sharedsession.backends.connect import redacted
 from sharedsession.backends.memcached import login as logins
 from sharedsession.backends.memcached import protocol, text
 from sharedsession.backends.memcached.urls import nodes_of
 from sharedsession.backends.wire.protocol import Login
+from sharedsession.backends.wire.urls import redacted
 from sharedsession.errors import BackendUnavailable, ConfigurationError
 from tests.support.certificates import Authority
 
@@ -25,7 +25,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def mistake(url: str) -> str:
-    """What whoever wrote the URL is told."""
+    """The message of the error that a URL raises."""
     with pytest.raises(ConfigurationError) as caught:
         connect(url)
     return str(caught.value)
@@ -75,17 +75,17 @@ def test_a_login_stands_in_front_of_the_whole_list(written: str, user: bytes, pa
 )
 def test_any_other_login_is_told_how_it_is_written(url: str) -> None:
     """One pair of its own for a node, half a pair, characters that end a password."""
-    said = mistake(url)
-    assert "one user:password@ in front of the whole list" in said
-    assert SECRET not in said
+    message = mistake(url)
+    assert "one user:password@ in front of the whole list" in message
+    assert SECRET not in message
 
 
 @pytest.mark.parametrize("login", ["web:hunter2%20x", "web:hunter2%0d%0aflush_all", "w%20b:hunter2", "w%3Ab:hunter2"])
 def test_what_memcached_cannot_take_is_refused(login: str) -> None:
     """A space parts user and password there, and a line end would begin another command."""
-    said = mistake(f"memcached://{login}@h1")
-    assert "no spaces" in said
-    assert SECRET not in said
+    message = mistake(f"memcached://{login}@h1")
+    assert "no spaces" in message
+    assert SECRET not in message
 
 
 @pytest.mark.parametrize(
@@ -151,19 +151,19 @@ def test_no_repr_holds_a_password(url: str) -> None:
 
 
 def test_a_login_is_a_command_of_its_own_length() -> None:
-    """Bytes are counted, not characters; for a server that asks nobody it has expired."""
+    """Bytes are counted, not characters; for a server without logins it has expired."""
     assert logins.request(Login(b"web", "pä".encode())) == b"set ss:login 0 -1 7\r\nweb p\xc3\xa4\r\n"
 
 
 @pytest.mark.parametrize("cutter", [protocol, text])
 @pytest.mark.parametrize("line", ["unauthenticated", "authentication failure", "bad authentication token format"])
-def test_a_refusal_has_a_mend(cutter: Any, line: str) -> None:
+def test_a_refusal_has_a_fix(cutter: Any, line: str) -> None:
     """Another one for those who gave a login than for those who did not."""
     parser = cutter.Parser()
     parser.feed(f"CLIENT_ERROR {line}\r\n".encode())
     refusal = parser.pop()
-    assert logins.mend(refusal, None) == logins.NONE
-    assert logins.mend(refusal, Login(b"u", b"p")) == logins.OTHER
+    assert logins.fix(refusal, None) == logins.NONE
+    assert logins.fix(refusal, Login(b"u", b"p")) == logins.OTHER
     assert not logins.is_admitted(refusal)
 
 
@@ -172,13 +172,13 @@ def test_other_errors_are_no_refusal(cutter: Any) -> None:
     """They have their own words."""
     parser = cutter.Parser()
     parser.feed(b"CLIENT_ERROR bad data chunk\r\nSTORED\r\n")
-    assert logins.mend(parser.pop(), None) is None
+    assert logins.fix(parser.pop(), None) is None
     assert logins.is_admitted(parser.pop())
 
 
 @pytest.mark.parametrize("name", ["meta", "text"])
 def test_whatever_else_answers_a_login_is_a_refusal(name: str, caplog) -> None:
-    """A proxy without a login, a server out of memory: nobody knows whom it takes us for."""
+    """A proxy without a login, a server out of memory: it is unknown whom it takes us for."""
     server = connect(f"memcached://web:hunter2@h1?protocol={name}")._server
     for line in (b"ERROR\r\n", b"SERVER_ERROR out of memory storing object\r\n"):
         parser = server.protocol.Parser()
@@ -241,7 +241,7 @@ def test_our_own_certificate_is_read(authority: Authority) -> None:
 
 @pytest.mark.parametrize("scheme", ["memcacheds", "rediss", "valkeys"])
 def test_a_wrong_option_of_tls_is_named(scheme: str, authority: Authority, tmp_path: Path) -> None:
-    """At start-up, and nobody is asked for a password at the terminal."""
+    """At start-up, and no password is asked for at the terminal."""
     locked = authority.issue("locked", ["h1"], password=b"x")
     (tmp_path / "empty.pem").write_text("")
     wrong = {
@@ -254,7 +254,7 @@ def test_a_wrong_option_of_tls_is_named(scheme: str, authority: Authority, tmp_p
         "ssl_cert_reqs=maybe": "ssl_cert_reqs=required, optional (the same) or none",
         "ssl_certs=x": "no option 'ssl_certs'",
     }
-    assert {query: said in mistake(f"{scheme}://h1?{query}") for query, said in wrong.items()} == dict.fromkeys(
+    assert {query: text in mistake(f"{scheme}://h1?{query}") for query, text in wrong.items()} == dict.fromkeys(
         wrong, True
     )
     assert "true or false" in mistake("memcacheds://h1?ssl_check_hostname=maybe")
@@ -264,7 +264,7 @@ def test_a_wrong_option_of_tls_is_named(scheme: str, authority: Authority, tmp_p
     ("scheme", "instead"), [("memcached", "memcacheds"), ("redis", "rediss"), ("valkey", "rediss")]
 )
 def test_options_of_tls_without_tls_are_refused(scheme: str, instead: str) -> None:
-    """Whoever wrote them believes that the connection is safe."""
+    """Their author believes that the connection is safe."""
     assert f"write {instead}://" in mistake(f"{scheme}://h1?ssl_ca_certs=/etc/ssl/ca.pem")
 
 
@@ -275,7 +275,7 @@ def test_a_unix_socket_has_no_tls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "logged"),
     [
         ("NOPERM User web has no permissions to run the 'get' command", "NOPERM; give the user"),
         ("ERR The user executing the script can't run this command or subcommand script: 7d", "NOPERM; give the user"),
@@ -285,15 +285,15 @@ def test_a_unix_socket_has_no_tls() -> None:
         ("OOM command not allowed when used memory > 'maxmemory'.", "OOM command not allowed"),
     ],
 )
-def test_what_redis_refuses_has_a_mend_and_names_nobody(reply: str, told: str, caplog) -> None:
+def test_what_redis_refuses_has_a_fix_and_names_no_user(reply: str, logged: str, caplog) -> None:
     """Its own words are kept where they can name no user."""
     backend: Any = connect("redis://web:hunter2@h1")
     error = backend._server.refused("GET", hiredis.ReplyError(reply), reply)
-    assert told in caplog.text
+    assert logged in caplog.text
     assert "web" not in caplog.text + str(error)
-    assert str(error) == f"the server refuses GET: {told.split(';')[0].split()[0]}"
+    assert str(error) == f"the server refuses GET: {logged.split(';')[0].split()[0]}"
 
 
 def test_a_user_of_redis_without_a_password_is_refused() -> None:
-    """It would be passed over, and somebody else let in."""
+    """It would be ignored, and another user admitted."""
     assert "user without a password" in mistake("redis://web@h1")

@@ -1,6 +1,6 @@
-"""User and password of memcached's ASCII authentication (``-Y``): from the URL, to the wire, and what a refusal says.
+"""User and password of memcached's ASCII authentication (``-Y``): from the URL to the wire, and the fix of a refusal.
 
-Without I/O. No text that is made here holds either of them.
+Without I/O. No text made here holds either of them.
 """
 
 import re
@@ -12,8 +12,8 @@ from sharedsession.backends.wire.protocol import Login
 from sharedsession.errors import ConfigurationError
 
 _LOGIN = re.compile(r"(?P<user>[^:/,=@#]+):(?P<password>[^/,@#]+)")
-_UNFIT = re.compile(rb"[\x00-\x20\x7f]")  # memcached tells user and password apart by a space
-_LET_IN = {b"STORED", b"HD"}  # as `protocol` and `text` cut it
+_UNFIT = re.compile(rb"[\x00-\x20\x7f]")  # a space separates user and password (doc/protocol.txt, "Authentication")
+_ADMITTED = {b"STORED", b"HD"}  # as `protocol` and `text` cut it
 _REFUSALS = {
     "CLIENT_ERROR unauthenticated",
     "CLIENT_ERROR authentication failure",
@@ -24,7 +24,7 @@ NONE = "it asks for user and password: put user:password@ in front of the nodes 
 
 
 def split(listed: str) -> tuple[Login | None, str]:
-    """What stands before the ``@`` of a URL without its scheme, and the nodes behind it.
+    """Splits a URL without its scheme into user and password, and the list of nodes behind the ``@``.
 
     Raises:
         ConfigurationError: it is no user and password, or there is more than one.
@@ -51,23 +51,23 @@ def _checked(login: Login) -> Login:
 
 
 def request(login: Login) -> bytes:
-    """The first command of a connection. To a server that asks for no login it is an item that has expired."""
+    """Returns the first command of a connection. A server without ``-Y`` takes it for an item that has expired."""
     pair = b"%b %b" % (login.user, login.password)
     return b"set ss:login 0 -1 %d\r\n%b\r\n" % (len(pair), pair)
 
 
 def is_admitted(reply: Any) -> bool:
-    """Whether the reply to `request` lets us in."""
-    return isinstance(reply, Reply) and reply.status in _LET_IN
+    """Returns whether the reply to `request` admits us."""
+    return isinstance(reply, Reply) and reply.status in _ADMITTED
 
 
 def fix(reply: Any, login: Login | None) -> str | None:
-    """What to do about a refusal; ``None`` if the reply is none. Behind one the server may fall silent."""
-    if not isinstance(reply, Reply) or words(reply) not in _REFUSALS:
+    """Returns the fix of a refusal; ``None`` if the reply is none. After a refusal the server may send nothing more."""
+    if not isinstance(reply, Reply) or as_text(reply) not in _REFUSALS:
         return None
     return OTHER if login else NONE
 
 
-def words(reply: Reply) -> str:
-    """A reply as text, cut where it gets long."""
+def as_text(reply: Reply) -> str:
+    """Returns a reply as text, of 80 characters at most."""
     return b" ".join([reply.status, *reply.flags]).decode("latin-1")[:80]

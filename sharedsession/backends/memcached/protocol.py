@@ -1,22 +1,22 @@
 """memcached's meta protocol without I/O: requests to bytes, bytes to replies (memcached, doc/protocol.txt).
 
-Every request carries an opaque number, which the server repeats in its reply: a connection that lost its place is
-found out at once, and no reply is ever taken for that of another key.
+Every request carries an opaque number, which the server repeats in its reply. So a connection that is out of step is
+detected at once, and no reply is ever taken for that of another key.
 """
 
 import math
 import re
-import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised, made
 
-MAX_RELATIVE_TTL = 2_592_000  # 30 days: anything longer is read as seconds since the epoch
-LAST_DATE = 2**31 - 1  # 2038: a later one is taken for the past
-ITEM_OVERHEAD = 576  # of an item: header and key, generously
-MAX_VALUE = 1_048_576 - ITEM_OVERHEAD  # until the server tells its own limit
+MAX_RELATIVE_TTL = 2_592_000  # seconds, 30 days: doc/protocol.txt reads anything longer as seconds since the epoch
+LAST_DATE = 2**31 - 1  # in 2038; memcached reads 32 bits with a sign, so a later date is in the past
+ITEM_OVERHEAD = 576  # bytes of an item's header and key, rounded up
+MAX_VALUE = 1_048_576 - ITEM_OVERHEAD  # bytes, until the server reports its own limit
 TOMBSTONE = 1  # in the client flags
-_LONGEST_LINE = 2048
+_LONGEST_LINE = 2048  # bytes
 _HIT = re.compile(rb"VA (\d{1,10}) c(\d{1,20}) f(\d{1,10}) t(-?\d{1,10}) O(\d{1,20})\r\n")
 _DONE = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")
 
@@ -35,7 +35,7 @@ class Reply(NamedTuple):
     value: bytes = b""
 
     def flag(self, letter: bytes) -> bytes | None:
-        """The argument of a flag, if the reply has it."""
+        """Returns the argument of a flag; ``None`` if the reply does not have it."""
         for flag in self.flags:
             if flag[:1] == letter:
                 return flag[1:]
@@ -43,12 +43,12 @@ class Reply(NamedTuple):
 
     @property
     def is_error(self) -> bool:
-        """Whether the server could not carry out the request; such replies carry no opaque."""
+        """Whether the server could not carry out the request. Such a reply carries no opaque (doc/protocol.txt)."""
         return self.status in {b"SERVER_ERROR", b"CLIENT_ERROR", b"ERROR"}
 
 
 class Hit(NamedTuple):
-    """The reply to `get` where there is an item, as the server writes it; in any other form it is a `Reply`."""
+    """The reply to `get` where there is an item, in the form that memcached writes. Any other form is a `Reply`."""
 
     value: bytes
     cas: int
@@ -58,14 +58,14 @@ class Hit(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The reply to a change that was carried out, as the server writes it; in any other form it is a `Reply`."""
+    """The reply to a change that was carried out, in the form that memcached writes. Any other form is a `Reply`."""
 
     cas: int
     opaque: int
 
 
 class Parser:
-    """Cuts what memcached sends into replies, however the network cut it."""
+    """Cuts the bytes of a connection into replies, however the network cut them."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -73,12 +73,12 @@ class Parser:
         self._statistics: dict[bytes, bytes] = {}
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes as they come."""
+        """Takes bytes as they arrive."""
         self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
         self._at = 0
 
     def pop(self) -> object:
-        """The next `Reply`, statistics as a dictionary, or `INCOMPLETE`.
+        """Returns the next reply, statistics as a dictionary, or `INCOMPLETE`.
 
         Raises:
             Desynchronised: the bytes are not memcached's.
@@ -99,7 +99,7 @@ class Parser:
         return self._any()
 
     def _any(self) -> object:
-        """The next reply in whatever form."""
+        """Returns the next reply, in whatever form."""
         end = self._buffer.find(b"\r\n", self._at)
         if end < 0:
             if len(self._buffer) - self._at > _LONGEST_LINE:
@@ -128,7 +128,7 @@ class Parser:
         return INCOMPLETE if value is None else Reply(words[0], words[2:], value)
 
     def _block(self, start: int, size: int) -> bytes | None:
-        """A data block, once it is all there."""
+        """Returns a data block; ``None`` until it has arrived as a whole."""
         buffer, end = self._buffer, start + size
         if len(buffer) < end + 2:
             return None
@@ -138,31 +138,37 @@ class Parser:
         return buffer[start:end]
 
 
-def get(key: str, touch: float | None, opaque: int) -> bytes:
-    """Read, CAS token, client flags, remaining life and renewal in one round trip; a renewal keeps the token."""
-    renewal = "" if touch is None else f"T{expiry(touch)} "
+def get(key: str, exptime: int | None, opaque: int) -> bytes:
+    """Reads value, CAS token, client flags and remaining life, and renews, in one round trip. Renewals keep the token.
+
+    Args:
+        key: the store key.
+        exptime: the new life as memcached reads it, see `expiry`; ``None`` leaves it as it is.
+        opaque: the number that the reply repeats.
+    """
+    renewal = "" if exptime is None else f"T{exptime} "
     return f"mg {key} v c f t {renewal}O{opaque}\r\n".encode()
 
 
-def add(key: str, value: bytes, ttl: float, opaque: int) -> bytes:
-    """Store under a key that holds nothing."""
-    return b"ms %b %d ME c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), expiry(ttl), opaque, value)
+def add(key: str, value: bytes, exptime: int, opaque: int) -> bytes:
+    """Stores under a key that holds nothing."""
+    return b"ms %b %d ME c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), exptime, opaque, value)
 
 
-def replace(key: str, value: bytes, ttl: float, cas: int, opaque: int) -> bytes:
-    """Store if the item still has this CAS token."""
-    return b"ms %b %d c C%d T%d O%d\r\n%b\r\n" % (key.encode(), len(value), cas, expiry(ttl), opaque, value)
+def replace(key: str, value: bytes, exptime: int, cas: int, opaque: int) -> bytes:
+    """Stores if the item still has this CAS token."""
+    return b"ms %b %d c C%d T%d O%d\r\n%b\r\n" % (key.encode(), len(value), cas, exptime, opaque, value)
 
 
-def write_tombstone(key: str, note: bytes, ttl: float, cas: int | None, opaque: int) -> bytes:
-    """Store a tombstone, whatever is there, or if the item still has this CAS token."""
+def write_tombstone(key: str, tombstone: bytes, exptime: int, cas: int | None, opaque: int) -> bytes:
+    """Stores a tombstone if the item still has this CAS token; with ``None``, whatever the key holds."""
     condition = b"" if cas is None else b" C%d" % cas
-    head = b"ms %b %d F%d%b T%d O%d\r\n" % (key.encode(), len(note), TOMBSTONE, condition, expiry(ttl), opaque)
-    return head + note + b"\r\n"
+    head = b"ms %b %d F%d%b T%d O%d\r\n" % (key.encode(), len(tombstone), TOMBSTONE, condition, exptime, opaque)
+    return head + tombstone + b"\r\n"
 
 
 def delete(key: str, opaque: int) -> bytes:
-    """Delete, whatever is there."""
+    """Deletes, whatever the key holds."""
     return f"md {key} O{opaque}\r\n".encode()
 
 
@@ -173,18 +179,23 @@ GREETING: tuple[bytes, ...] = (STATISTICS, SETTINGS)
 
 
 def answers(reply: object, key: str, opaque: int) -> bool:
-    """Whether a reply can be the answer to a request: it repeats the opaque, or carries none because it is an error."""
+    """Returns whether a reply can answer a request: it repeats the opaque, or is an error, which has none."""
     if type(reply) is Hit or type(reply) is Done:
         return reply.opaque == opaque
     return isinstance(reply, Reply) and (b"O%d" % opaque in reply.flags or reply.is_error)
 
 
-def expiry(ttl: float) -> int:
-    """A time to live as memcached reads it: whole seconds, never 0, which is for ever, never a negative number.
+def expiry(ttl: float, clock: Callable[[], float]) -> int:
+    """Returns a time to live as memcached reads it, the exptime of doc/protocol.txt.
 
-    Over 30 days it is a date; the clock of the web node then matters, by minutes against a month.
+    These are whole seconds; never 0, which is for ever, and never negative. Over 30 days it is a date. Then the web
+    node's clock matters, but an error of minutes is little against a month.
+
+    Args:
+        ttl: seconds.
+        clock: returns the time in seconds since the epoch.
     """
     seconds = math.ceil(ttl)
     if seconds > MAX_RELATIVE_TTL:
-        return min(math.ceil(time.time()) + seconds, LAST_DATE)
+        return min(math.ceil(clock()) + seconds, LAST_DATE)
     return seconds if seconds > 0 else 1

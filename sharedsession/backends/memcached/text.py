@@ -1,14 +1,14 @@
 """memcached's classic text protocol without I/O, for proxies and servers that know no meta commands.
 
-The same functions as `protocol`, and the same `Reply`: what the text protocol says in words is given the meta command's
-status. It says less. A reply to a change names no key and brings no new CAS token, so the version after a change is one
-that `replace` refuses, and whoever wants to change a record twice reads it again in between.
+The same functions as `protocol`, and the same `Reply`: the words of the text protocol become the status of the meta
+command. They carry less: a reply to a change names no key and brings no new CAS token. So the version after a change is
+one that `replace` refuses, and a caller that changes a record twice must read it in between.
 """
 
-from sharedsession.backends.memcached.protocol import TOMBSTONE, Reply, expiry
+from sharedsession.backends.memcached.protocol import TOMBSTONE, Reply
 from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised
 
-_LONGEST_LINE = 2048
+_LONGEST_LINE = 2048  # bytes
 _NO_TOKEN = [b"c0"]  # no item has this token
 _WORDS = {
     b"STORED": Reply(b"HD", _NO_TOKEN),
@@ -22,18 +22,18 @@ _ERRORS = (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
 
 
 class Parser:
-    """Cuts what memcached sends into replies, however the network cut it."""
+    """Cuts the bytes of a connection into replies, however the network cut them."""
 
     def __init__(self) -> None:
         self._buffer = b""
         self._found: Reply | None = None
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes as they come."""
+        """Takes bytes as they arrive."""
         self._buffer += data
 
     def pop(self) -> object:
-        """The next `Reply`, or `INCOMPLETE`.
+        """Returns the next `Reply`, or `INCOMPLETE`.
 
         Raises:
             Desynchronised: the bytes are not memcached's.
@@ -68,37 +68,37 @@ class Parser:
         return self.pop()
 
 
-def get(key: str, touch: float | None, _opaque: int) -> bytes:
-    """Read, CAS token and renewal in one round trip (``gats``, memcached 1.5.3)."""
-    return f"gats {expiry(touch)} {key}\r\n".encode() if touch is not None else f"gets {key}\r\n".encode()
+def get(key: str, exptime: int | None, _opaque: int) -> bytes:
+    """Reads value and CAS token, and renews, in one round trip (``gats``, since memcached 1.5.3)."""
+    return f"gets {key}\r\n".encode() if exptime is None else f"gats {exptime} {key}\r\n".encode()
 
 
-def add(key: str, value: bytes, ttl: float, _opaque: int) -> bytes:
-    """Store under a key that holds nothing."""
-    return b"add %b 0 %d %d\r\n%b\r\n" % (key.encode(), expiry(ttl), len(value), value)
+def add(key: str, value: bytes, exptime: int, _opaque: int) -> bytes:
+    """Stores under a key that holds nothing."""
+    return b"add %b 0 %d %d\r\n%b\r\n" % (key.encode(), exptime, len(value), value)
 
 
-def replace(key: str, value: bytes, ttl: float, cas: int, _opaque: int) -> bytes:
-    """Store if the item still has this CAS token."""
-    return b"cas %b 0 %d %d %d\r\n%b\r\n" % (key.encode(), expiry(ttl), len(value), cas, value)
+def replace(key: str, value: bytes, exptime: int, cas: int, _opaque: int) -> bytes:
+    """Stores if the item still has this CAS token."""
+    return b"cas %b 0 %d %d %d\r\n%b\r\n" % (key.encode(), exptime, len(value), cas, value)
 
 
-def write_tombstone(key: str, note: bytes, ttl: float, cas: int | None, _opaque: int) -> bytes:
-    """Store a tombstone, whatever is there, or if the item still has this CAS token."""
-    if cas is not None:
-        return b"cas %b %d %d %d %d\r\n%b\r\n" % (key.encode(), TOMBSTONE, expiry(ttl), len(note), cas, note)
-    return b"set %b %d %d %d\r\n%b\r\n" % (key.encode(), TOMBSTONE, expiry(ttl), len(note), note)
+def write_tombstone(key: str, tombstone: bytes, exptime: int, cas: int | None, _opaque: int) -> bytes:
+    """Stores a tombstone if the item still has this CAS token; with ``None``, whatever the key holds."""
+    if cas is None:
+        return b"set %b %d %d %d\r\n%b\r\n" % (key.encode(), TOMBSTONE, exptime, len(tombstone), tombstone)
+    return b"cas %b %d %d %d %d\r\n%b\r\n" % (key.encode(), TOMBSTONE, exptime, len(tombstone), cas, tombstone)
 
 
 def delete(key: str, _opaque: int) -> bytes:
-    """Delete, whatever is there."""
+    """Deletes, whatever the key holds."""
     return f"delete {key}\r\n".encode()
 
 
 NOTHING = b"version\r\n"
-GREETING: tuple[bytes, ...] = ()  # a proxy would hang up on `stats`
+GREETING: tuple[bytes, ...] = ()  # a proxy would close the connection at `stats`
 
 
 def answers(reply: object, key: str, opaque: int) -> bool:
-    """Whether a reply can be the answer to a request: a value says whose it is, nothing else does."""
+    """Returns whether a reply can answer a request. A value names its key; no other reply names anything."""
     return isinstance(reply, Reply) and (reply.status != b"VA" or b"k" + key.encode() in reply.flags)

@@ -1,29 +1,22 @@
 """``memcached://`` and ``memcacheds://`` URLs -> one node, or a ring of nodes, in both colours."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from ssl import SSLContext
 from types import ModuleType
 from urllib.parse import parse_qsl
 
-from sharedsession.backends.connect import redacted
 from sharedsession.backends.memcached import login as logins
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached import text
 from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
-from sharedsession.backends.ring.hashring import LAYOUTS, HashRing, Place
-from sharedsession.backends.ring.hints import Hints
-from sharedsession.backends.ring.node import Gather, RingNode
-from sharedsession.backends.ring.store import RingStore
+from sharedsession.backends.ring.backend import RingBackend
+from sharedsession.backends.ring.hashring import LAYOUTS, Place
 from sharedsession.backends.wire import tls
-from sharedsession.backends.wire.client import Client
 from sharedsession.backends.wire.protocol import Address, Login
-from sharedsession.backends.adapters import BlockingAdapter
-from sharedsession.concurrency import BlockingDriver, Gather, LoopDriver
+from sharedsession.backends.wire.urls import redacted
+from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
-from sharedsession.observe import Observer
 
 _PORT = 11211
 _PROTOCOLS = {"meta": meta, "text": text}
@@ -39,63 +32,31 @@ class NodeSpec:
 
     Attributes:
         place: its name and weight on the ring.
-        address: where it listens, and what it takes to be let in.
+        address: where it listens, and what it takes to be admitted.
     """
 
     place: Place
     address: Address
 
 
-class RingBackend(BlockingAdapter):
-    """A ring of memcached nodes, in both colours.
+def from_url(url: str, breaker_window: float = 2.0, environment: Environment = REAL) -> MemcachedBackend | RingBackend:
+    """Makes the backend of ``memcached://host:11211`` or ``memcached://a=host1,b=host2?replicas=2&layout=native``.
 
     Args:
-        specs: the nodes.
-        replicas: on how many nodes a session is kept.
-        layout: of the ring.
-        breaker_window: seconds for which a failed node is left alone.
-        protocol: the commands to speak, `protocol` or `text`.
+        url: of one node, or of several.
+        breaker_window: seconds for which a failed node is skipped.
+        environment: where time comes from.
+
+    Raises:
+        ConfigurationError: the URL is wrong. The message never holds a password.
     """
-
-    def __init__(
-        self,
-        specs: Sequence[NodeSpec],
-        *,
-        replicas: int = 2,
-        layout: str = "native",
-        breaker_window: float = 2.0,
-        protocol: ModuleType = meta,
-    ) -> None:
-        self.ring = HashRing([spec.place for spec in specs], layout)
-        self._replicas = replicas
-        self._observer = Observer()
-        self._servers = [
-            MemcachedServer(spec.address, breaker_window, name=spec.place.name, in_ring=True, protocol=protocol)
-            for spec in specs
-        ]
-        self._hints = [Hints() for _ in specs]
-        super().__init__(self._verbs([server.blocking_client() for server in self._servers], BlockingDriver().gather))
-
-    @cached_property
-    def asynchronous(self) -> RingStore:
-        """The same ring for event loops."""
-        return self._verbs([server.multiplexed_client() for server in self._servers], LoopDriver.gather)
-
-    def _verbs(self, clients: Sequence[Client], gather: Gather) -> RingStore:
-        members = [
-            RingNode(server.verbs(client), server.guard.is_askable, server.knows, hints)
-            for server, client, hints in zip(self._servers, clients, self._hints, strict=True)
-        ]
-        return RingStore(self.ring, members, self._replicas, gather, self._observer)
-
-
-def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBackend:
-    """Makes the backend of ``memcached://host:11211`` or ``memcached://a=host1,b=host2?replicas=2&layout=native``."""
     specs = nodes_of(url)
     options = {name: value for name, value in _options(url).items() if name not in tls.OPTIONS}
     protocol = _protocol(options.pop("protocol", "meta"))
     if len(specs) == 1 and not options:
-        return MemcachedBackend(specs[0].address, breaker_window, protocol=protocol)
+        return MemcachedBackend(
+            MemcachedServer(specs[0].address, breaker_window, protocol=protocol, environment=environment)
+        )
     replicas = _replicas(options.pop("replicas", str(min(2, len(specs)))), len(specs))
     layout = _layout(options.pop("layout", "native"))
     if options:
@@ -103,16 +64,35 @@ def from_url(url: str, breaker_window: float = 2.0) -> MemcachedBackend | RingBa
             f"backend memcached:// has no option {_shown(next(iter(options)), url)}; it has replicas, layout and "
             "protocol, and memcacheds:// those of TLS"
         )
-    return RingBackend(specs, replicas=replicas, layout=layout, breaker_window=breaker_window, protocol=protocol)
+    servers = [_in_ring(spec, breaker_window, protocol, environment) for spec in specs]
+    return RingBackend(servers, replicas=replicas, layout=layout, environment=environment)
+
+
+def _in_ring(
+    spec: "NodeSpec", breaker_window: float, protocol: ModuleType, environment: Environment
+) -> tuple[Place, MemcachedServer]:
+    server = MemcachedServer(
+        spec.address,
+        breaker_window,
+        name=spec.place.name,
+        in_ring=True,
+        protocol=protocol,
+        environment=environment,
+    )
+    return spec.place, server
 
 
 def nodes_of(url: str) -> list[NodeSpec]:
-    """The nodes that a URL names, in its order."""
+    """Returns the nodes that a URL names, in its order.
+
+    Raises:
+        ConfigurationError: the list of nodes or an option of TLS is wrong. The message never holds a password.
+    """
     scheme, _, rest = url.partition("://")
     login, listed = logins.split(rest.partition("?")[0])
     listed = listed if "=/" in listed else listed.removesuffix("/")
     context = tls.context(_options(url), secure=scheme.lower() == "memcacheds", instead="memcacheds")
-    specs = [_let_in(_node(part, url), context, login) for part in listed.split(",")]
+    specs = [_with_access(_node(part, url), context, login) for part in listed.split(",")]
     names = {spec.place.name for spec in specs}
     if len(names) < len(specs) or len({str(spec.address) for spec in specs}) < len(specs):
         raise ConfigurationError("backend memcached:// names a node twice: each needs a name or an address of its own")
@@ -124,12 +104,12 @@ def _options(url: str) -> dict[str, str]:
 
 
 def _shown(part: str, url: str) -> str:
-    """A part of the URL, unless it could be one of a password that was not written as it must be."""
+    """Returns a part of the URL for a message; masked if it may belong to a password that was not quoted."""
     return "'***'" if "@" in url else repr(part)
 
 
-def _let_in(spec: NodeSpec, context: SSLContext | None, login: Login | None) -> NodeSpec:
-    """The node with what it takes to be let in."""
+def _with_access(spec: NodeSpec, context: SSLContext | None, login: Login | None) -> NodeSpec:
+    """Returns the node with what it takes to be admitted."""
     if context and spec.address.path:
         raise ConfigurationError("backend memcacheds:// names a UNIX socket, which has no TLS: write memcached://")
     return replace(spec, address=replace(spec.address, tls=context, login=login))
@@ -148,13 +128,13 @@ def _node(part: str, url: str) -> NodeSpec:
 
 
 def _weights(found: re.Match[str]) -> list[int]:
-    """The weight that was given, or 1; nothing if it is wrong or was given twice."""
+    """Returns the given weight, or 1; an empty list if it is wrong or was given twice."""
     given = [int(weight) for weight in (found["weight"], found["heavy"]) if weight]
     return (given or [1]) if len(given) < 2 and 0 not in given else []
 
 
 def label(address: Address) -> str:
-    """The name of a node that has none: its address as libmemcached writes it into the ring."""
+    """Returns the name of a node that was given none: its address as libmemcached hashes it (libmemcached/hosts.cc)."""
     if address.path:
         return f"{address.path}:0"
     return address.host if address.port == _PORT else f"{address.host}:{address.port}"

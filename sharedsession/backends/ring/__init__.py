@@ -1,1 +1,1 @@
-"""The ring: who holds a key, and whom to ask now."""
+"""The ring: several nodes as one backend, with copies of each record."""

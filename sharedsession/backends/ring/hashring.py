@@ -18,9 +18,9 @@ from typing import cast
 LAYOUTS = ("native", "ketama", "ketama_weighted")
 
 MOST_NODES = 16
-"""How many nodes a key can ever be looked for on."""
-_STRINGS = 40  # of MD5, each gives four points: libmemcached's MEMCACHED_POINTS_PER_SERVER_KETAMA is 160
-_PLAIN_POINTS = 100  # of one-at-a-time, one point a string
+"""The most nodes that one key is looked for on."""
+_STRINGS = 40  # hashed by MD5 to four points each: libmemcached's MEMCACHED_POINTS_PER_SERVER_KETAMA is 160
+_PLAIN_POINTS = 100  # hashed by one-at-a-time to one point each: MEMCACHED_POINTS_PER_SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,18 @@ class HashRing:
         self._hash = _one_at_a_time if layout == "ketama" else _md5_word
 
     def order(self, key: str) -> tuple[int, ...]:
-        """The nodes, as indices, in the order in which a key prefers them, its owners first: 16 at most."""
+        """Returns the indices of the nodes in the order in which a key prefers them, its owners first: 16 at most."""
         point = bisect_left(self._values, self._hash(key.encode())) if len(self.places) > 1 else 0
         order = self._orders.get(point)
         return order if order is not None else self._walk(point)
 
     def fingerprint(self) -> str:
-        """Equal on two web nodes if and only if their rings are."""
+        """Returns a text that is equal on two web nodes if and only if their rings are."""
         text = repr((self.layout, sorted((place.name, place.weight) for place in self.places)))
         return _md5(text.encode()).hex()[:12]
 
     def shares(self) -> list[float]:
-        """The share of all keys that each node is the first to own; the shares add up to 1."""
+        """Returns the share of all keys that each node is the first owner of; the shares add up to 1."""
         shares = [0.0] * len(self.places)
         previous = self._values[-1] - 2**32
         for value, owner in zip(self._values, self._owners, strict=True):
@@ -75,7 +75,7 @@ class HashRing:
         return shares
 
     def _walk(self, point: int) -> tuple[int, ...]:
-        """Goes round the ring from a point, once; each node counts where it is met first."""
+        """Goes round the ring from a point, once; each node takes the place where it is met first."""
         met: dict[int, None] = {}
         for owner in chain(islice(self._owners, point, None), islice(self._owners, point)):
             met.setdefault(owner)
@@ -106,7 +106,7 @@ def _points(places: Sequence[Place], layout: str) -> list[tuple[int, int]]:
 
 
 def _libmemcached_counts(weights: Sequence[int]) -> list[int]:
-    """How many strings each server gets, in the single-precision arithmetic of libmemcached's hosts.cc."""
+    """Returns the number of strings of each server, in the single-precision arithmetic of libmemcached/hosts.cc."""
     return [_libmemcached_count(weight, sum(weights), len(weights)) for weight in weights]
 
 
@@ -129,7 +129,7 @@ def _md5_word(data: bytes) -> int:
 
 
 def _one_at_a_time(data: bytes) -> int:
-    """Jenkins' one-at-a-time hash; libmemcached reads bytes as signed, so keys are ASCII."""
+    """Returns Jenkins' one-at-a-time hash. libmemcached reads bytes as signed, so keys must be ASCII."""
     value = 0
     for byte in data:
         value = (value + byte) & 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""The tombstones that a node did not hear of, kept until it does. Pure, the clock passed in; bounded.
+"""Hints (hinted handoff): tombstones that a node missed while it was down. Pure, the clock passed in; bounded.
 
 Other nodes hold the same tombstones, so a process that dies with its hints loses nothing by itself.
 """
@@ -7,37 +7,42 @@ import math
 import threading
 from itertools import islice
 
-_MOST = 10_000
+_MOST = 10_000  # tombstones for one node
 _BATCH = 64
 
 
 class Hints:
-    """What one node missed.
+    """The tombstones that one node missed.
 
     Attributes:
-        waiting: the tombstones by key, each with the moment when it no longer matters; empty but for outages.
+        waiting: the tombstones by key, each with the time when it no longer matters, on the monotonic clock. Empty
+            except during and after outages.
     """
 
     def __init__(self) -> None:
         self.waiting: dict[str, tuple[bytes, float]] = {}
         self._lock = threading.Lock()
 
-    def add(self, key: str, note: bytes, ttl: float, now: float) -> None:
-        """Keeps a tombstone for later; the oldest give way when there are too many.
+    def add(self, key: str, tombstone: bytes, ttl: float, now: float) -> None:
+        """Keeps a tombstone for later. The oldest are dropped when there are too many.
 
         Args:
             key: the store key.
-            note: of the tombstone.
-            ttl: for how long it matters, in seconds.
-            now: a monotonic clock in seconds.
+            tombstone: its bytes.
+            ttl: for how many seconds it matters.
+            now: seconds on a monotonic clock.
         """
         with self._lock:
-            self.waiting[key] = (note, now + ttl)
+            self.waiting[key] = (tombstone, now + ttl)
             while len(self.waiting) > _MOST:
                 del self.waiting[next(iter(self.waiting))]
 
     def due(self, now: float) -> list[tuple[str, bytes, float]]:
-        """What to send before anything else: keys, notes and remaining times to live; a batch at most."""
+        """Returns what must be sent before anything else: keys, tombstones and remaining seconds, one batch at most.
+
+        Args:
+            now: seconds on a monotonic clock.
+        """
         if not self.waiting:
             return []
         with self._lock:
@@ -45,10 +50,10 @@ class Hints:
             for key, (_, end) in batch:
                 if end <= now:
                     del self.waiting[key]
-        return [(key, note, math.ceil(end - now)) for key, (note, end) in batch if end > now]
+        return [(key, tombstone, math.ceil(end - now)) for key, (tombstone, end) in batch if end > now]
 
     def done(self, key: str) -> None:
-        """The node has heard of it."""
+        """Forgets a tombstone that the node has now."""
         with self._lock:
             self.waiting.pop(key, None)
 

@@ -1,7 +1,6 @@
-"""One node of a ring, in one colour: whom to ask, and what it must hear first."""
+"""One node of a ring, in one colour: whether to ask it, and what to send it first."""
 
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -13,27 +12,39 @@ from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
 
-_CATCH_UP = 0.1  # of the time there is
-_BRIEFLY = 0.1
+_REPLAY = 0.1  # of the timeout, for tombstones that the node missed
+_PING = 0.1  # of the timeout
 
 
 class NodeStore(AsyncBackend, Protocol):
-    """What a ring needs of a node beyond the verbs."""
+    """What a ring needs of a node beyond a backend's operations."""
+
+    async def write_tombstone(
+        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None = None
+    ) -> bool:
+        """Replaces a record by a tombstone.
+
+        Args:
+            key: the store key.
+            tombstone: the bytes that `Ended` holds afterwards.
+            ttl: seconds for which it is kept.
+            timeout: seconds to wait at most.
+            version: of the record as it was read; ``None``: whatever the key holds.
+
+        Returns:
+            Whether the record is gone: ``False`` if it is no longer of the given version.
+
+        Raises:
+            BackendUnavailable: the node cannot be asked.
+        """
+        ...
 
     async def ping(self, timeout: float) -> None:
-        """Asks for a sign of life, even of a node that is left alone; if it gives one, it is asked as before."""
-        ...
+        """Asks for a sign of life, even if the node is skipped. An answer ends that.
 
-    async def write_tombstone_if(self, key: str, note: bytes, ttl: float, version: Version, timeout: float) -> bool:
-        """Leaves a tombstone if the record is still the one that the version stands for."""
-        ...
-
-
-class Gather(Protocol):
-    """Runs coroutines that never raise side by side."""
-
-    async def __call__(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-        """Their results, in order."""
+        Raises:
+            BackendUnavailable: no answer within ``timeout`` seconds.
+        """
         ...
 
 
@@ -42,79 +53,87 @@ class RingNode:
     """A node of the ring.
 
     Attributes:
-        verbs: of the node.
-        is_askable: whether a request would be sent to it now.
-        knows: whether it has been up, and so has forgotten nothing, for so many seconds.
-        hints: the tombstones that it did not hear of.
+        store: the operations of the node.
+        is_askable: returns whether a request would be sent to it now.
+        knows: returns whether it has been up, and so has forgotten nothing, for so many seconds.
+        hints: the tombstones that it missed.
+        monotonic: the clock.
     """
 
-    verbs: NodeStore
+    store: NodeStore
     is_askable: Callable[[], bool]
     knows: Callable[[float], bool]
     hints: Hints
+    monotonic: Callable[[], float]
 
-    async def ask(self, verb: Callable[[AsyncBackend], Coroutine[Any, Any, T]], timeout: float) -> "T | NoAnswer":
-        """Asks the node; no answer is an answer of its own kind. What it missed while it was away goes first.
+    async def ask(self, operation: Callable[[NodeStore], Coroutine[Any, Any, T]], timeout: float) -> "T | NoAnswer":
+        """Asks the node; sends tombstones that it missed first.
 
         Args:
-            verb: what to ask.
+            operation: calls a method of the store.
             timeout: seconds to wait for each request.
+
+        Returns:
+            What the operation returns; `NO_ANSWER` if the node cannot be asked, or its reply was damaged.
         """
         try:
             if self.hints.waiting:
-                await self._catch_up(timeout)
-            said = await verb(self.verbs)
+                await self._replay_hints(timeout)
+            reply = await operation(self.store)
         except BackendUnavailable:
             return NO_ANSWER
-        return NO_ANSWER if isinstance(said, Ended) and not is_tombstone(said.note) else said
+        return NO_ANSWER if isinstance(reply, Ended) and not is_tombstone(reply.note) else reply
 
-    async def _catch_up(self, timeout: float) -> None:
-        """Sends some of what the node missed; a visitor's request waits for it no longer than is hardly noticed."""
-        started = time.monotonic()
-        for key, note, ttl in self.hints.due(started):
-            await self.verbs.end(key, ttl, timeout, note, ttl)
+    async def _replay_hints(self, timeout: float) -> None:
+        """Sends some of what the node missed: a request is delayed by a tenth of its timeout at most."""
+        started = self.monotonic()
+        for key, tombstone, ttl in self.hints.due(started):
+            await self.store.write_tombstone(key, tombstone, ttl, timeout)
             self.hints.done(key)
-            if time.monotonic() - started > timeout * _CATCH_UP:
+            if self.monotonic() - started > timeout * _REPLAY:
                 return
 
     async def ping(self, timeout: float) -> bool:
-        """Whether the node can be asked; one that is left alone is asked for a sign of life, briefly.
+        """Returns whether the node can be asked. One that is skipped is pinged, for a tenth of the timeout.
 
         It may be back, and other web nodes may have noticed before this one.
+
+        Args:
+            timeout: seconds; 0 for no ping.
         """
         if self.is_askable() or not timeout:
             return self.is_askable()
         try:
-            await self.verbs.ping(timeout * _BRIEFLY)
+            await self.store.ping(timeout * _PING)
         except BackendUnavailable:
             return False
         return True
 
-    async def write_tombstone(self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None = None) -> bool:
-        """Leaves a tombstone, now or as soon as the node can be asked again.
+    async def write_tombstone(
+        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None = None
+    ) -> bool:
+        """Writes a tombstone, now or as soon as the node can be asked again.
 
         Args:
-            key: of the record.
-            tombstone: the tombstone.
-            ttl: for how long it matters, in seconds.
-            timeout: seconds to wait.
-            version: what the node held; if given, nothing is done if that has changed.
+            key: the store key.
+            tombstone: its bytes.
+            ttl: seconds for which it is kept.
+            timeout: seconds to wait; 0: only later.
+            version: of the node's copy; the tombstone is not written if that has changed. ``None``: whatever it holds.
 
         Returns:
-            Whether the node has confirmed it: ``False`` if it could not be asked, or has refused.
+            Whether the node has confirmed it: ``False`` if it cannot be asked, or holds another version.
         """
 
-        async def end(verbs: AsyncBackend) -> bool:
-            if version is not None:
-                return await self.verbs.write_tombstone_if(key, tombstone, ttl, version, timeout)
-            await verbs.end(key, ttl, timeout, tombstone, ttl)
-            return True
+        def write(store: NodeStore) -> Coroutine[Any, Any, bool]:
+            return store.write_tombstone(key, tombstone, ttl, timeout, version)
 
-        confirmed = await self.ask(end, timeout) if timeout and await self.ping(timeout) else NO_ANSWER
+        confirmed = await self.ask(write, timeout) if timeout and await self.ping(timeout) else NO_ANSWER
         if isinstance(confirmed, NoAnswer):
-            self.hints.add(key, tombstone, ttl, time.monotonic())
-        return confirmed is True
+            self.hints.add(key, tombstone, ttl, self.monotonic())
+            return False
+        return confirmed
 
     def health(self) -> dict[str, Any]:
-        """Of this node, as `Backend.health` has it, with what it has not heard yet."""
-        return {**self.verbs.health()["nodes"][0], "tombstones_waiting": len(self.hints)}
+        """Returns the node's entry of `Facts.health`, with the number of tombstones that it missed."""
+        return {**self.store.health()["nodes"][0], "tombstones_waiting": len(self.hints)}

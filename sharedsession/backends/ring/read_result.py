@@ -1,17 +1,14 @@
-"""What several nodes said of one key, and what follows from it. Pure: the rules for reading from replicas.
+"""The replies of several nodes to one read, and what follows. Pure: the rules for reading from replicas.
 
-memcached nodes do not know each other, forget without notice, and may come back with old data. So no single answer is
+memcached nodes do not know each other, forget without notice, and may come back with old data. So no single reply is
 final: a tombstone beats any record, a newer record beats an older one, a copy that does not open is no answer, and
 "there is nothing" is believed only of nodes that would know.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sharedsession.backends.base import Ended, Stored, Version
-
-Revision = Callable[[bytes], int | None]
-"""The authentic version number inside a sealed record, or ``None`` if it does not open."""
+from sharedsession.backends.base import Ended, Revision, Stored, Version
 
 
 class NoAnswer(NamedTuple):
@@ -26,34 +23,37 @@ class Tokens(NamedTuple):
     """The ring's version of a record: what each node that was asked holds.
 
     Attributes:
-        by_node: the node's own version, or ``None`` where the node has no copy.
+        by_node: the node's own version; ``None`` where the node has no copy.
     """
 
     by_node: dict[int, Version | None]
 
 
 class ReadResult:
-    """The answers to one read, node by node.
+    """The replies to one read, by node.
 
     Args:
-        revision: opens a copy and tells its number.
+        revision: opens a copy and returns its number; ``None`` if it is not genuine.
+
+    Attributes:
+        replies: the reply of each node that was asked.
     """
 
-    __slots__ = ("_revision", "_revisions", "said")
+    __slots__ = ("_revision", "_revisions", "replies")
 
     def __init__(self, revision: Revision) -> None:
         self._revision = revision
         self._revisions: dict[bytes, int | None] = {}
-        self.said: dict[int, NodeReply] = {}
+        self.replies: dict[int, NodeReply] = {}
 
-    def add(self, nodes: Iterable[int], answers: Iterable[NodeReply]) -> None:
-        """Takes answers in the order of the nodes."""
-        self.said.update(zip(nodes, answers, strict=True))
+    def add(self, nodes: Iterable[int], replies: Iterable[NodeReply]) -> None:
+        """Takes replies, in the order of the nodes."""
+        self.replies.update(zip(nodes, replies, strict=True))
 
     @property
     def tombstone(self) -> Ended | None:
-        """What a tombstone says, if any node has one; one with a note is the better witness."""
-        found = [said for said in self.said.values() if isinstance(said, Ended)]
+        """A tombstone, if any node has one; of several, one with a note."""
+        found = [reply for reply in self.replies.values() if isinstance(reply, Ended)]
         return max(found, key=lambda ended: len(ended.note), default=None)
 
     @property
@@ -63,7 +63,7 @@ class ReadResult:
 
     @property
     def siblings(self) -> tuple[bytes, ...]:
-        """Other records of the newest number: two writers who could not see each other both made one."""
+        """Other records of the newest number, made by writers that could not see each other."""
         best = self.best
         if best is None:
             return ()
@@ -74,61 +74,53 @@ class ReadResult:
     @property
     def damaged(self) -> Stored | None:
         """A copy that does not open."""
-        return next((said for said in self._live() if self.number(said) is None), None)
+        return next((copy for copy in self._live() if self.number(copy) is None), None)
 
     def agreed(self, owners: Sequence[int]) -> Stored | None:
-        """The record, if all owners gave the same one, so that nobody else needs to be asked; it is not opened."""
-        first = self.said.get(owners[0])
+        """Returns the record if all owners hold the same one; then no other node is asked. It is not opened."""
+        first = self.replies.get(owners[0])
         if not isinstance(first, Stored):
             return None
         for node in owners:
-            said = self.said.get(node)
-            if not isinstance(said, Stored) or said.value != first.value:
+            reply = self.replies.get(node)
+            if not isinstance(reply, Stored) or reply.value != first.value:
                 return None
         return first
 
-    def has_silence(self) -> bool:
-        """Whether a node gave no answer."""
-        return any(isinstance(said, NoAnswer) for said in self.said.values())
-
-    def silent(self) -> int:
-        """How many nodes gave no answer."""
-        return len(self.silent_nodes())
-
-    def silent_nodes(self) -> list[int]:
-        """The nodes that gave no answer."""
-        return [node for node, said in self.said.items() if isinstance(said, NoAnswer)]
+    def silent(self) -> list[int]:
+        """Returns the nodes that gave no answer."""
+        return [node for node, reply in self.replies.items() if isinstance(reply, NoAnswer)]
 
     def missing(self) -> list[int]:
-        """The nodes that hold nothing."""
-        return [node for node, said in self.said.items() if said is None]
+        """Returns the nodes that hold nothing."""
+        return [node for node, reply in self.replies.items() if reply is None]
 
     def holding(self) -> list[int]:
-        """The nodes that hold any copy."""
-        return [node for node, said in self.said.items() if isinstance(said, Stored)]
+        """Returns the nodes that hold any copy."""
+        return [node for node, reply in self.replies.items() if isinstance(reply, Stored)]
 
     def outdated(self) -> list[int]:
-        """The nodes whose copy is older than the best, or does not open."""
+        """Returns the nodes whose copy is older than the best one, or does not open."""
         best = self.best
         newest = self.number(best) if best else None
         return [
             node
-            for node, said in self.said.items()
-            if isinstance(said, Stored) and newest is not None and self._age_of(said) < newest
+            for node, reply in self.replies.items()
+            if isinstance(reply, Stored) and newest is not None and self._age_of(reply) < newest
         ]
 
     def tokens(self) -> Tokens:
-        """The version: a write is conditional on what each node held."""
+        """Returns the ring's version: a write is conditional on what each node held."""
         return Tokens(
             {
-                node: said.version if isinstance(said, Stored) else None
-                for node, said in self.said.items()
-                if not isinstance(said, NoAnswer)
+                node: reply.version if isinstance(reply, Stored) else None
+                for node, reply in self.replies.items()
+                if not isinstance(reply, NoAnswer)
             }
         )
 
     def number(self, copy: Stored) -> int | None:
-        """The authentic number of a copy."""
+        """Returns the authentic number of a copy; ``None`` if it is not genuine."""
         if copy.value not in self._revisions:
             self._revisions[copy.value] = self._revision(copy.value)
         return self._revisions[copy.value]
@@ -138,10 +130,10 @@ class ReadResult:
         return -1 if number is None else number
 
     def _live(self) -> list[Stored]:
-        return [said for said in self.said.values() if isinstance(said, Stored)]
+        return [reply for reply in self.replies.values() if isinstance(reply, Stored)]
 
     def _genuine(self) -> list[Stored]:
-        return [said for said in self._live() if self.number(said) is not None]
+        return [copy for copy in self._live() if self.number(copy) is not None]
 
     def _rank(self, copy: Stored) -> tuple[int, bytes]:
         return self.number(copy) or 0, copy.value

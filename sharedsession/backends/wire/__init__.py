@@ -1,1 +1,1 @@
-"""Connections to network stores, in both colours, under any protocol whose replies come in order."""
+"""Connections to network stores, of both colours, for any protocol whose replies come in order."""

@@ -1,34 +1,36 @@
-"""The blocking client: a stack of sockets, one per thread that asks at a time.
+"""The blocking client: a stack of sockets, one for each thread that asks at a time.
 
-Its `ask` is a coroutine that suspends only before it receives, so that whoever speaks through a client is written once. A
-connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
-`BaseException`, closes it. One that the server closed while it lay idle is replaced, once, inside the request's time.
+`BlockingClient.ask` is a coroutine that suspends only before it receives, so that callers are written once for both
+colours. A connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
+`BaseException`, closes it. A connection that the server closed while it was idle is replaced, once, within the
+request's time.
 """
 
+import math
 import os
 import socket
-import struct
-import time
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
-    Address,
     Answer,
     Check,
-    WireProtocol,
     Parser,
-    StaleMark,
+    Request,
+    StaleToken,
+    WireProtocol,
     checked,
     made,
 )
+from sharedsession.backends.wire.sockets import SocketTimeout, connected_to
 from sharedsession.concurrency import Readable
 
-_READ = 65536
+_READ = 65536  # bytes
 
 
 class BlockingClient:
@@ -37,49 +39,42 @@ class BlockingClient:
     Args:
         protocol: of the server.
         guard: of the node.
-        side_by_side: whether other clients may be asked at the same time, by the same thread; else a request waits
-            for its reply and nobody hears of it.
+        side_by_side: whether one thread may ask other clients at the same time. If not, `ask` never suspends.
     """
 
     def __init__(self, protocol: WireProtocol, guard: NodeGuard, *, side_by_side: bool = False) -> None:
         self._protocol = protocol
         self._guard = guard
+        self._monotonic = guard.monotonic
         self._side_by_side = side_by_side
         self._idle: deque[_Connection] = deque()
         self._process = os.getpid()
-        # A client that nobody needs any more takes its connections along, as pools do.
+        # Connections of a client that is garbage are closed with it, as connection pools do.
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
-    async def ask(
-        self,
-        request: bytes,
-        timeout: float,
-        check: Check | None = None,
-        mark: int | None = None,
-        *,
-        anyway: bool = False,
-    ) -> Answer:
+    async def ask(self, request: Request, timeout: float) -> Answer:
         """Same as `Client.ask`."""
-        deadline = time.monotonic() + timeout
+        deadline = self._monotonic() + timeout
         guard = self._guard
+        data, check, token_serial, anyway = request
         if not guard.is_calm:
             guard.begin(anyway=anyway)
-        newest = guard.newest
+        newest = guard.newest_serial
         try:
-            idle = self._take(mark)
+            idle = self._take(token_serial)
             connection = idle or await self._open(deadline)
             try:
-                reply = await connection.exchange(request, deadline, check)
+                reply = await connection.exchange(data, deadline, check)
             except CLOSED:
                 if idle is None:
                     raise
-                connection = await self._open_instead(mark, deadline)
-                reply = await connection.exchange(request, deadline, check)
+                connection = await self._open_instead(token_serial, deadline)
+                reply = await connection.exchange(data, deadline, check)
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
-            guard.worked(0.0 if anyway else time.monotonic() - connection.listened, timeout)
-        if self._protocol.echoes or connection.is_spent():
+            guard.worked(0.0 if anyway else self._monotonic() - connection.receiving_since, timeout)
+        if self._protocol.echoes or connection.is_read_out():
             self._idle.append(connection)
         else:
             connection.close()
@@ -87,36 +82,36 @@ class BlockingClient:
         return made(Answer, (reply, serial if serial > newest else newest))
 
     def close(self) -> None:
-        """Closes the connections that lie idle."""
+        """Closes the idle connections."""
         _close_all(self._idle)
 
-    def _take(self, mark: int | None) -> "_Connection | None":
-        """A connection that lies idle; ``None`` if one must be opened."""
+    def _take(self, token_serial: int | None) -> "_Connection | None":
+        """Returns an idle connection; ``None`` if one must be opened."""
         if self._process != os.getpid():
-            self.close()  # a child closes its copies; the parent's connections live on
+            self.close()  # a child closes its copies; the parent's connections stay open
             self._process = os.getpid()
         try:
             connection = self._idle.pop()
         except IndexError:
-            if mark is not None:
-                raise StaleMark from None
+            if token_serial is not None:
+                raise StaleToken from None
             return None
-        if mark is not None and connection.serial > mark:
+        if token_serial is not None and connection.serial > token_serial:
             self._idle.append(connection)
-            raise StaleMark
+            raise StaleToken
         return connection
 
-    async def _open_instead(self, mark: int | None, deadline: float) -> "_Connection":
-        """In the place of an idle one that the server has closed: then the others are as dead, and so are tokens."""
+    async def _open_instead(self, token_serial: int | None, deadline: float) -> "_Connection":
+        """Replaces an idle connection that the server has closed. The others are as dead then, and so are tokens."""
         self.close()
-        if mark is not None:
-            raise StaleMark from None
+        if token_serial is not None:
+            raise StaleToken from None
         return await self._open(deadline)
 
     async def _open(self, deadline: float) -> "_Connection":
-        connection = _Connection(
-            _connect(self._guard.address, deadline), self._protocol.parser(), side_by_side=self._side_by_side
-        )
+        connected = connected_to(self._guard.address, Deadline(self._monotonic, math.inf, deadline))
+        parser = self._protocol.parser()
+        connection = _Connection(connected, parser, self._monotonic, side_by_side=self._side_by_side)
         try:
             if self._protocol.greeting:
                 replies = await connection.exchange_all(self._protocol.greeting, deadline, self._protocol.admits)
@@ -129,23 +124,35 @@ class BlockingClient:
 
 
 class _Connection:
-    """One socket and what of the last reply is still unread, which between two requests is nothing."""
+    """A socket, and what of the last reply is unread: between two requests, nothing."""
 
-    __slots__ = ("_glance", "_parser", "_patience", "_readable", "_socket", "listened", "serial")
+    __slots__ = (
+        "_after_deadline",
+        "_monotonic",
+        "_parser",
+        "_readable",
+        "_socket",
+        "_timeout",
+        "receiving_since",
+        "serial",
+    )
 
-    def __init__(self, connected: socket.socket, parser: Parser, *, side_by_side: bool) -> None:
+    def __init__(
+        self, connected: socket.socket, parser: Parser, monotonic: Callable[[], float], *, side_by_side: bool
+    ) -> None:
         self._socket = connected
+        self._monotonic = monotonic
         self._readable = Readable(connected.fileno()) if side_by_side else None
-        self._patience = _Patience(connected)
-        # A socket of TLS takes no flags; its patience alone keeps it from waiting.
-        self._glance = 0 if hasattr(connected, "pending") else socket.MSG_DONTWAIT
+        self._timeout = SocketTimeout(connected)
+        # A TLS socket takes no flags; its timeout of 0 keeps it from waiting.
+        self._after_deadline = 0 if hasattr(connected, "pending") else socket.MSG_DONTWAIT
         self._parser = parser
         self.serial = 0
-        self.listened = 0.0  # since when, on the monotonic clock
+        self.receiving_since = 0.0  # on the monotonic clock
 
-    async def exchange(self, request: bytes, deadline: float, check: Check | None) -> Any:
+    async def exchange(self, data: bytes, deadline: float, check: Check | None) -> Any:
         try:
-            self._send(request, deadline)
+            self._send(data, deadline)
             if self._readable:
                 await self._readable.until(deadline)
             return checked(self._receive(deadline), check)
@@ -166,102 +173,41 @@ class _Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def is_spent(self) -> bool:
-        """Whether nothing came that nobody asked for, as far as it was read."""
+    def is_read_out(self) -> bool:
+        """Returns whether nothing arrived behind the last reply, as far as the socket was read."""
         return self._parser.pop() is INCOMPLETE
 
     def _send(self, data: bytes, deadline: float) -> None:
-        left, patience = deadline - time.monotonic(), self._patience
-        if left <= 0 or not patience.shortest <= left <= patience.longest:
-            patience.until(_left(deadline))
+        left, timeout = deadline - self._monotonic(), self._timeout
+        if left <= 0:
+            raise TimeoutError("no answer in time")
+        if not timeout.shortest <= left <= timeout.longest:
+            timeout.set(left)
         self._socket.sendall(data)
 
     def _next(self, deadline: float) -> Any:
-        """A reply of several, which may be here already."""
+        """Returns a reply of several, which may have arrived already."""
         reply = self._parser.pop()
         return self._receive(deadline) if reply is INCOMPLETE else reply
 
     def _receive(self, deadline: float) -> Any:
-        now, patience = time.monotonic(), self._patience
-        self.listened = now
+        now, timeout = self._monotonic(), self._timeout
+        self.receiving_since = now
         while True:
             left = deadline - now
-            if not patience.shortest <= left <= patience.longest:
-                patience.until(left)
-            # After the deadline what has arrived still counts: we may only have been late to look.
-            data = self._socket.recv(_READ, 0 if now < deadline else self._glance)
+            if not timeout.shortest <= left <= timeout.longest:
+                timeout.set(left)
+            # A reply that arrived before the deadline still counts: this thread may have looked late.
+            data = self._socket.recv(_READ, 0 if now < deadline else self._after_deadline)
             if not data:
                 raise EOFError("connection closed")
             self._parser.feed(data)
             reply = self._parser.pop()
             if reply is not INCOMPLETE:
                 return reply
-            now = time.monotonic()
+            now = self._monotonic()
 
 
 def _close_all(connections: deque[_Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-class _Patience:
-    """How long a socket waits, kept by the kernel where that can be: Python would ask `poll` before each call.
-
-    Args:
-        connected: a plain socket; one of TLS, or of a library that replaces sockets by its own, keeps time by itself.
-    """
-
-    __slots__ = ("_in_kernel", "_socket", "longest", "shortest")
-
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
-        self._in_kernel = type(connected).__module__ == "socket"
-        self.longest = self.shortest = 0.0
-        if self._in_kernel:
-            connected.settimeout(None)
-
-    def until(self, left: float) -> None:
-        """Lets the next calls wait for so many seconds; needless while that is between `shortest` and `longest`."""
-        if self._in_kernel and left <= 0:
-            return
-        if not self._in_kernel:
-            self._socket.settimeout(max(0.0, left))
-            return
-        seconds, fraction = divmod(max(left, 0.001), 1)
-        timeval = struct.pack("@ll", int(seconds), int(fraction * 1_000_000))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-        self.longest, self.shortest = left * 1.001, left * 0.96
-
-
-def _connect(address: Address, deadline: float) -> socket.socket:
-    if address.path:
-        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connected.settimeout(_left(deadline))
-            connected.connect(address.path)
-        except BaseException:
-            connected.close()
-            raise
-        return connected
-    connected = socket.create_connection((address.host, address.port), _left(deadline))
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _with_tls(connected, address, deadline)
-
-
-def _with_tls(connected: socket.socket, address: Address, deadline: float) -> socket.socket:
-    if address.tls is None:
-        return connected
-    try:
-        connected.settimeout(_left(deadline))
-        return address.tls.wrap_socket(connected, server_hostname=address.host)
-    except BaseException:
-        connected.close()
-        raise
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("no answer in time")
-    return left

@@ -1,25 +1,28 @@
-"""Whom to ask now: a breaker per node. Pure arithmetic, the clock passed in.
+"""Whether to ask a node now: a breaker for each node. Pure arithmetic, the clock passed in.
 
-A node that failed is left alone for a window; then one request is the probe, and its result decides for all. So a
-dead, stopped or slow node costs a process one operation timeout per window, and everybody else an immediate answer.
+A node that failed is skipped for a window. Then one request is the probe, and its result decides for all. So a dead,
+stopped or slow node costs a process one operation timeout in each window, and every other request fails at once.
 
-Where other nodes hold the same data, a node that answers, but slowly, is demoted as well: after three answers in a
-row that took over half the time there is. It comes back when a probe takes less than a quarter: between the two
-nothing changes, so a node near the limit does not flap.
+Where other nodes hold the same data, a node that answers slowly is skipped as well: after three replies in a row that
+took over half of the timeout. It comes back when a probe takes less than a quarter. Between the two nothing changes,
+so a node near the limit does not flap.
 """
 
 import threading
 
-_SLOW, _QUICK = 0.5, 0.25  # of the time there is
-_STRIKES = 3
+_SLOW, _QUICK = 0.5, 0.25  # of the timeout
+_SLOW_REPLIES = 3  # in a row
 
 
 class NodeHealth:
     """What this process knows of one node.
 
     Args:
-        window: seconds for which a failed node is left alone.
-        demotes_slow: whether a slow node is left alone as well; wrong for the only one.
+        window: seconds for which a failed node is skipped.
+        demotes_slow: whether a slow node is skipped as well; wrong for a node that alone holds the data.
+
+    Attributes:
+        failures: how many requests got no answer.
     """
 
     def __init__(self, window: float, *, demotes_slow: bool = False) -> None:
@@ -28,45 +31,53 @@ class NodeHealth:
         self._lock = threading.Lock()
         self._failed = False
         self._ask_again = 0.0
-        self._strikes = 0
+        self._slow_replies = 0
         self.failures = 0
 
     def is_askable(self, now: float) -> bool:
-        """Whether `may_ask` would say yes to somebody.
+        """Returns whether `may_ask` would return ``True``.
 
         Args:
-            now: a monotonic clock in seconds.
+            now: seconds on a monotonic clock.
         """
         return not self._failed or now >= self._ask_again
 
     def may_ask(self, now: float) -> bool:
-        """Whether to ask the node; after the window it is ``True`` for one caller, the probe."""
+        """Returns whether to ask the node; after the window ``True`` for one caller, the probe.
+
+        Args:
+            now: seconds on a monotonic clock.
+        """
         if not self._failed:
             return True
         with self._lock:
             if now < self._ask_again:
                 return False
-            self._ask_again = now + self._window  # a probe that never reports does not block the next one
+            self._ask_again = now + self._window  # a probe without a result does not block the next one
             return True
 
     def worked(self, now: float, took: float, timeout: float) -> bool:
         """Notes an answer.
 
         Args:
-            now: a monotonic clock in seconds.
-            took: seconds the node took to answer.
-            timeout: seconds there were.
+            now: seconds on a monotonic clock.
+            took: seconds that the node took to answer.
+            timeout: seconds that it had.
 
         Returns:
-            Whether the state of the node changed by it.
+            Whether the state of the node changed.
         """
         if not self._demotes_slow:
             came_back, self._failed = self._failed, False
             return came_back
-        return self._come_back(took, timeout) if self._failed else self._strike(now, took, timeout)
+        return self._note_probe(took, timeout) if self._failed else self._note_reply(now, took, timeout)
 
     def failed(self, now: float) -> bool:
-        """Notes that the node did not answer. Returns whether it was up before."""
+        """Notes that the node did not answer. Returns whether it was up before.
+
+        Args:
+            now: seconds on a monotonic clock.
+        """
         with self._lock:
             went_down, self._failed = not self._failed, True
             self._ask_again = now + self._window
@@ -75,16 +86,16 @@ class NodeHealth:
 
     @property
     def is_up(self) -> bool:
-        """Whether the node is asked without further ado."""
+        """Whether every request may be sent to the node."""
         return not self._failed
 
-    def _come_back(self, took: float, timeout: float) -> bool:
+    def _note_probe(self, took: float, timeout: float) -> bool:
         if took >= timeout * _QUICK:
             return False
         self._failed = False
-        self._strikes = 0
+        self._slow_replies = 0
         return True
 
-    def _strike(self, now: float, took: float, timeout: float) -> bool:
-        self._strikes = self._strikes + 1 if took > timeout * _SLOW else 0
-        return self._strikes >= _STRIKES and self.failed(now)
+    def _note_reply(self, now: float, took: float, timeout: float) -> bool:
+        self._slow_replies = self._slow_replies + 1 if took > timeout * _SLOW else 0
+        return self._slow_replies >= _SLOW_REPLIES and self.failed(now)

@@ -1,16 +1,16 @@
-"""The asynchronous client: one connection per event loop, shared by all its requests.
+"""The asynchronous client: one connection for each event loop, shared by all its requests.
 
-Where many ask, what they ask in one tick of the loop leaves in one write; whoever asks alone is not kept waiting for
-others. Replies come in the order of the requests; a request that was cancelled leaves its place in the queue, so its
-reply is read and dropped, never taken for another's. One timer watches the whole connection: when one request gets no
-answer in time, nobody behind it will, and all fail.
+Where many ask, the requests of one iteration of the loop leave in one write; a request that is alone is not delayed.
+Replies come in the order of the requests. A request that was cancelled keeps its place in the queue, so its reply is
+read and dropped, and never taken for that of another. One timer watches the whole connection: when one request gets no
+answer in time, none behind it will, and all fail.
 """
 
 import asyncio
 import math
 import os
-import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, NodeGuard
@@ -19,9 +19,10 @@ from sharedsession.backends.wire.protocol import (
     Answer,
     Check,
     Desynchronised,
-    WireProtocol,
     Parser,
-    StaleMark,
+    Request,
+    StaleToken,
+    WireProtocol,
     checked,
     made,
 )
@@ -40,39 +41,33 @@ class MultiplexedClient:
     def __init__(self, protocol: WireProtocol, guard: NodeGuard) -> None:
         self._protocol = protocol
         self._guard = guard
+        self._monotonic = guard.monotonic
         self._process = os.getpid()
         self._connections: PerLoop[_Connection] = PerLoop()
         self._recent: _Connection | None = None
         self._opening: PerLoop[asyncio.Task[_Connection]] = PerLoop()
 
-    async def ask(
-        self,
-        request: bytes,
-        timeout: float,
-        check: Check | None = None,
-        mark: int | None = None,
-        *,
-        anyway: bool = False,
-    ) -> Answer:
+    async def ask(self, request: Request, timeout: float) -> Answer:
         """Same as `Client.ask`."""
-        deadline = time.monotonic() + timeout
+        deadline = self._monotonic() + timeout
         guard = self._guard
+        data, check, token_serial, anyway = request
         if not guard.is_calm:
             guard.begin(anyway=anyway)
         try:
-            shared = self._connected(mark)
+            shared = self._connected(token_serial)
             connection = shared or await self._open(asyncio.get_running_loop(), deadline)
             try:
-                reply = await connection.send(request, deadline, check)
+                reply = await connection.send(data, deadline, check)
             except CLOSED:
                 if shared is None:
                     raise
-                connection = self._connected(mark) or await self._open(connection.loop, deadline)
-                reply = await connection.send(request, deadline, check)
+                connection = self._connected(token_serial) or await self._open(connection.loop, deadline)
+                reply = await connection.send(data, deadline, check)
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
-            guard.worked(0.0 if anyway else time.monotonic() - deadline + timeout, timeout)
+            guard.worked(0.0 if anyway else self._monotonic() - deadline + timeout, timeout)
         return made(Answer, (reply, connection.serial))
 
     def close(self) -> None:
@@ -81,8 +76,8 @@ class MultiplexedClient:
         if connection is not None:
             connection.fail(ConnectionAbortedError("closed"))
 
-    def _connected(self, mark: int | None) -> "_Connection | None":
-        """The connection of the running event loop; ``None`` if it must be opened."""
+    def _connected(self, token_serial: int | None) -> "_Connection | None":
+        """Returns the connection of the running event loop; ``None`` if it must be opened."""
         if self._process != os.getpid():
             self._connections, self._opening, self._recent = PerLoop(), PerLoop(), None
             self._process = os.getpid()
@@ -92,30 +87,33 @@ class MultiplexedClient:
             connection = self._recent = self._connections.get(loop)
         if connection is not None and connection.is_closed:
             connection = self._recent = None
-        if mark is not None and (connection is None or connection.serial > mark):
-            raise StaleMark
+        if token_serial is not None and (connection is None or connection.serial > token_serial):
+            raise StaleToken
         return connection
 
     async def _open(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "_Connection":
-        """Opens one connection for all who wait for it; whoever is cancelled does not take it from the others."""
+        """Opens one connection for all that wait; a waiter that is cancelled does not take it from the others."""
         opening = self._opening.get(loop)
         if opening is None or opening.done():
             opening = loop.create_task(self._opened(loop, deadline))
             self._opening.put(loop, opening)
-            opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # heard, even by nobody
+            # asyncio warns of an exception that was never read, and all waiters may be cancelled.
+            opening.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(opening)
 
     async def _opened(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "_Connection":
-        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+        async with asyncio.timeout(max(0.0, deadline - self._monotonic())):
             connection = await self._connect(loop)
         try:
-            greeting = [connection.send(request, deadline, self._protocol.admits) for request in self._protocol.greeting]
+            greeting = [
+                connection.send(request, deadline, self._protocol.admits) for request in self._protocol.greeting
+            ]
             self._protocol.greeted(await asyncio.gather(*greeting))
         except BaseException as error:
             connection.fail(error if isinstance(error, Exception) else ConnectionAbortedError("interrupted"))
             raise
         connection.serial = self._guard.next_serial()
-        connection.closes_with_its_loop()
+        connection.close_with_loop()
         self._connections.put(loop, connection)
         return connection
 
@@ -123,7 +121,7 @@ class MultiplexedClient:
         address = self._guard.address
 
         def make() -> _Connection:
-            return _Connection(loop, self._protocol.parser())
+            return _Connection(loop, self._protocol.parser(), self._monotonic)
 
         if address.path:
             _, protocol = await loop.create_unix_connection(make, address.path)
@@ -132,24 +130,25 @@ class MultiplexedClient:
         return protocol
 
 
-_Waiter = tuple["asyncio.Future[Any]", float, Check | None]  # for a reply, until when, and what it must fit
+_Waiter = tuple["asyncio.Future[Any]", float, Check | None]  # the reply, its deadline, what it must fit
 
 
 class _Connection(asyncio.Protocol):
     """One connection: requests in a queue, replies in the same order."""
 
-    _transport: asyncio.Transport  # from `connection_made` on, and nobody asks before
+    _transport: asyncio.Transport  # set by `connection_made`, before anything is sent
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser, monotonic: Callable[[], float]) -> None:
         self.loop = loop
         self._parser = parser
+        self._monotonic = monotonic
         self._waiting: deque[_Waiter] = deque()
         self._outbox: list[bytes] = []
         self._is_crowded = False
-        self._watchdog: asyncio.TimerHandle | None = None
-        self._alarm = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = math.inf
         self._closed = loop.create_future()
-        self._lingering: asyncio.Task[None] | None = None
+        self._loop_watch: asyncio.Task[None] | None = None
         self.is_closed = False
         self.serial = 0
 
@@ -165,31 +164,31 @@ class _Connection(asyncio.Protocol):
             self._outbox.append(request)
             self.loop.call_soon(self._flush)
         else:
-            self._transport.write(request)  # alone: waiting for company would cost a turn of the loop
+            self._transport.write(request)  # alone: to collect others would cost an iteration of the loop
         self._waiting.append((reply, deadline, check))
-        if deadline < self._alarm:
-            self._wake_at(deadline)
+        if deadline < self._timer_due:
+            self._set_timer(deadline)
         return reply
 
     def fail(self, error: Exception) -> None:
-        """Closes the connection; everybody who waits gets the error."""
+        """Closes the connection; all requests that wait get the error."""
         self.is_closed = True
         if not self._closed.done():
             self._closed.set_result(None)
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            self._watchdog = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._transport.abort()
         while self._waiting:
             reply = self._waiting.popleft()[0]
             if not reply.done():
                 reply.set_exception(error)
 
-    def closes_with_its_loop(self) -> None:
-        """A loop that ends cancels its tasks; this one is how the connection hears of it."""
-        self._lingering = background(self.loop, self._linger())
+    def close_with_loop(self) -> None:
+        """Closes the connection when its loop ends: a loop that ends cancels its tasks, and this starts one."""
+        self._loop_watch = background(self.loop, self._wait_for_loop())
 
-    async def _linger(self) -> None:
+    async def _wait_for_loop(self) -> None:
         try:
             await self._closed
         finally:
@@ -203,10 +202,10 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed(data)
-            while (said := self._parser.pop()) is not INCOMPLETE:
-                self._answer(said)
-        except Exception as error:  # noqa: BLE001  (whatever stumbles over a reply must leave nobody waiting)
-            self.fail(error if isinstance(error, BackendError) else Desynchronised("a reply out of all rules"))
+            while (reply := self._parser.pop()) is not INCOMPLETE:
+                self._answer(reply)
+        except Exception as error:  # noqa: BLE001  (no waiter may be left behind, whatever fails over a reply)
+            self.fail(error if isinstance(error, BackendError) else Desynchronised("a malformed reply"))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.fail(ConnectionResetError(str(error or "connection closed")))
@@ -219,29 +218,29 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(self._outbox))
         self._outbox.clear()
 
-    def _answer(self, said: Any) -> None:
+    def _answer(self, reply: Any) -> None:
         if not self._waiting:
-            raise Desynchronised("an answer that nobody asked for")
-        reply, _, check = self._waiting[0]
-        checked(said, check)
+            raise Desynchronised("a reply without a request")
+        waiter, _, check = self._waiting[0]
+        checked(reply, check)
         self._waiting.popleft()
-        if not reply.done():
-            reply.set_result(said)
+        if not waiter.done():
+            waiter.set_result(reply)
 
-    def _wake_at(self, deadline: float) -> None:
+    def _set_timer(self, deadline: float) -> None:
         """Sets the one timer, however many wait."""
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        self._alarm = deadline
-        self._watchdog = self.loop.call_later(max(0.0, deadline - time.monotonic()), self._watch)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = deadline
+        self._timer = self.loop.call_later(max(0.0, deadline - self._monotonic()), self._check_deadlines)
 
-    def _watch(self) -> None:
-        """Looks whether somebody waits in vain, and when to look again."""
-        self._watchdog, self._alarm = None, math.inf
+    def _check_deadlines(self) -> None:
+        """Fails the connection if a deadline has passed; else sets the timer for the next one."""
+        self._timer, self._timer_due = None, math.inf
         if not self._waiting:
             return
         earliest = min(deadline for _, deadline, _ in self._waiting)
-        if earliest <= time.monotonic():
+        if earliest <= self._monotonic():
             self.fail(TimeoutError("no answer in time"))
         else:
-            self._wake_at(earliest)
+            self._set_timer(earliest)

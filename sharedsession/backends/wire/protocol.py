@@ -1,4 +1,4 @@
-"""What a client must know of a protocol, and nothing of commands: how replies are cut, how a connection begins."""
+"""What a client must know of a protocol: how replies are cut, how a connection begins. It knows no commands."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,22 +8,26 @@ from typing import Any, NamedTuple, Protocol
 from sharedsession.errors import BackendError
 
 INCOMPLETE = object()
-"""What a parser returns while a reply is not all there."""
+"""What a parser returns while a reply has not arrived as a whole."""
 
 
 class Desynchronised(BackendError):
-    """A connection said something that cannot be the answer to what was asked; it must be closed."""
+    """A connection carried bytes that cannot be the reply to its request; it must be closed."""
+
+
+class StaleToken(Exception):
+    """Every connection that is open is newer than the token that the request carries."""
 
 
 class Parser(Protocol):
     """Cuts a stream of bytes into replies."""
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes as they come."""
+        """Takes bytes as they arrive."""
         ...
 
     def pop(self) -> Any:
-        """The next reply, or `INCOMPLETE`.
+        """Returns the next reply, or `INCOMPLETE`.
 
         Raises:
             Desynchronised: the bytes are not of this protocol.
@@ -31,34 +35,53 @@ class Parser(Protocol):
         ...
 
 
+Check = tuple[Callable[[Any, str, int], bool], str, int]
+"""A function that returns whether a reply can answer a request, with the key and the opaque number of the request."""
+
+
+class Request(NamedTuple):
+    """A request that has one reply.
+
+    Attributes:
+        data: its bytes.
+        check: decides whether a reply can be the answer. If it cannot, the connection is closed.
+        newest_serial: of the `Answer` that the request's token came with; newer connections must not carry it.
+            ``None``: the request has no token.
+        anyway: whether it is sent even to a node that is skipped because it failed.
+    """
+
+    data: bytes
+    check: Check | None = None
+    newest_serial: int | None = None
+    anyway: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Request of {len(self.data)} bytes>"
+
+
 class Answer(NamedTuple):
-    """A reply, and what it takes to use a token from it on another connection.
+    """A reply, with what it takes to use a token from it on another connection.
 
     Attributes:
         reply: as the parser cut it.
-        mark: every connection with a serial number up to this one was open when the reply was asked for, so as long
-            as it stays open it speaks to the same run of the same server.
+        newest_serial: connections with a serial number up to this one were open when the request was sent. As long as
+            such a connection stays open it leads to the same run of the same server.
     """
 
     reply: Any
-    mark: int
+    newest_serial: int
+
+    def __repr__(self) -> str:
+        return f"<Answer, newest serial {self.newest_serial}>"
 
 
 made = tuple.__new__
-"""Makes a named tuple of all its fields; its own constructor takes twice as long, and each request makes three."""
-
-
-class StaleMark(Exception):
-    """The only connections left are newer than the token that the request carries."""
-
-
-Check = tuple[Callable[[Any, str, int], bool], str, int]
-"""Who says whether a reply can be the answer to a request, and the key and the opaque number of that request."""
+"""Makes a named tuple of all its fields. Its own constructor takes twice as long, and each request makes four."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """Who we are to a server; never shown."""
+    """User and password for a server; never shown."""
 
     user: bytes = field(repr=False)
     password: bytes = field(repr=False)
@@ -66,7 +89,7 @@ class Login:
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a server listens, and what it takes to be let in.
+    """Where a server listens, and what it takes to be admitted.
 
     Attributes:
         host: name or number; not used with ``path``.
@@ -94,11 +117,11 @@ class WireProtocol:
 
     Attributes:
         parser: makes a parser for a new connection.
-        greeting: requests sent first on each connection, together.
-        admits: sees each reply to the greeting when it comes; raises `BackendError` if the server refuses us, who may
-            say nothing more then.
-        greeted: takes all of them; may refuse the server in the same way.
-        echoes: whether a reply names its request. Where it does not, a reply too many would be taken for the next one.
+        greeting: requests that are sent first on each connection, together.
+        admits: checks each reply to the greeting when it arrives. Raises `BackendError` if the server refuses us:
+            it may send nothing more then.
+        greeted: takes all replies to the greeting; may refuse the server in the same way.
+        echoes: whether a reply names its request. Where it does not, a surplus reply would be taken for the next one.
     """
 
     parser: Callable[[], Parser]
@@ -109,7 +132,7 @@ class WireProtocol:
 
 
 def checked(reply: Any, check: Check | None) -> Any:
-    """The reply, if it can be the answer.
+    """Returns a reply if it can be the answer.
 
     Raises:
         Desynchronised: it cannot.
@@ -117,5 +140,5 @@ def checked(reply: Any, check: Check | None) -> Any:
     if check is not None:
         answers, key, opaque = check
         if not answers(reply, key, opaque):
-            raise Desynchronised("an answer to another request")
+            raise Desynchronised("a reply to another request")
     return reply

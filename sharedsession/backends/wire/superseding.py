@@ -1,9 +1,9 @@
-"""How a record is left for another one: by compare-and-swap, however often it changes meanwhile."""
+"""Superseding a record by compare-and-swap, however often it changes meanwhile."""
 
-import time
 from collections.abc import Awaitable, Callable
 
 from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.errors import BackendUnavailable
 
 
@@ -11,27 +11,23 @@ async def supersede(
     write_tombstone_if: Callable[[Version, float], Awaitable[bool]],
     get: Callable[[float], Awaitable[Stored | Ended | None]],
     version: Version,
-    timeout: float,
+    deadline: Deadline,
 ) -> bool:
     """Same as `Backend.supersede`.
 
     Args:
-        write_tombstone_if: leaves the tombstone if the record is still of a version; takes the version and the seconds there are.
-        get: reads the record; takes the seconds there are.
-        version: as it was read.
-        timeout: seconds to wait for one step; all of them take twice that at most.
+        write_tombstone_if: replaces the record by the tombstone if it is still of a version. Takes the version and the
+            seconds of the step; returns whether it did.
+        get: reads the record; takes the seconds of the step.
+        version: of the record as it was read.
+        deadline: of all steps.
     """
-    deadline = time.monotonic() + 2 * timeout
-    while not await write_tombstone_if(version, _left(timeout, deadline)):
-        found = await get(_left(timeout, deadline))
-        if not isinstance(found, Stored):
-            return found is not None
-        version = found.version
+    try:
+        while not await write_tombstone_if(version, deadline.require()):
+            found = await get(deadline.require())
+            if not isinstance(found, Stored):
+                return found is not None
+            version = found.version
+    except TimeoutError:
+        raise BackendUnavailable("the record changes too often to be superseded in time") from None
     return True
-
-
-def _left(timeout: float, deadline: float) -> float:
-    left = min(timeout, deadline - time.monotonic())
-    if left <= 0:
-        raise BackendUnavailable("the record is changed too often to be left in time")
-    return left

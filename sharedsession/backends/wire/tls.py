@@ -1,6 +1,6 @@
-"""TLS to a store: options of a URL -> one context for all its connections, and words for what goes wrong.
+"""TLS to a store: options of a URL -> one context for all its connections, and the reason why a connection failed.
 
-The options are those of redis-py, for every store. Certificates are verified unless the URL says otherwise.
+The options are those of redis-py, for every store. Certificates are verified unless the URL switches that off.
 """
 
 import ssl
@@ -19,16 +19,16 @@ OPTIONS = (
 )
 T = TypeVar("T")
 _YES, _NO = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
-_REQUIREMENTS = {"required", "optional", "none"}  # for a client, optional is required
+_REQUIREMENTS = {"required", "optional", "none"}  # Python's ssl: for a client, optional means required
 
 
 def context(options: Mapping[str, Any], *, secure: bool, instead: str) -> ssl.SSLContext | None:
-    """What to wrap connections with.
+    """Makes the context that connections are wrapped with; ``None`` without TLS.
 
     Args:
-        options: of the URL; others than those of TLS are passed over.
+        options: of the URL; others than those of TLS are ignored.
         secure: whether the URL's scheme asks for TLS.
-        instead: the scheme that does, to name it if this one does not.
+        instead: the scheme that does, for the error message.
 
     Raises:
         ConfigurationError: an option is wrong, or its file cannot be read.
@@ -42,7 +42,7 @@ def context(options: Mapping[str, Any], *, secure: bool, instead: str) -> ssl.SS
 
 
 def reason(error: Exception) -> str:
-    """Why a connection failed."""
+    """Returns why a connection failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -52,23 +52,23 @@ def reason(error: Exception) -> str:
 
 def _context(given: Mapping[str, Any]) -> ssl.SSLContext:
     verifies, checks_host = _strictness(given)
-    made = _read(
+    wrapping = _read(
         "ssl_ca_certs or ssl_ca_path",
         lambda: ssl.create_default_context(cafile=given.get("ssl_ca_certs"), capath=given.get("ssl_ca_path")),
     )
-    made.check_hostname = verifies and checks_host
-    made.verify_mode = ssl.CERT_REQUIRED if verifies else ssl.CERT_NONE
+    wrapping.check_hostname = verifies and checks_host
+    wrapping.verify_mode = ssl.CERT_REQUIRED if verifies else ssl.CERT_NONE
     certificate, key = given.get("ssl_certfile"), given.get("ssl_keyfile")
     if certificate:
         # With an empty password a locked key is an error; without one OpenSSL would ask at the terminal.
-        _read("ssl_certfile or ssl_keyfile", lambda: made.load_cert_chain(certificate, key, password=""))
+        _read("ssl_certfile or ssl_keyfile", lambda: wrapping.load_cert_chain(certificate, key, password=""))
     elif key:
         raise ConfigurationError("backend has ssl_keyfile without ssl_certfile: name the certificate of the key")
-    return made
+    return wrapping
 
 
 def _strictness(given: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether certificates are verified, and whether for the host that was asked."""
+    """Returns whether certificates are verified, and whether their host name is."""
     requirement = str(given.get("ssl_cert_reqs", "required")).lower()
     if requirement not in _REQUIREMENTS:
         raise ConfigurationError("backend takes ssl_cert_reqs=required, optional (the same) or none")
