@@ -6,7 +6,7 @@ out. An event that an attacker can cause is always counted, but logged only a fe
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
 from sharedsession.environment import REAL, Environment
@@ -44,7 +44,9 @@ class Named(Protocol):
 class Tracer(Protocol):
     """Puts a span around what the library waits for."""
 
-    def trace(self, operation: str, work: Coroutine[Any, Any, None], outcome: Callable[[], str]) -> Awaitable[None]:
+    def trace(
+        self, operation: str, work: Coroutine[Any, Any, None], outcome: Callable[[], str]
+    ) -> Coroutine[Any, Any, None]:
         """Awaits some work inside of a span.
 
         Args:

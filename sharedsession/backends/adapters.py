@@ -15,6 +15,7 @@ from sharedsession.backends.base import (
     NeverWaitingBackend,
     SelfRenewingBackend,
     Stored,
+    SupersedingBackend,
     TwoColouredBackend,
     Version,
 )
@@ -60,8 +61,11 @@ class AsyncAdapter:
     async def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
-        """Same as `Backend.supersede`."""
-        return self.backend.supersede(key, ttl, timeout, version, note, note_ttl)
+        """Same as `Backend.supersede`; `Backend.end` where the backend has no such verb."""
+        if can_supersede(self.backend):
+            return self.backend.supersede(key, ttl, timeout, version, note, note_ttl)
+        self.backend.end(key, ttl, timeout)
+        return True
 
     async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
@@ -124,6 +128,11 @@ class BlockingAdapter:
     def close(self) -> None:
         """Same as `Backend.close`."""
         run(self.store.close())
+
+
+def can_supersede(backend: object) -> bool:
+    """Returns whether a backend has the verb `supersede`."""
+    return isinstance(backend, SupersedingBackend)
 
 
 def is_asynchronous(backend: Backend | AsyncBackend) -> bool:

@@ -146,6 +146,9 @@ class Backend(Facts, Protocol):
     ) -> bool:
         """Ends a record that lives on under another key, unless the record was ended for good.
 
+        A backend may do without this verb: then `end` is asked, and a logout at the same moment as a new ID goes
+        unnoticed.
+
         Args:
             key: the store key.
             ttl: as for `end`.
@@ -217,6 +220,16 @@ class AsyncBackend(Facts, Protocol):
 
 
 # -- optional powers, each a protocol of its own
+
+
+@runtime_checkable
+class SupersedingBackend(Protocol):
+    """A backend of either colour that has the verb `Backend.supersede`."""
+
+    @property
+    def supersede(self) -> Callable[..., object]:
+        """Same as `Backend.supersede`, or `AsyncBackend.supersede`."""
+        ...
 
 
 @runtime_checkable

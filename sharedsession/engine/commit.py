@@ -12,6 +12,8 @@ back:
     destroyed   no             -        nothing                     CLEAR if a token came in
 """
 
+from collections.abc import Awaitable
+
 from sharedsession.concurrency import Driver
 from sharedsession.engine.principals import Entry, PrincipalIndex
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded
@@ -72,7 +74,7 @@ class Committer:
                 raise
             self.drop(state, "the session store is not answering")
 
-    async def commit(self, session: Session) -> None:
+    def commit(self, session: Session) -> Awaitable[None]:
         """Looks up the table and does what it tells.
 
         Raises:
@@ -80,6 +82,10 @@ class Committer:
             SessionTooLarge: nothing was sent; the version saved before is untouched.
             TypeError: a value cannot be stored; the message names the key.
         """
+        work, tracer = self._commit(session), self._observer.tracer
+        return work if tracer is None else tracer.trace("commit", work, lambda: _ending(state_of(session)))
+
+    async def _commit(self, session: Session) -> None:
         state = state_of(session)
         unsaved = state.unsaved(session)
         if unsaved is None:
@@ -234,6 +240,12 @@ class Committer:
         if record is None or not (self._settings.cookie_persistent if record.persistent is None else record.persistent):
             return None
         return self._settings.timeouts.ends_at(record.created) - self._clock()
+
+
+def _ending(state: SessionState) -> str:
+    """Returns, in one word, what the client is told."""
+    outcome = state.outcome
+    return "set" if outcome.token else "clear" if outcome.clear else "keep"
 
 
 def _is_another_day(base: Record | None, ours: Record) -> bool:

@@ -136,14 +136,11 @@ class Engine:
         else:
             await self._load(session, state, identity)
 
-    async def _load(self, session: Session, state: SessionState, identity: Identity) -> None:
-        if self.observer.tracer is None:
-            await self._load_untraced(session, state, identity)
-        else:
-            work = self._load_untraced(session, state, identity)
-            await self.observer.tracer.trace("load", work, lambda: _loaded(state))
+    def _load(self, session: Session, state: SessionState, identity: Identity) -> Coroutine[Any, Any, None]:
+        work, tracer = self._read(session, state, identity), self.observer.tracer
+        return work if tracer is None else tracer.trace("load", work, lambda: _ending(state))
 
-    async def _load_untraced(self, session: Session, state: SessionState, identity: Identity) -> None:
+    async def _read(self, session: Session, state: SessionState, identity: Identity) -> None:
         if self.monitor.may_refuse:
             await self._insist(state)
         if state.budget is None:
@@ -235,14 +232,11 @@ class Engine:
         """Saves nothing of a session any more, and logs it."""
         self._committer.drop(state_of(session), reason)
 
-    async def _committed(self, session: Session, commit: Callable[[Session], Coroutine[Any, Any, None]]) -> None:
+    async def _committed(self, session: Session, commit: Callable[[Session], Awaitable[None]]) -> None:
         state = state_of(session)
         if self.monitor.may_refuse:
             await self._insist(state)
-        if self.observer.tracer is None:
-            await commit(session)
-        else:
-            await self.observer.tracer.trace("commit", commit(session), lambda: _committed(state))
+        await commit(session)
         if not state.unavailable:
             self.monitor.start()
 
@@ -286,14 +280,10 @@ class Engine:
         return await self._store.answers(self._store.time_budget()) and await self.monitor.may_serve()
 
 
-def _loaded(state: SessionState) -> str:
+def _ending(state: SessionState) -> str:
+    """Returns, in one word, what was found."""
     if state.unavailable:
         return "unavailable"
     if state.status is READ_ONLY:
         return "superseded"
     return "none" if state.record is None else "found"
-
-
-def _committed(state: SessionState) -> str:
-    outcome = state.outcome
-    return "set" if outcome.token else "clear" if outcome.clear else "keep"

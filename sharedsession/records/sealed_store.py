@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from sharedsession.backends.adapters import can_supersede
 from sharedsession.backends.base import (
     AsyncBackend,
     DoubtingBackend,
@@ -102,6 +103,7 @@ class SealedStore:
     ) -> None:
         self._store = store
         self._replicated = store if isinstance(store, ReplicatedBackend) else None
+        self._can_supersede = can_supersede(store)
         self._doubting = store if isinstance(store, DoubtingBackend) else None
         self._always_renews = isinstance(store, SelfRenewingBackend) and store.renews_when_due
         self._timeout = timeout
@@ -285,7 +287,10 @@ class SealedStore:
         sealed = identity.seal(packed, self._random_bytes(NONCE_BYTES), encrypt=self._encrypt)
         self._throttle.forget(identity.store_key)
         with budget as timeout:
-            return await self._store.supersede(identity.store_key, idle, timeout, version, sealed, note_ttl)
+            if self._can_supersede:
+                return await self._store.supersede(identity.store_key, idle, timeout, version, sealed, note_ttl)
+            await self._store.end(identity.store_key, idle, timeout)
+            return True
 
     # -- inside
 

@@ -14,7 +14,7 @@ from sharedsession.keys import KeyFile, MachineKey, ReloadingKey
 from sharedsession.observe import Observer
 from sharedsession.records import compression
 
-_VERBS = ("get", "add", "replace", "end", "supersede", "touch")
+_VERBS = ("get", "add", "replace", "end", "touch")
 TRANSPORTS = {"cookie": (True, False), "header": (False, True), "cookie+header": (True, True)}
 
 

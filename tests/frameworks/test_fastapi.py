@@ -16,6 +16,7 @@ from sharedsession.backends import connect
 from sharedsession.frameworks.starlette import CurrentSession, SessionMiddleware
 from tests.support.blocking import never_blocks  # noqa: F401  (autouse)
 from tests.support.farm import SECRET
+from tests.support.node import Node
 from tests.support.relay import Relay
 
 with warnings.catch_warnings():  # Starlette asks for another client than ours; either will do
@@ -190,12 +191,12 @@ def test_nothing_of_it_is_in_the_schema() -> None:
 
 def test_overrides() -> None:
     """FastAPI's own way of testing: another dependency in its place."""
-    from sharedsession.frameworks import starlette
+    from sharedsession.frameworks.starlette.dependencies import current_session
 
     app = FastAPI()
     app.include_router(router)
-    session = SessionMiddleware(app, secret_key=SECRET, backend="memory://").manager.open([])
-    app.dependency_overrides[starlette._current] = lambda: session
+    session = Node.of(secret_key=SECRET, backend="memory://").open(())
+    app.dependency_overrides[current_session] = lambda: session
     assert TestClient(app, base_url=SITE).get("/n").json() == 1
     assert session["n"] == 1
 

@@ -128,7 +128,8 @@ def test_two_requests_at_a_time_are_merged(client: FlaskClient, app: flask.Flask
 def test_an_untouched_request_costs_nothing(url: str, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """No verb of the store is asked, no header is added; a look costs one verb."""
     visit(client, lambda session: session.update(n=1))
-    store = client.application.session_interface.manager._store  # type: ignore[attr-defined]
+    engine = engines_of(client.application.session_interface.manager).blocking  # type: ignore[attr-defined]
+    store = engine._store._store
     asked: list[str] = []
     read = "get_newest" if hasattr(store, "get_newest") else "get"
     for verb in (read, "add", "replace", "end", "touch"):

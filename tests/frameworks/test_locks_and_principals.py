@@ -13,6 +13,7 @@ from sharedsession.frameworks.flask import SharedSession
 from sharedsession.frameworks.starlette import CurrentSession, SessionMiddleware
 from sharedsession.manager import engines_of
 from tests.support.farm import SECRET
+from tests.support.node import Node
 
 with warnings.catch_warnings():  # Starlette asks for another client than ours; either will do
     warnings.simplefilter("ignore")
@@ -23,19 +24,19 @@ pytestmark = pytest.mark.parametrize("url", ["sqlite", "redis"], indirect=True)
 
 
 @pytest.fixture
-def other(url: str) -> Iterator[SessionManager]:
+def other(url: str) -> Iterator[Node]:
     """Another process of the farm, which holds locks and looks at lists."""
-    manager = SessionManager.from_settings(secret_key=SECRET, backend=url, timeout=5.0, development=True)
-    yield manager
-    engines_of(manager).settings.backend.close()
+    node = Node.of(secret_key=SECRET, backend=url, timeout=5.0, development=True)
+    yield node
+    node.close()
 
 
-def held_by(manager: SessionManager, token: str) -> Any:
+def held_by(node: Node, token: str) -> Any:
     """The lock of a browser's session, to be taken by another process."""
-    return manager.open([token.encode()]).lock()
+    return node.open([token.encode()]).lock()
 
 
-def test_flask(url: str, other: SessionManager) -> None:
+def test_flask(url: str, other: Node) -> None:
     """`flask.session.lock()`, `flask.session.principal`, and a 503 while another one holds the lock."""
     app = flask.Flask(__name__)
     app.secret_key = SECRET
@@ -62,12 +63,12 @@ def test_flask(url: str, other: SessionManager) -> None:
         answer = browser.get("/count")
         assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
     assert browser.get("/count").text == "3"
-    assert other.revoke_all("user:1") == 1
+    assert other.manager.revoke_all("user:1") == 1
     assert browser.get("/count").status_code == 500  # no "n" any more: the session has ended
     engines_of(shared.manager).settings.backend.close()
 
 
-def test_fastapi(url: str, other: SessionManager) -> None:
+def test_fastapi(url: str, other: Node) -> None:
     """`async with` in a coroutine, `with` in a worker thread; the manager's verbs in both."""
     app = FastAPI()
     app.add_middleware(SessionMiddleware, secret_key=SECRET, backend=url, timeout=5.0, development=True, autoload=False)
@@ -101,9 +102,9 @@ def test_fastapi(url: str, other: SessionManager) -> None:
         with held_by(other, laptop.cookies["session"]):
             assert {laptop.get(path).status_code for path in ("/count", "/count-in-a-thread")} == {503}
         assert laptop.get("/count-in-a-thread").json() == 4
-        assert len(other.list("user:1")) == 2
+        assert len(other.manager.list("user:1")) == 2
         assert laptop.get("/others").json() == 1
-        assert len(other.list("user:1")) == 1
+        assert len(other.manager.list("user:1")) == 1
         backend = manager_of(app).settings.backend
         laptop.portal.call(backend.asynchronous.close)
         backend.close()

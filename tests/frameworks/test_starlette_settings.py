@@ -13,7 +13,8 @@ from tests.support.farm import SECRET
 
 
 def settings_of(**given: Any) -> Any:
-    return SessionMiddleware(None, **({"secret_key": SECRET, "backend": "memory://"} | given)).manager.settings  # type: ignore[arg-type]
+    middleware = SessionMiddleware(None, **({"secret_key": SECRET, "backend": "memory://"} | given))  # type: ignore[arg-type]
+    return engines_of(middleware.manager).settings
 
 
 def test_starlettes_names() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sharedsession import Conflict
+from sharedsession.backends import connect
 from sharedsession.environment import Environment
 from tests.support.farm import Browser, WebNode, destroy, read, write
 
@@ -82,7 +83,7 @@ def test_expired(url: str, web_node: Any, told: Told) -> None:
     """A record that the store still has, past its end."""
     ahead = [0.0]
     environment = Environment(clock=lambda: time.time() + ahead[0])
-    node = web_node(url, environment=environment, timeout=5.0, absolute_timeout=3600, on_event=told)
+    node = web_node(connect(url), environment=environment, timeout=5.0, absolute_timeout=3600, on_event=told)
     browser = Browser([node])
     browser.go(lambda session: setattr(session, "principal", "user:1"))
     ahead[0] = 3601.0

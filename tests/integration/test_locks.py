@@ -25,10 +25,9 @@ BUSY_MACHINE = 0.1  # seconds that two loaded cores may add
 WAKE_UP = 0.025 + BUSY_MACHINE / 2
 HOLDER = f"""
 import sys
-from sharedsession import SessionManager
+from tests.support.node import Node
 url, token = sys.argv[1:]
-manager = SessionManager.from_settings(secret_key={SECRET!r}, backend=url, timeout=5.0)
-session = manager.open([token.encode()])
+session = Node.of(secret_key={SECRET!r}, backend=url, timeout=5.0).open([token.encode()])
 try:
     with session.lock(lease={LEASE}):
         print("held", session["n"], flush=True)

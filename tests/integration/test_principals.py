@@ -181,7 +181,7 @@ def test_a_client_is_remembered_only_if_asked_for(farm: list[WebNode]) -> None:
 def test_a_session_is_found_again_after_its_index_was_lost(url: str, web_node: Any, request: Any) -> None:
     """Use makes the index anew: within an idle timeout, when the record is written again."""
     clock = [time.time()]
-    node = web_node(url, environment=Environment(clock=lambda: clock[0]), timeout=5.0, idle_timeout=60)
+    node = web_node(connect(url), environment=Environment(clock=lambda: clock[0]), timeout=5.0, idle_timeout=60)
     (browser,) = logged_in([node], "user:1", 1)
     key = engines_of(node.manager).settings.machine_key()
     (index,) = key.index_identities("user:1")

@@ -58,6 +58,7 @@ PLANTED_RINGS = {
 
 def web_node(backend: Any, *, clock: Callable[[], float] = time.time, **keywords: Any) -> Node:
     """A web node like all others, but for what is given."""
+    backend = connect(backend) if isinstance(backend, str) else backend  # the store's clock is right
     given = {"secret_key": SECRETS, "backend": backend, "timeout": WITHIN, "farm_check": "refuse", **keywords}
     node = Node.of(Environment(clock=clock), **given)
     OPEN.append(node.settings.backend)

@@ -187,7 +187,7 @@ def test_a_secret_that_was_taken_away_is_dead_at_once(tmp_path: Path, monkeypatc
         file.write_text(MachineKey.generate())
         until(lambda: node.manager.fingerprint() != before)
         forbid_questions(monkeypatch)
-        for token in (cookie.partition("=")[2], key.sign(key.new_id())):
+        for token in (cookie.partition("=")[2], key.new_identity(bytes(32)).token):
             assert node.request(read("name"), f"__Host-session={token}").body == "None"
         assert node.manager.health()["counters"]["forged"] == 2
 
@@ -198,5 +198,5 @@ def forbid_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     async def forbidden(*_: object) -> None:
         raise AssertionError("the store was asked")
 
-    for verb in ("read", "add", "swap", "leave", "end", "renew", "is_alive"):
+    for verb in ("read", "add", "swap", "supersede", "end", "renew", "is_alive"):
         monkeypatch.setattr(SealedStore, verb, forbidden)

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from sharedsession.session import state_of
 from tests.integration.conftest import SHARED
 from tests.support.farm import Browser, WebNode, destroy, everything, read, untouched, write
 
@@ -61,7 +62,9 @@ def test_reading_is_no_change(browser: Browser) -> None:
     browser.go(lambda session: session.update(a={"b": [1, {2}]}))
     versions = []
     for _ in range(3):
-        answer = browser.go(lambda session: versions.append((repr(session["a"]), session.modified, session.record)))
+        answer = browser.go(
+            lambda session: versions.append((repr(session["a"]), session.modified, state_of(session).record))
+        )
         assert answer.set_cookies == []
     assert len({version for _, modified, record in versions for version in [record.version]}) == 1
     assert not any(modified for _, modified, _ in versions)

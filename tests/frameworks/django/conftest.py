@@ -9,11 +9,12 @@ import pytest
 
 pytest.importorskip("django", reason="pip install django")
 
-from tests.frameworks.django import site  # noqa: I001  (it sets Django up, which the imports below need)
 import django
 from django.core.management import call_command
 from django.test import AsyncClient, Client, override_settings
 
+from sharedsession.frameworks.django.configuration import configuration
+from tests.frameworks.django import site
 
 BACKENDS = ("sqlite", "memcached", "redis", "ring")
 Deed = tuple[Any, ...]
@@ -103,10 +104,10 @@ def runner(shared: Any) -> Iterator[asyncio.Runner]:
     """An event loop of the test's own, closed with what is connected to it."""
     with asyncio.Runner() as runner:
         yield runner
-        native = getattr(farm().settings.backend, "asynchronous", None)
+        native = getattr(configuration().settings.backend, "asynchronous", None)
         if native is not None:
             runner.run(native.close())
-    farm().settings.backend.close()
+    configuration().settings.backend.close()
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -6,6 +6,7 @@ import pytest
 from django.contrib import auth
 from django.test import override_settings
 
+from sharedsession.frameworks.django.configuration import configuration
 from tests.frameworks.django.conftest import Browser
 from tests.support.relay import Relay
 
@@ -28,8 +29,8 @@ def browser(relay, colour):
         browser.go(("set", "a", 1), ("flush",))
         browser.go(("set", "a", 1))
         yield browser
-        runner.run(farm().settings.backend.asynchronous.close())
-    farm().settings.backend.close()
+        runner.run(configuration().settings.backend.asynchronous.close())
+    configuration().settings.backend.close()
 
 
 def cost(relay, browser, *deeds):

@@ -9,6 +9,7 @@ from django.test import override_settings
 
 from sharedsession import BackendUnavailable
 from sharedsession.frameworks.django import SessionStore
+from sharedsession.frameworks.django.configuration import configuration
 from tests.frameworks.django import site
 from tests.frameworks.django.conftest import Browser
 from tests.support.processes import PATIENCE
@@ -51,8 +52,8 @@ def browser(settings, colour):
         browser.client.raise_request_exception = False
         browser.go(("set", "a", 1))
         yield browser
-        runner.run(farm().settings.backend.asynchronous.close())
-    farm().settings.backend.close()
+        runner.run(configuration().settings.backend.asynchronous.close())
+    configuration().settings.backend.close()
 
 
 def refused(answer):

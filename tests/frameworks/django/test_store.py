@@ -14,6 +14,7 @@ from django.utils.crypto import get_random_string
 
 from sharedsession import BackendUnavailable, ConfigurationError
 from sharedsession.frameworks.django import SessionMiddleware, SessionStore, manager
+from sharedsession.frameworks.django.configuration import configuration
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 from tests.frameworks.django import site
 from tests.frameworks.django.conftest import Browser
@@ -149,7 +150,7 @@ def test_other_frameworks_see_the_same_session(stored, url) -> None:
     other = WsgiMiddleware(
         app,
         secret_key=site.SECRET,
-        backend=farm().settings.backend,
+        backend=configuration().settings.backend,
         cookie_name="sessionid",
         idle_timeout=1209600,
         absolute_timeout=None,
@@ -158,7 +159,7 @@ def test_other_frameworks_see_the_same_session(stored, url) -> None:
     with httpx.Client(transport=httpx.WSGITransport(app=other), base_url="https://a.example", cookies=cookies) as web:
         assert web.get("/").text == "{'a': 1, '_auth_user_id': '1'}"
     assert stored.load() == {"a": 1, "_auth_user_id": "1", "b": 2}
-    farm().settings.backend.close()
+    configuration().settings.backend.close()
 
 
 def test_channels(stored, url) -> None:
@@ -174,13 +175,13 @@ def test_channels(stored, url) -> None:
     async def connect():
         scope = {"type": "websocket", "headers": [(b"cookie", f"sessionid={stored.session_key}".encode())]}
         await sessions.SessionMiddlewareStack(consumer)(scope, None, None)
-        native = getattr(farm().settings.backend, "asynchronous", None)
+        native = getattr(configuration().settings.backend, "asynchronous", None)
         if native is not None:
             await native.close()
 
     asyncio.run(connect())
     assert stored.load() == {"a": 1, "b": 2}
-    farm().settings.backend.close()
+    configuration().settings.backend.close()
 
 
 # -- settings
@@ -216,7 +217,7 @@ def test_ours_beat_django_s() -> None:
     with override_settings(SHAREDSESSION=ours, SESSION_COOKIE_SAMESITE=False, SESSION_COOKIE_AGE=5):
         assert SessionStore().get_expiry_age() == 60
         assert SessionStore().get_expire_at_browser_close() is True
-        assert farm().samesite == "Strict"
+        assert configuration().samesite == "Strict"
     with override_settings(SESSION_COOKIE_AGE=5):
         assert SessionStore().get_expiry_age() == 5
 
@@ -228,7 +229,7 @@ def test_overriding_a_setting_keeps_the_backend() -> None:
     session.save()
     with override_settings(SESSION_COOKIE_NAME="other"):
         assert SessionStore(session.session_key)["a"] == 1
-        assert farm().settings.transport.cookie.name == "other"
+        assert configuration().settings.transport.cookie.name == "other"
 
 
 class OwnStore(SessionStore):
