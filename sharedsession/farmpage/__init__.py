@@ -1,9 +1,10 @@
-"""The farm page: the ring, its nodes, the counters and the store's latency, for those who run the farm.
+"""The farm page: the ring, its nodes, the counters and the store's latency, for the operators of a farm.
 
-An application to be mounted beside the user's, in either colour; without that there is none. Whoever mounts it says who
-may look: a function of his own, or a secret of the page's own. No ID, token, key, payload or password is on it.
+It is an application to be mounted beside the user's, in either colour; there is none unless it is mounted. The mount
+decides who may see it: by a function of the application, or by a password of the page. The page shows no ID, token,
+key, payload or password.
 
-`door` says who may look, `pulse` remembers how long the store took, `facts` chooses what is shown, `picture` and `page`
+`auth` decides who may see it, `latency` keeps how long the store took, `facts` selects what is shown, `svg` and `page`
 draw it, `core` puts it together; `apps` are the two applications. The demo puts the same parts together in its own way.
 """
 

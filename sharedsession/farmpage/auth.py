@@ -1,114 +1,122 @@
-"""Who may look, and whose form is believed. No I/O, and nothing but the page is behind it.
+"""Who may see the page, and which forms are genuine. No I/O, and no knowledge of what the page shows.
 
-A visitor holds a pass in a cookie: ``grade.expires.nonce.signature``. A guest has one as well, since the form to log in
-carries a token that is made of it: so no other site can log anybody in or press a button. The secret is in neither. The
-two have names of their own: a link from another site comes without cookies, and the guest's pass that it is given must
-not take the place of the other one.
+A visitor has a ticket in a cookie: ``level.expires.nonce.signature``. A visitor who has not logged in has one as well,
+since the login form carries a token that is made of it: so no other site can log a visitor in or press a button. The
+password is part of neither. Each level has a cookie name of its own: a request that follows a link from another site
+comes without cookies (SameSite), and the anonymous ticket in its answer must not replace the other one.
 """
 
 import hashlib
 import hmac
-import secrets
-from collections.abc import Callable
 from typing import NamedTuple
 
+from sharedsession.environment import Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.farmpage.exchange import Request
-from sharedsession.keys.strength import problem_with
+from sharedsession.keys import problem_with
 
-SHIFT = 3600
-"""Seconds for which a pass holds; then the password is asked for again."""
+TICKET_LIFE = 3600
+"""Seconds for which a ticket is valid; then the page asks for the password again."""
 
-GUEST, INSIDE = "g", "i"
+ANONYMOUS, LOGGED_IN = "a", "l"
 _PURPOSE = b"sharedsession farm page 1 "
+_NONCE_BYTES = 16
 
 
-class Pass(NamedTuple):
-    """What a visitor's cookie says, once its signature was found genuine.
+class Ticket(NamedTuple):
+    """A visitor's ticket, after its signature was verified.
 
     Attributes:
-        grade: `GUEST` or `INSIDE`.
+        level: `ANONYMOUS` or `LOGGED_IN`.
         text: the cookie's whole value.
     """
 
-    grade: str
+    level: str
     text: str
 
+    def __repr__(self) -> str:
+        return f"<Ticket {'of a visitor who has logged in' if self.level == LOGGED_IN else 'anonymous'}>"
 
-class Door:
-    """Passes, tokens and the password of one page.
+
+class PageAuth:
+    """Tickets, tokens and the password of one page.
 
     Args:
-        secret: the password; ``None`` where the application itself says who may look.
+        secret: the password; ``None`` where the application decides who may see the page.
         secure: whether the cookie travels over TLS only.
-        clock: seconds since the epoch.
+        environment: where clock and random bytes come from.
+
+    Attributes:
+        asks_password: whether there is a password.
+        cookie_names: of each level.
 
     Raises:
         ConfigurationError: the secret is short or easy to guess.
     """
 
-    def __init__(self, secret: str | None, *, secure: bool, clock: Callable[[], float]) -> None:
+    def __init__(self, secret: str | None, *, secure: bool, environment: Environment) -> None:
         problem = problem_with(secret.encode()) if secret is not None else None
         if problem:
             raise ConfigurationError(f"secret of the farm page {problem}; 'sharedsession genkey' makes one")
         self.asks_password = secret is not None
         name = "__Host-farmpage" if secure else "farmpage"
-        self.cookie_names = {INSIDE: name, GUEST: f"{name}-guest"}
+        self.cookie_names = {LOGGED_IN: name, ANONYMOUS: f"{name}-anonymous"}
         self._secure = secure
-        self._clock = clock
-        seed = secret.encode() if secret is not None else secrets.token_bytes(32)
-        self._key = hmac.digest(seed, _PURPOSE + b"passes", "sha256")
+        self._clock = environment.clock
+        self._random_bytes = environment.random_bytes
+        seed = secret.encode() if secret is not None else self._random_bytes(32)
+        self._key = hmac.digest(seed, _PURPOSE + b"tickets", "sha256")
         self._password = self._mac(b"password", seed)
 
     def __repr__(self) -> str:
-        return f"<Door {'with a password' if self.asks_password else 'kept by the application'}>"
+        return f"<PageAuth {'by password' if self.asks_password else 'by the application'}>"
 
-    def pass_of(self, request: Request) -> Pass | None:
-        """The genuine pass that a request carries, if it holds still; the better one of two."""
+    def ticket_of(self, request: Request) -> Ticket | None:
+        """Returns the valid ticket that a request carries; of two, the one of the higher level."""
         sent = [pair.strip().partition("=") for pair in request.fields.get("cookie", "").split(";")]
-        passes = [self._verified(text) for name, _, text in sent if name in self.cookie_names.values()]
-        return max(filter(None, passes), key=lambda held: held.grade == INSIDE, default=None)
+        tickets = [self._verified(text) for name, _, text in sent if name in self.cookie_names.values()]
+        return max(filter(None, tickets), key=lambda ticket: ticket.level == LOGGED_IN, default=None)
 
-    def new_pass(self, grade: str) -> Pass:
-        """Makes a pass that holds for `SHIFT` seconds."""
-        claim = f"{grade}.{int(self._clock()) + SHIFT}.{secrets.token_urlsafe(16)}"
-        return Pass(grade, f"{claim}.{self._mac(b'pass', claim.encode())}")
+    def new_ticket(self, level: str) -> Ticket:
+        """Makes a ticket that is valid for `TICKET_LIFE` seconds."""
+        claim = f"{level}.{int(self._clock()) + TICKET_LIFE}.{self._random_bytes(_NONCE_BYTES).hex()}"
+        return Ticket(level, f"{claim}.{self._mac(b'ticket', claim.encode())}")
 
-    def cookie(self, held: Pass | None) -> tuple[str, str]:
-        """The header that hands a pass out; without one, the header that takes the better one back."""
-        grade, text, age = (*held, SHIFT) if held else (INSIDE, "", 0)
+    def cookie(self, ticket: Ticket | None) -> tuple[str, str]:
+        """Returns the header that sets a ticket; with ``None``, the header that clears the one of `LOGGED_IN`."""
+        level, text, age = (ticket.level, ticket.text, TICKET_LIFE) if ticket else (LOGGED_IN, "", 0)
         secure = "; Secure" if self._secure else ""
         return (
             "Set-Cookie",
-            f"{self.cookie_names[grade]}={text}; Max-Age={age}; Path=/; HttpOnly{secure}; SameSite=Strict",
+            f"{self.cookie_names[level]}={text}; Max-Age={age}; Path=/; HttpOnly{secure}; SameSite=Strict",
         )
 
-    def token(self, held: Pass) -> str:
-        """What the forms of a visitor carry."""
-        return self._mac(b"form", held.text.encode())
+    def token(self, ticket: Ticket) -> str:
+        """Returns what the forms of a visitor carry."""
+        return self._mac(b"form", ticket.text.encode())
 
-    def believes(self, request: Request, held: Pass | None) -> bool:
-        """Whether a form was sent by the page that this visitor was given, and not by another site's."""
+    def is_genuine_form(self, request: Request, ticket: Ticket | None) -> bool:
+        """Returns whether a form was sent by the page that this visitor got, and not by the page of another site."""
         sent = request.form.get("token", "")
-        return held is not None and is_from_here(request) and _equal(sent, self.token(held))
+        return ticket is not None and is_from_same_origin(request) and _equal(sent, self.token(ticket))
 
-    def opens(self, password: str) -> bool:
-        """Whether it is the password; compared in constant time."""
+    def is_password(self, password: str) -> bool:
+        """Returns whether this is the password; compares in constant time."""
         return self.asks_password and _equal(self._mac(b"password", password.encode(errors="replace")), self._password)
 
-    def _verified(self, text: str) -> Pass | None:
+    def _verified(self, text: str) -> Ticket | None:
         claim, _, signature = text.rpartition(".")
-        if not _equal(signature, self._mac(b"pass", claim.encode(errors="replace"))):
+        if not _equal(signature, self._mac(b"ticket", claim.encode(errors="replace"))):
             return None
-        grade, expires, _ = claim.split(".")
-        return Pass(grade, text) if self._clock() < int(expires) else None
+        level, expires, _ = claim.split(".")
+        return Ticket(level, text) if self._clock() < int(expires) else None
 
     def _mac(self, purpose: bytes, data: bytes) -> str:
         return hmac.new(self._key, purpose + b"\0" + data, hashlib.sha256).hexdigest()
 
 
-def is_from_here(request: Request) -> bool:
-    """Whether a browser says that a page of this host sent the form; what is no browser says nothing."""
+def is_from_same_origin(request: Request) -> bool:
+    """Returns whether a page of this host sent a form, by the browser's headers; programs send none of them."""
     site, origin = request.fields.get("sec-fetch-site"), request.fields.get("origin")
     if site is not None:
         return site == "same-origin"
@@ -116,7 +124,7 @@ def is_from_here(request: Request) -> bool:
 
 
 def authority_of(origin: str) -> str:
-    """Host and port of an Origin header (RFC 6454, section 7); whatever is none names nobody."""
+    """Returns host and port of an Origin header (RFC 6454, section 7); empty if it has none."""
     return origin.partition("://")[2]
 
 

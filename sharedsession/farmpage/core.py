@@ -1,20 +1,20 @@
-"""The page without its colour: a request in, an answer out. Only the sign of life is asked for elsewhere."""
+"""The page without its colour: a request in, an answer out. Only the store is asked elsewhere, in `apps`."""
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from sharedsession.errors import ConfigurationError
 from sharedsession.farmpage import page
-from sharedsession.farmpage.auth import GUEST, INSIDE, Door, Pass
-from sharedsession.farmpage.exchange import Answer, Request
+from sharedsession.farmpage.auth import ANONYMOUS, LOGGED_IN, PageAuth, Ticket
+from sharedsession.farmpage.exchange import Request
 from sharedsession.farmpage.facts import facts_of, shares_of
-from sharedsession.farmpage.latency import Pulse
-from sharedsession.manager import SessionManager
+from sharedsession.farmpage.latency import Latency
+from sharedsession.http import Answer, make_answer
+from sharedsession.http.page import page_answer
+from sharedsession.manager import SessionManager, engines_of
 
-_HTML = ("Content-Type", "text/html; charset=utf-8")
 _JSON = ("Content-Type", "application/json")
 
 
@@ -23,103 +23,116 @@ class FarmPage:
 
     Args:
         manager: whose `SessionManager.health` is shown.
-        secret: the password; ``None`` where the application says who may look.
-        clock: seconds since the epoch.
-        monotonic: a monotonic clock in seconds.
+        secret: the password; ``None`` where the application decides who may see the page.
+
+    Attributes:
+        manager: as given.
+        auth: decides who may see the page.
+        latency: of the store.
     """
 
-    def __init__(
-        self,
-        manager: SessionManager,
-        secret: str | None,
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        cookie = manager.settings.transport.cookie
+    def __init__(self, manager: SessionManager, secret: str | None) -> None:
+        settings = engines_of(manager).settings
+        cookie = settings.transport.cookie
         self.manager = manager
-        self.door = Door(secret, secure=cookie is None or cookie.secure, clock=clock)
-        self.pulse = Pulse(monotonic)
-        self._shares = shares_of(manager.settings.backend)
+        self.auth = PageAuth(secret, secure=cookie is None or cookie.secure, environment=settings.environment)
+        self.latency = Latency(settings.environment.monotonic)
+        self._shares = shares_of(settings.backend)
 
     def admit(self, request: Request) -> Answer | None:
-        """Deals with whoever wants in or out; ``None`` if the page may be shown."""
-        if not self.door.asks_password:
-            return None if request.is_safe else only_looking()
-        held = self.door.pass_of(request)
+        """Handles logins and logouts, and refuses visitors; returns ``None`` if the page may be shown."""
+        if not self.auth.asks_password:
+            return None if request.is_safe else method_not_allowed(request)
+        ticket = self.auth.ticket_of(request)
         if request.method == "POST":
-            return self._form(request, held)
+            return self._form(request, ticket)
         if not request.is_safe:
-            return only_looking()
-        return None if held and held.grade == INSIDE else self._ask_password(held)
+            return method_not_allowed(request)
+        return None if ticket and ticket.level == LOGGED_IN else self._ask_password(request, ticket)
 
     def show(self, request: Request) -> Answer:
-        """The page, or its facts as JSON."""
-        held = self.door.pass_of(request)
-        way_out = page.way_out(self.door.token(held)) if held and self.door.asks_password else ""
-        return self.answer(request, self.manager.health(), way_out=way_out)
+        """Returns the page, or its facts as JSON."""
+        ticket = self.auth.ticket_of(request)
+        logout = page.logout_form(self.auth.token(ticket)) if ticket and self.auth.asks_password else ""
+        return self.answer(request, self.manager.health(), navigation=logout)
 
     def answer(
-        self, request: Request, health: dict[str, Any], *, more: Sequence[page.Part] = (), way_out: str = ""
+        self,
+        request: Request,
+        health: dict[str, Any],
+        *,
+        more: Sequence[page.Part] = (),
+        navigation: str = "",
+        headers: Sequence[tuple[str, str]] = (),
     ) -> Answer:
-        """Draws what is known.
+        """Returns the page for a visitor who may see it.
 
         Args:
-            request: of somebody who may look.
+            request: of the visitor.
             health: what is shown.
             more: parts of the caller's own.
-            way_out: HTML for the top of the page.
+            navigation: HTML for the top of the page.
+            headers: of the caller's own.
         """
-        facts = facts_of(health, self._shares, self.pulse.beats())
+        facts = facts_of(health, self._shares, self.latency.samples())
         parts = page.parts_of(facts, more)
         if not request.wants_json:
-            return html(HTTPStatus.OK, page.document(facts, parts, way_out))
-        told = {"state": page.state(facts), "facts": facts, "parts": {part.name: part.html for part in parts}}
-        return Answer(HTTPStatus.OK, (_JSON, *page.HEADERS), json.dumps(told).encode())
+            text = page.farm_document(facts, parts, navigation)
+            return _page(request, HTTPStatus.OK, text, *headers)
+        shown = {"state": page.state(facts), "facts": facts, "parts": {part.name: part.html for part in parts}}
+        body = json.dumps(shown).encode()
+        return make_answer(HTTPStatus.OK, [_JSON, *page.HEADERS, *headers], body, method=request.method)
 
-    def _form(self, request: Request, held: Pass | None) -> Answer:
-        if not self.door.believes(request, held):
-            return self._ask_password(held, "This form was too old, or not from here. Try again.")
+    def _form(self, request: Request, ticket: Ticket | None) -> Answer:
+        if not self.auth.is_genuine_form(request, ticket):
+            return self._ask_password(request, ticket, "This form has expired, or another site sent it. Try again.")
         if request.form.get("do") == "logout":
-            return back("", self.door.cookie(None))
-        if self.door.opens(request.form.get("password", "")):
-            return back("", self.door.cookie(self.door.new_pass(INSIDE)))
-        return self._ask_password(held, "That is not the password.")
+            return redirected(request, "", self.auth.cookie(None))
+        if self.auth.is_password(request.form.get("password", "")):
+            return redirected(request, "", self.auth.cookie(self.auth.new_ticket(LOGGED_IN)))
+        return self._ask_password(request, ticket, "That is not the password.")
 
-    def _ask_password(self, held: Pass | None, problem: str = "") -> Answer:
-        guest = held or self.door.new_pass(GUEST)
-        return html(HTTPStatus.FORBIDDEN, page.door(self.door.token(guest), problem), self.door.cookie(guest))
-
-
-def html(status: HTTPStatus, text: str, *fields: tuple[str, str]) -> Answer:
-    """An answer that is a page."""
-    return Answer(status, (_HTML, *page.HEADERS, *fields), text.encode())
+    def _ask_password(self, request: Request, ticket: Ticket | None, problem: str = "") -> Answer:
+        ticket = ticket or self.auth.new_ticket(ANONYMOUS)
+        text = page.login_document(self.auth.token(ticket), problem)
+        return _page(request, HTTPStatus.FORBIDDEN, text, self.auth.cookie(ticket))
 
 
-def back(place: str = "", *fields: tuple[str, str]) -> Answer:
-    """Sends the browser to the page, or to a place on it, with GET."""
-    return html(HTTPStatus.SEE_OTHER, "", ("Location", f"?#{place}" if place else "?"), *fields)
+def redirected(request: Request, element: str = "", *headers: tuple[str, str]) -> Answer:
+    """Returns the answer that sends the browser back to the page, with GET.
+
+    Args:
+        request: of the visitor.
+        element: the ID of the element to show; empty: the top of the page.
+        *headers: of the caller's own.
+    """
+    return _page(request, HTTPStatus.SEE_OTHER, "", ("Location", f"?#{element}" if element else "?"), *headers)
 
 
-def refused() -> Answer:
-    """The answer to whom the application does not let in."""
-    return html(HTTPStatus.FORBIDDEN, page.notice("Not allowed", "This page is for those who run the farm."))
+def refused(request: Request) -> Answer:
+    """Returns the answer to a visitor whom the application does not allow to see the page."""
+    text = page.notice("Not allowed", "Only the operators of the farm may see this page.")
+    return _page(request, HTTPStatus.FORBIDDEN, text)
 
 
-def only_looking() -> Answer:
-    """The answer to a verb that the page does not have."""
-    text = page.notice("Not so", "This page is there to be looked at.")
-    return html(HTTPStatus.METHOD_NOT_ALLOWED, text, ("Allow", "GET, HEAD"))
+def method_not_allowed(request: Request) -> Answer:
+    """Returns the answer to a method that the page does not have."""
+    text = page.notice("Method not allowed", "This page is read-only.")
+    return _page(request, HTTPStatus.METHOD_NOT_ALLOWED, text, ("Allow", "GET, HEAD"))
 
 
 def check(secret: str | None, allowed: object) -> None:
-    """Makes sure that exactly one of both says who may look.
+    """Checks that exactly one of the two decides who may see the page.
 
     Raises:
-        ConfigurationError: none does, or both do.
+        ConfigurationError: neither does, or both do.
     """
     if (secret is None) == (allowed is None):
         raise ConfigurationError(
             "the farm page needs to know who may look: give either secret=, of at least 32 characters, "
-            "or allowed=, a function that says so"
+            "or allowed=, a function that returns whether a request may see it"
         )
+
+
+def _page(request: Request, status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Answer:
+    return page_answer(status, text, [*page.HEADERS, *headers], method=request.method)

@@ -1,10 +1,10 @@
-"""What the page shows: chosen one by one from `SessionManager.health`, so that nothing else gets onto it. Pure."""
+"""What the page shows: selected name by name from `SessionManager.health`, so that nothing else is shown. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sharedsession.backends.ring.hashring import HashRing
-from sharedsession.farmpage.latency import Beat
+from sharedsession.backends.ring.backend import RingBackend
+from sharedsession.farmpage.latency import Sample
 
 Facts = dict[str, Any]
 """JSON-able."""
@@ -18,13 +18,13 @@ _TOTALS = (
 )
 
 
-def facts_of(health: Mapping[str, Any], shares: Sequence[float], beats: Sequence[Beat]) -> Facts:
-    """Makes the page's facts.
+def facts_of(health: Mapping[str, Any], shares: Sequence[float], samples: Sequence[Sample]) -> Facts:
+    """Returns the facts of the page.
 
     Args:
         health: of a manager.
         shares: of the keys that each node is the first to own, in the order of the nodes; empty if there is no ring.
-        beats: of the pulse.
+        samples: of the store's latency, oldest first.
     """
     backend = health["backend"]
     counters = {**backend.get("counters", {}), **health["counters"]}
@@ -33,19 +33,18 @@ def facts_of(health: Mapping[str, Any], shares: Sequence[float], beats: Sequence
         "backend": str(backend.get("kind", "")),
         "replicas": backend.get("replicas"),
         "layout": backend.get("layout"),
-        "answers": beats[-1].took is not None if beats else None,
+        "answers": samples[-1].took is not None if samples else None,
         "nodes": [_node(node, share) for node, share in zip(nodes, _known(shares, len(nodes)), strict=True)],
         "totals": {label: sum(counters.get(name, 0) for name in names) for label, names in _TOTALS},
         "counters": dict(sorted(counters.items())),
-        "latency": [{"ago": round(beat.ago, 1), "ms": _milliseconds(beat)} for beat in beats],
+        "latency": [{"ago": round(sample.ago, 1), "ms": _milliseconds(sample)} for sample in samples],
         "fingerprint": dict(health["fingerprint"]),
     }
 
 
 def shares_of(backend: object) -> list[float]:
-    """The shares of the nodes of a ring; of any other backend nothing."""
-    ring = getattr(backend, "ring", None)
-    return ring.shares() if isinstance(ring, HashRing) else []
+    """Returns the shares of the nodes of a ring; an empty list for any other backend."""
+    return backend.ring.shares() if isinstance(backend, RingBackend) else []
 
 
 def _known(shares: Sequence[float], count: int) -> Sequence[float | None]:
@@ -66,5 +65,5 @@ def _node(node: Mapping[str, Any], share: float | None) -> Facts:
     }
 
 
-def _milliseconds(beat: Beat) -> float | None:
-    return None if beat.took is None else round(beat.took * 1000, 2)
+def _milliseconds(sample: Sample) -> float | None:
+    return None if sample.took is None else round(sample.took * 1000, 2)

@@ -1,6 +1,6 @@
-"""How long the store took for a sign of life, over the last minutes. It does not ask the store: it is told.
+"""How long the store took to answer, over the last minutes. It asks nothing: it is given the results.
 
-However many look at the page, the store is asked once a second at most.
+However many visitors the page has, it lets the store be asked once a second at most.
 """
 
 import threading
@@ -9,55 +9,60 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 SPAN = 300.0
-"""Seconds that are remembered."""
+"""Seconds for which samples are kept."""
 
-_AT_MOST_EVERY = 1.0
+_SHORTEST_INTERVAL = 1.0  # seconds between two samples
 
 
-class Beat(NamedTuple):
-    """One sign of life, or none.
+class Sample(NamedTuple):
+    """One question to the store.
 
     Attributes:
-        ago: seconds since it was asked for.
-        took: seconds the store took; ``None`` if it did not answer.
+        ago: seconds since it was asked.
+        took: seconds until the store answered; ``None`` if it did not.
     """
 
     ago: float
     took: float | None
 
 
-class Pulse:
-    """The latest signs of life.
+class Latency:
+    """The latest samples.
 
     Args:
-        clock: a monotonic clock in seconds.
+        monotonic: returns seconds on a clock that is never set back.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._asked = float("-inf")
-        self._beats: deque[tuple[float, float | None]] = deque()
+        self._samples: deque[tuple[float, float | None]] = deque()
 
     def begin(self) -> float | None:
-        """The moment if it is time to ask the store; ``None`` if somebody just did."""
+        """Returns the moment of a new sample; ``None`` if the last one is too recent."""
         with self._lock:
-            now = self._clock()
-            if now - self._asked < _AT_MOST_EVERY:
+            now = self._monotonic()
+            if now - self._asked < _SHORTEST_INTERVAL:
                 return None
             self._asked = now
             return now
 
     def end(self, began: float, *, answered: bool) -> None:
-        """Notes what came of it."""
-        with self._lock:
-            now = self._clock()
-            self._beats.append((began, now - began if answered else None))
-            while now - self._beats[0][0] > SPAN:
-                self._beats.popleft()
+        """Notes the result of a sample.
 
-    def beats(self) -> list[Beat]:
-        """What is remembered, oldest first."""
+        Args:
+            began: what `begin` returned.
+            answered: whether the store answered.
+        """
         with self._lock:
-            now = self._clock()
-            return [Beat(now - began, took) for began, took in self._beats if now - began <= SPAN]
+            now = self._monotonic()
+            self._samples.append((began, now - began if answered else None))
+            while now - self._samples[0][0] > SPAN:
+                self._samples.popleft()
+
+    def samples(self) -> list[Sample]:
+        """Returns the samples of the last `SPAN` seconds, oldest first."""
+        with self._lock:
+            now = self._monotonic()
+            return [Sample(now - began, took) for began, took in self._samples if now - began <= SPAN]

@@ -1,40 +1,22 @@
-"""The page as HTML. Pure: facts in, text out; whatever is not ours goes through `escape`.
+"""The page as HTML. Pure: facts in, text out; whatever comes from elsewhere goes through `escape`.
 
-It is made of parts, each with an ID. The script asks for the same parts again and puts them in place; without it the
-whole page is asked for again. The style sheet and the script stand in the page, and the content security policy names
-their hashes: nothing else is styled, loaded or run.
+It is made of parts, each with an ID. The script fetches the same parts again and puts them in place; without the script
+a link loads the whole page again.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from sharedsession.farmpage import svg as picture
+from sharedsession.farmpage import svg
 from sharedsession.farmpage.facts import Facts
+from sharedsession.http.page import document, security_headers
 
 STYLE = Path(__file__).with_name("style.css").read_text()
 SCRIPT = Path(__file__).with_name("script.js").read_text()
 
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-POLICY = (
-    f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; img-src data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-
-HEADERS = (
-    ("Content-Security-Policy", POLICY),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cache-Control", "no-store"),
-)
+HEADERS = security_headers(STYLE, SCRIPT)
 """What every answer of the page carries."""
 
 _ICON = (
@@ -49,7 +31,7 @@ class Part(NamedTuple):
     Attributes:
         name: of its element.
         title: its heading.
-        html: what is in it.
+        html: its content.
         wide: whether it takes the whole width.
     """
 
@@ -60,9 +42,9 @@ class Part(NamedTuple):
 
 
 def parts_of(facts: Facts, more: Sequence[Part] = ()) -> list[Part]:
-    """The parts of the page, in their order; those of the caller stand below the pictures."""
+    """Returns the parts of the page, in their order; those of the caller stand below the drawings."""
     parts = [
-        Part("ring", "Ring", picture.ring(facts["nodes"]) + _layout(facts)),
+        Part("ring", "Ring", svg.ring(facts["nodes"]) + _layout(facts)),
         Part("latency", "Latency of the store", _latency(facts["latency"])),
         *more,
         Part("nodes", "Nodes", _nodes(facts["nodes"]), wide=True),
@@ -73,16 +55,16 @@ def parts_of(facts: Facts, more: Sequence[Part] = ()) -> list[Part]:
     return parts if facts["nodes"] else [part for part in parts if part.name not in {"ring", "nodes"}]
 
 
-def document(facts: Facts, parts: Sequence[Part], way_out: str) -> str:
-    """The whole page.
+def farm_document(facts: Facts, parts: Sequence[Part], navigation: str) -> str:
+    """Returns the whole page.
 
     Args:
         facts: for the line on top.
         parts: of the page.
-        way_out: HTML of the form to log out, or of whatever else belongs on top.
+        navigation: HTML of the form to log out, or of another link for the top of the page.
     """
     main = "".join(_section(part) for part in parts)
-    return _html(
+    return _document(
         "Farm",
         f"""<header>
 <h1>Farm</h1>
@@ -90,34 +72,39 @@ def document(facts: Facts, parts: Sequence[Part], way_out: str) -> str:
 <nav aria-label="Page">
 <a class="button plain" href="?">Refresh</a>
 <button type="button" class="plain" id="pause" aria-pressed="false" hidden>Pause</button>
-{way_out}</nav>
+{navigation}</nav>
 </header>
 <main id="parts">
 {main}</main>
-<script>{SCRIPT}</script>
 """,
+        script=SCRIPT,
     )
 
 
 def state(facts: Facts) -> str:
-    """How the farm is, in one line."""
+    """Returns the state of the farm, in one line of HTML."""
     nodes = facts["nodes"]
     down = [node["name"] for node in nodes if node["state"] == "down"]
-    said = "The store answers" if facts["answers"] else "The store does not answer"
+    text = "The store answers" if facts["answers"] else "The store does not answer"
     if down:
-        said += f"; down: {', '.join(down)}"
-    mood = "down" if not facts["answers"] else "warn" if down else "up"
-    return f'<span class="{mood}">{escape(said)}</span>'
+        text += f"; down: {', '.join(down)}"
+    level = "down" if not facts["answers"] else "warn" if down else "up"
+    return f'<span class="{level}">{escape(text)}</span>'
 
 
-def door(token: str, problem: str = "") -> str:
-    """The form to log in."""
-    told = f'<p class="down" role="alert">{escape(problem)}</p>' if problem else ""
-    return _html(
+def login_document(token: str, problem: str = "") -> str:
+    """Returns the page with the form to log in.
+
+    Args:
+        token: for the form.
+        problem: why an earlier form was refused, as text.
+    """
+    alert = f'<p class="down" role="alert">{escape(problem)}</p>' if problem else ""
+    return _document(
         "Farm: log in",
-        f"""<main class="door"><section>
+        f"""<main class="narrow"><section>
 <h1>Farm</h1>
-{told}<form method="post" action="?">
+{alert}<form method="post" action="?">
 <input type="hidden" name="token" value="{escape(token)}">
 <label for="password">Password of the farm page</label>
 <input id="password" type="password" name="password" autocomplete="current-password" required autofocus>
@@ -128,8 +115,8 @@ def door(token: str, problem: str = "") -> str:
     )
 
 
-def way_out(token: str) -> str:
-    """The form to log out."""
+def logout_form(token: str) -> str:
+    """Returns the form to log out."""
     return f"""<form method="post" action="?">
 <input type="hidden" name="token" value="{escape(token)}">
 <button class="plain" name="do" value="logout">Log out</button>
@@ -138,10 +125,10 @@ def way_out(token: str) -> str:
 
 
 def notice(title: str, text: str) -> str:
-    """A page that says one thing."""
-    return _html(
+    """Returns a page with one message."""
+    return _document(
         title,
-        f"""<main class="door"><section>
+        f"""<main class="narrow"><section>
 <h1>{escape(title)}</h1>
 <p>{escape(text)}</p>
 <a class="button" href="?">Back</a>
@@ -150,20 +137,8 @@ def notice(title: str, text: str) -> str:
     )
 
 
-def _html(title: str, body: str) -> str:
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{escape(title)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="{_ICON}">
-<style>{STYLE}</style>
-</head>
-<body>
-{body}</body>
-</html>
-"""
+def _document(title: str, body: str, script: str = "") -> str:
+    return document(title, body, style=STYLE, icon=_ICON, script=script)
 
 
 def _section(part: Part) -> str:
@@ -181,15 +156,15 @@ def _layout(facts: Facts) -> str:
     return f'<p class="quiet">{copies.capitalize()} of each session, layout {escape(str(facts["layout"]))}.</p>'
 
 
-def _latency(beats: Sequence[Facts]) -> str:
-    return picture.latency(beats) + f'<p class="quiet">{escape(picture.summary(beats))}.</p>'
+def _latency(samples: Sequence[Facts]) -> str:
+    return svg.latency(samples) + f'<p class="quiet">{escape(svg.summary(samples))}.</p>'
 
 
 _COLUMNS = ("Node", "State", "Keys", "Failures", "Evictions", "Tombstones waiting")
 
 
 def _nodes(nodes: Sequence[Facts]) -> str:
-    # The roles are said, since a table that is laid out as blocks on a phone is no table to some readers.
+    # The roles are explicit: a table that CSS lays out as blocks, as on a phone, is no table to some screen readers.
     head = "".join(f'<th role="columnheader" scope="col">{column}</th>' for column in _COLUMNS)
     rows = "".join(_row(number, node) for number, node in enumerate(nodes))
     return (
@@ -207,7 +182,7 @@ def _row(number: int, node: Facts) -> str:
     )
     address = "" if node["address"] == node["name"] else f"<small>{escape(node['address'])}</small>"
     return (
-        f'<tr role="row"><th role="rowheader" scope="row"><i class="spot {picture.hue(number)}"></i>'
+        f'<tr role="row"><th role="rowheader" scope="row"><i class="spot {svg.hue(number)}"></i>'
         f'{escape(node["name"])} {address}</th><td role="cell" data-label="State">'
         f'<b class="{node["state"]}">{node["state"]}</b></td>{cells}</tr>'
     )
@@ -226,8 +201,10 @@ def _fingerprint(parts: Facts) -> str:
     entries = "".join(
         f"<div><dt>{escape(name)}</dt><dd><code>{escape(value)}</code></dd></div>" for name, value in parts.items()
     )
-    return f'<dl class="pairs">{entries}</dl><p class="quiet">The same on every web node, or they do not share.</p>'
+    return (
+        f'<dl class="pairs">{entries}</dl><p class="quiet">The same on every web node, or they share no sessions.</p>'
+    )
 
 
 def _counters(counters: Facts) -> str:
-    return _list(counters, "pairs") if counters else '<p class="quiet">Nothing happened yet.</p>'
+    return _list(counters, "pairs") if counters else '<p class="quiet">No events yet.</p>'

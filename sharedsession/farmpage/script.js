@@ -21,10 +21,10 @@
         const answer = await fetch("?json", { cache: "no-store" });
         if (answer.status === 403) return location.reload();
         if (!answer.ok) throw new Error(answer.statusText);
-        const { state: said, parts } = await answer.json();
-        if (!paused) for (const [id, html] of [["state", said], ...Object.entries(parts)]) put(id, html);
+        const { state, parts } = await answer.json();
+        if (!paused) for (const [id, html] of [["state", state], ...Object.entries(parts)]) put(id, html);
       } catch {
-        put("state", '<span class="down">This page gets no answer; it goes on asking</span>');
+        put("state", '<span class="down">The web node does not answer; this page tries again</span>');
       }
     }
     setTimeout(refresh, EVERY);

@@ -1,6 +1,6 @@
-"""The two pictures, as SVG: the ring, and how long the store took. Pure; colours are the style sheet's.
+"""The two drawings, as SVG: the ring, and how long the store took. Pure; colours are the style sheet's.
 
-What a colour says is said in words as well: in the picture, and in its title for those who do not see it.
+Whatever a colour means is written in words as well: in the drawing, and in its title for screen readers.
 """
 
 import math
@@ -12,27 +12,27 @@ from sharedsession.farmpage.latency import SPAN
 
 _RADIUS, _LABELS = 100.0, 134.0
 _GAP = 0.012  # of the circle, between two arcs
-_LEAST = 0.03  # a smaller share gets no label in the picture; the table has it
-_LONGEST = 14
+_LEAST = 0.03  # of the circle: a smaller share gets no label; the table has it
+_LONGEST = 14  # characters of a name
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 352.0, 12.0, 112.0
 
 
 def hue(number: int) -> str:
-    """The class that gives a node its colour."""
+    """Returns the class that gives a node its colour."""
     return f"n{number % 8 + 1}"
 
 
 def ring(nodes: Sequence[Facts]) -> str:
-    """The ring: each node's arc is as long as its share of the keys."""
+    """Draws the ring: each node's arc is as long as its share of the keys."""
     shown = [node for node in nodes if node["share"] is not None]
-    arcs, start = [], 0.0
+    arcs, turn = [], 0.0
     for number, node in enumerate(shown):
-        arcs.append(_arc(node, hue(number), start))
-        start += node["share"]
+        arcs.append(_arc(node, hue(number), turn))
+        turn += node["share"]
     up = sum(node["state"] == "up" for node in nodes)
     return (
         f'<svg class="ring" viewBox="-220 -156 440 312" role="img" aria-labelledby="ring-title">'
-        f'<title id="ring-title">{_told(shown)}</title>{_HATCH}{"".join(arcs)}'
+        f'<title id="ring-title">{_ring_in_words(shown)}</title>{_HATCH}{"".join(arcs)}'
         f'<text class="big" y="6">{up} of {len(nodes)}</text><text class="small" y="28">'
         f"{'node' if len(nodes) == 1 else 'nodes'} up</text></svg>"
     )
@@ -44,23 +44,25 @@ _HATCH = (
 )
 
 
-def _told(nodes: Sequence[Facts]) -> str:
-    told = [f"{node['name']}: {node['share']:.1%} of the keys, {node['state']}" for node in nodes]
-    return escape("; ".join(told) or "no nodes")
+def _ring_in_words(nodes: Sequence[Facts]) -> str:
+    shares = [f"{node['name']}: {node['share']:.1%} of the keys, {node['state']}" for node in nodes]
+    return escape("; ".join(shares) or "no nodes")
 
 
-def _arc(node: Facts, colour: str, start: float) -> str:
+def _arc(node: Facts, colour: str, turn: float) -> str:
+    """Draws the arc of a node, which starts at a part of the whole turn."""
     share, state = node["share"], node["state"]
     if share > 0.999:
         line = f'<circle class="arc {colour} {state}" r="{_RADIUS:g}"/>'
     else:
-        begin, end = start + _GAP / 2, max(start + share - _GAP / 2, start + _GAP / 2 + 0.001)
-        large = int(end - begin > 0.5)
+        first = turn + _GAP / 2
+        last = max(turn + share - _GAP / 2, first + 0.001)
+        large = int(last - first > 0.5)
         line = (
             f'<path class="arc {colour} {state}" '
-            f'd="M{_at(begin, _RADIUS)}A{_RADIUS:g} {_RADIUS:g} 0 {large} 1 {_at(end, _RADIUS)}"/>'
+            f'd="M{_at(first, _RADIUS)}A{_RADIUS:g} {_RADIUS:g} 0 {large} 1 {_at(last, _RADIUS)}"/>'
         )
-    return line + (_label(node, start + share / 2) if share >= _LEAST else "")
+    return line + (_label(node, turn + share / 2) if share >= _LEAST else "")
 
 
 def _label(node: Facts, middle: float) -> str:
@@ -83,26 +85,26 @@ def _at(turn: float, radius: float) -> str:
     return f"{x:.2f} {y:.2f}"
 
 
-def latency(beats: Sequence[Facts]) -> str:
-    """The store's latency over the last minutes; a mark where it did not answer."""
-    top = _nice(max((beat["ms"] or 0.0 for beat in beats), default=0.0))
+def latency(samples: Sequence[Facts]) -> str:
+    """Draws the store's latency over the last minutes, with a mark where it did not answer."""
+    top = _nice(max((sample["ms"] or 0.0 for sample in samples), default=0.0))
     return (
         f'<svg class="plot" viewBox="0 0 360 136" role="img" aria-labelledby="plot-title">'
-        f'<title id="plot-title">{escape(summary(beats))}</title>{_axes(top)}'
-        f'<path class="line" d="{_line(beats, top)}"/>{"".join(_marks(beats, top))}</svg>'
+        f'<title id="plot-title">{escape(summary(samples))}</title>{_axes(top)}'
+        f'<path class="line" d="{_line(samples, top)}"/>{"".join(_marks(samples, top))}</svg>'
     )
 
 
-def summary(beats: Sequence[Facts]) -> str:
-    """The plot in one sentence."""
-    took = sorted(beat["ms"] for beat in beats if beat["ms"] is not None)
-    missing = len(beats) - len(took)
-    if not beats:
+def summary(samples: Sequence[Facts]) -> str:
+    """Returns the plot in one sentence."""
+    took = sorted(sample["ms"] for sample in samples if sample["ms"] is not None)
+    missing = len(samples) - len(took)
+    if not samples:
         return "Nothing measured yet"
-    silence = f"; no answer to {missing} of {len(beats)} questions" if missing else ""
+    failures = f"; no answer to {missing} of {len(samples)} questions" if missing else ""
     if not took:
-        return f"The store did not answer{silence}"
-    return f"Median {_ms(took[len(took) // 2])}, slowest {_ms(took[-1])}{silence}"
+        return f"The store did not answer{failures}"
+    return f"Median {_ms(took[len(took) // 2])}, slowest {_ms(took[-1])}{failures}"
 
 
 def _axes(top: float) -> str:
@@ -117,27 +119,29 @@ def _axes(top: float) -> str:
     )
 
 
-def _line(beats: Sequence[Facts], top: float) -> str:
+def _line(samples: Sequence[Facts], top: float) -> str:
     steps, pen = [], "M"
-    for beat in beats:
-        if beat["ms"] is None:
+    for sample in samples:
+        if sample["ms"] is None:
             pen = "M"
         else:
-            steps.append(f"{pen}{_x(beat):.1f} {_y(beat['ms'], top):.1f}")
+            steps.append(f"{pen}{_x(sample):.1f} {_y(sample['ms'], top):.1f}")
             pen = "L"
     return "".join(steps)
 
 
-def _marks(beats: Sequence[Facts], top: float) -> list[str]:
-    silent = [
-        f'<path class="silent" d="M{_x(beat):.1f} {_TOP:g}V{_BOTTOM:g}"/>' for beat in beats if beat["ms"] is None
+def _marks(samples: Sequence[Facts], top: float) -> list[str]:
+    missing = [
+        f'<path class="silent" d="M{_x(sample):.1f} {_TOP:g}V{_BOTTOM:g}"/>'
+        for sample in samples
+        if sample["ms"] is None
     ]
-    newest = [beat for beat in beats[-1:] if beat["ms"] is not None]
-    return [*silent, *(f'<circle class="dot" r="3" cx="{_x(b):.1f}" cy="{_y(b["ms"], top):.1f}"/>' for b in newest)]
+    newest = [sample for sample in samples[-1:] if sample["ms"] is not None]
+    return [*missing, *(f'<circle class="dot" r="3" cx="{_x(b):.1f}" cy="{_y(b["ms"], top):.1f}"/>' for b in newest)]
 
 
-def _x(beat: Facts) -> float:
-    return _RIGHT - (_RIGHT - _LEFT) * float(beat["ago"]) / SPAN
+def _x(sample: Facts) -> float:
+    return _RIGHT - (_RIGHT - _LEFT) * float(sample["ago"]) / SPAN
 
 
 def _y(milliseconds: float, top: float) -> float:
@@ -145,7 +149,7 @@ def _y(milliseconds: float, top: float) -> float:
 
 
 def _nice(most: float) -> float:
-    """The next 1, 2 or 5 with zeros."""
+    """Returns the next 1, 2 or 5 with zeros."""
     size = 10.0 ** math.floor(math.log10(max(most, 0.1)))
     return next(step * size for step in (1, 2, 5, 10) if step * size >= most)
 

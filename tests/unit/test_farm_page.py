@@ -14,11 +14,14 @@ import pytest
 
 from sharedsession import BackendUnavailable, ConfigurationError, MachineKey, SessionManager, farmpage
 from sharedsession.backends.memory import MemoryBackend
-from sharedsession.farmpage import core, page
-from sharedsession.farmpage import svg as picture
-from sharedsession.farmpage.auth import INSIDE, SHIFT, Door
+from sharedsession.environment import Environment
+from sharedsession.farmpage import core, page, svg
+from sharedsession.farmpage.auth import LOGGED_IN, TICKET_LIFE, PageAuth
+from sharedsession.farmpage.exchange import Request
 from sharedsession.farmpage.facts import facts_of
-from sharedsession.farmpage.latency import SPAN, Pulse
+from sharedsession.farmpage.latency import SPAN, Latency
+from sharedsession.manager import engines_of
+from sharedsession.session import Session, state_of
 
 FARM_SECRET = MachineKey.generate()
 PASSWORD = MachineKey.generate()
@@ -30,10 +33,10 @@ class Store(MemoryBackend):
 
     down = False
 
-    def get(self, key, touch, within):
+    def get(self, key, touch, timeout):
         if self.down:
             raise BackendUnavailable("down")
-        return super().get(key, touch, within)
+        return super().get(key, touch, timeout)
 
 
 class Visitor:
@@ -110,7 +113,7 @@ def visit(colour, store):
     def visiting(backend=None, development=False, **options):
         blocking = colour == "wsgi"
         manager = SessionManager.from_settings(
-            secret_key=FARM_SECRET, backend=backend or store, blocking=blocking, timeout=0.2, development=development
+            secret_key=FARM_SECRET, backend=backend or store, timeout=0.2, development=development
         )
         return Visitor(getattr(farmpage, colour)(manager, **options), blocking)
 
@@ -151,12 +154,11 @@ def test_a_poor_secret_is_refused(visit, secret, problem):
     assert secret not in str(fault.value)
 
 
-def test_the_wrong_colour_fails_at_the_start():
-    """With the way out."""
-    for blocking, wrong in ((True, farmpage.asgi), (False, farmpage.wsgi)):
-        manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://", blocking=blocking)
-        with pytest.raises(ConfigurationError, match=r"farmpage\.\w+ needs .*: use farmpage\."):
-            wrong(manager, secret=PASSWORD)
+def test_one_manager_serves_both_colours():
+    """Whatever the application's is."""
+    manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend=Store())
+    for blocking, mount in ((True, farmpage.wsgi), (False, farmpage.asgi)):
+        assert Visitor(mount(manager, allowed=everybody), blocking).get()[0] == 200
 
 
 def test_without_the_password_there_is_only_a_form(visit):
@@ -174,7 +176,7 @@ def test_the_password_opens_the_page(inside):
     status, _, text = inside.get()
     assert status == 200
     assert "Fingerprint" in text
-    assert inside.cookies.keys() == {"__Host-farmpage", "__Host-farmpage-guest"}
+    assert inside.cookies.keys() == {"__Host-farmpage", "__Host-farmpage-anonymous"}
     assert PASSWORD not in str(inside.cookies)
 
 
@@ -195,35 +197,39 @@ def test_a_logout_takes_the_cookie_back(inside):
     assert inside.get()[0] == 403
 
 
-def test_what_a_guest_holds_does_not_open(visit, inside):
-    """Nor does a pass whose grade was changed by hand, one of another secret, or nonsense."""
-    guest = visit(secret=PASSWORD)
-    guest.get()
-    name, text, genuine = "__Host-farmpage", guest.cookies["__Host-farmpage-guest"], inside.cookies["__Host-farmpage"]
-    foreign = Door(MachineKey.generate(), secure=True, clock=lambda: 0).new_pass(INSIDE).text
-    for forged in (text, f"i{text[1:]}", genuine[:-1], foreign, "i.9.x", "", "ü"):
-        guest.cookies[name] = forged
-        assert guest.get()[0] == 403
+def test_an_anonymous_ticket_does_not_open(visit, inside):
+    """Nor does a ticket whose level was changed by hand, one of another secret, or nonsense."""
+    anonymous = visit(secret=PASSWORD)
+    anonymous.get()
+    name, text, genuine = (
+        "__Host-farmpage",
+        anonymous.cookies["__Host-farmpage-anonymous"],
+        inside.cookies["__Host-farmpage"],
+    )
+    foreign = PageAuth(MachineKey.generate(), secure=True, environment=Environment()).new_ticket(LOGGED_IN).text
+    for forged in (text, f"l{text[1:]}", genuine[:-1], foreign, "l.9.x", "", "ü"):
+        anonymous.cookies[name] = forged
+        assert anonymous.get()[0] == 403
 
 
 def test_a_link_from_another_site_logs_nobody_out(inside):
-    """Such a request comes without cookies; what its answer sets leaves the pass alone."""
+    """Such a request comes without cookies; what its answer sets does not replace the ticket."""
     held, inside.cookies = inside.cookies, {}
     assert inside.get()[0] == 403
     inside.cookies = {**held, **inside.cookies}
     assert inside.get()[0] == 200
 
 
-def test_a_pass_ends():
+def test_a_ticket_expires():
     """An hour later the password is asked for again."""
     now = [1000.0]
-    door = Door(PASSWORD, secure=True, clock=lambda: now[0])
-    held = door.new_pass(INSIDE)
-    request = core.Request("GET", "", {"cookie": f"a=b; {door.cookie_names[INSIDE]}={held.text}"}, {})
-    assert door.pass_of(request) == held
-    now[0] += SHIFT
-    assert door.pass_of(request) is None
-    assert PASSWORD not in repr(door)
+    auth = PageAuth(PASSWORD, secure=True, environment=Environment(clock=lambda: now[0]))
+    ticket = auth.new_ticket(LOGGED_IN)
+    request = Request("GET", "", {"cookie": f"a=b; {auth.cookie_names[LOGGED_IN]}={ticket.text}"}, {})
+    assert auth.ticket_of(request) == ticket
+    now[0] += TICKET_LIFE
+    assert auth.ticket_of(request) is None
+    assert not any(secret in repr([auth, ticket]) for secret in (PASSWORD, ticket.text))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +291,7 @@ def test_a_permission_that_must_be_awaited():
     blocking = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://")
     with pytest.raises(ConfigurationError, match="await"):
         farmpage.wsgi(blocking, allowed=nobody)
-    manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://", blocking=False)
+    manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://")
     assert Visitor(farmpage.asgi(manager, allowed=nobody), blocking=False).get()[0] == 403
 
 
@@ -298,7 +304,7 @@ def test_nothing_else_is_answered(visit, method):
 
 def test_what_is_not_http_is_left_alone():
     """A server's lifespan, or a websocket."""
-    manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://", blocking=False)
+    manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend="memory://")
     asyncio.run(farmpage.asgi(manager, secret=PASSWORD)({"type": "lifespan"}, None, None))
 
 
@@ -344,13 +350,13 @@ def test_it_is_readable_in_the_dark_on_a_phone_and_without_a_script(inside):
 def test_nothing_secret_is_on_it(visit, store):
     """Not the farm's secret, not the page's, and nothing of a session."""
     visitor = visit(secret=PASSWORD)
-    manager = visitor.app._page.manager
-    blocking = SessionManager(manager.settings, blocking=True)
-    session = blocking.open([])
-    blocking.load(session)
+    engine = engines_of(visitor.app._page.manager).blocking
+    session = engine.open(Session, [])
+    engine.load(session)
     session["diary"] = "dear diary"
     session.principal = "ada@example.org"
-    token = blocking.commit(session).token
+    engine.finish(session)
+    token = state_of(session).outcome.token
     visitor.log_in()
     shown = visitor.get()[2] + visitor.get("json")[2]
     keys = list(store._entries)
@@ -424,42 +430,42 @@ def test_of_health_only_what_is_known_gets_onto_the_page():
     assert "hush" not in json.dumps(facts)
 
 
-def test_the_pulse_asks_once_a_second_and_forgets():
+def test_the_store_is_asked_once_a_second_and_old_samples_go():
     """However many look."""
     now = [10.0]
-    pulse = Pulse(lambda: now[0])
-    assert pulse.begin() == 10.0
-    assert pulse.begin() is None
+    latency = Latency(lambda: now[0])
+    assert latency.begin() == 10.0
+    assert latency.begin() is None
     now[0] = 10.25
-    pulse.end(10.0, answered=True)
+    latency.end(10.0, answered=True)
     now[0] = 11.0
-    pulse.end(pulse.begin(), answered=False)
-    assert pulse.beats() == [(1.0, 0.25), (0.0, None)]
+    latency.end(latency.begin(), answered=False)
+    assert latency.samples() == [(1.0, 0.25), (0.0, None)]
     now[0] = 10.5 + SPAN
-    assert [beat.took for beat in pulse.beats()] == [None]
-    pulse.end(pulse.begin(), answered=True)
-    assert [beat.took for beat in pulse.beats()] == [None, 0.0]
+    assert [sample.took for sample in latency.samples()] == [None]
+    latency.end(latency.begin(), answered=True)
+    assert [sample.took for sample in latency.samples()] == [None, 0.0]
 
 
 @pytest.mark.parametrize(("most", "top"), [(0, 0.1), (0.3, 0.5), (1, 1), (1.1, 2), (7, 10), (51, 100)])
 def test_the_plot_ends_at_a_round_number(most, top):
     """1, 2 or 5 with zeros."""
-    assert picture._nice(most) == pytest.approx(top)
+    assert svg._nice(most) == pytest.approx(top)
 
 
 def test_the_plot_in_words():
     """For those who do not see it."""
-    assert picture.summary([]) == "Nothing measured yet"
-    beats = [{"ago": 2, "ms": 1.25}, {"ago": 1, "ms": None}, {"ago": 0, "ms": 30.0}]
-    assert picture.summary(beats) == "Median 30 ms, slowest 30 ms; no answer to 1 of 3 questions"
-    assert picture.latency(beats).count('class="silent"') == 1
-    assert picture.summary(beats[1:2]) == "The store did not answer; no answer to 1 of 1 questions"
+    assert svg.summary([]) == "Nothing measured yet"
+    samples = [{"ago": 2, "ms": 1.25}, {"ago": 1, "ms": None}, {"ago": 0, "ms": 30.0}]
+    assert svg.summary(samples) == "Median 30 ms, slowest 30 ms; no answer to 1 of 3 questions"
+    assert svg.latency(samples).count('class="silent"') == 1
+    assert svg.summary(samples[1:2]) == "The store did not answer; no answer to 1 of 1 questions"
 
 
 def test_the_answers_of_a_plain_farm(visit):
     """In development the cookie works without TLS."""
     visitor = visit(secret=PASSWORD, development=True)
     _, headers, _ = visitor.get()
-    assert headers["set-cookie"].startswith("farmpage-guest=g.")
+    assert headers["set-cookie"].startswith("farmpage-anonymous=a.")
     assert "Secure" not in headers["set-cookie"]
-    assert core.refused().status == HTTPStatus.FORBIDDEN
+    assert core.refused(Request("GET", "", {}, {})).status == HTTPStatus.FORBIDDEN
