@@ -63,6 +63,7 @@ OUTSIDERS = {
     "starlette": {"frameworks.starlette"},
     "fastapi": {"frameworks.starlette"},
     "uvicorn": {"demo"},
+    "h11": {"demo.http1"},
     "prometheus_client": {"telemetry.prometheus"},
     "opentelemetry": {"telemetry.opentelemetry"},
     "_typeshed": {"wsgi", "readiness"},

@@ -24,9 +24,9 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the farm and waits for its end."""
-    from sharedsession.demo.farm import Plan, run_farm  # noqa: PLC0415 - only this command needs it
+    from sharedsession.demo.supervisor import Plan, run_demo  # noqa: PLC0415 - only this command needs it
 
-    run_farm(Plan(arguments.backend, arguments.port, arguments.nodes, arguments.json))
+    run_demo(Plan(arguments.backend, arguments.port, arguments.nodes, arguments.json))
     return 0
 
 

@@ -2,6 +2,6 @@
 
     browser ── front (in the supervisor) ── web-1, web-2, web-3 ── one store
 
-`farm` supervises, `node` is one web process, `front` spreads requests, `page` is what a person sees; `console` is the
-farm page with its buttons, `load` the visitors that one of them sends.
+`supervisor` starts and ends all processes, `node` is one web process, `front` spreads requests over them, `page` is
+what a visitor sees; `console` is the farm page with its buttons, `load` the simulated visitors that one of them starts.
 """

@@ -1,7 +1,7 @@
-"""The front's farm page: the library's own, with what the web nodes counted, and with buttons.
+"""The front's farm page: the library's own, with the counters of all web nodes, and with buttons.
 
-Only the demo has buttons. Whoever is on this machine may press them; a page of another site may not: a form needs the
-token of the visitor's own cookie, and the address must be this machine's.
+Only the demo has buttons. Any visitor on this machine may press them; the page of another site may not: a form needs
+the token of the visitor's own cookie, and the address must be one of this machine.
 """
 
 import asyncio
@@ -12,22 +12,22 @@ from html import escape
 from http import HTTPStatus
 from typing import Any
 
-from sharedsession.demo.load import SECONDS, VISITORS, Load, fetch
+from sharedsession.demo.http1 import BadRequest, BrowserRequest, fetch
+from sharedsession.demo.load import SECONDS, VISITORS, Load
+from sharedsession.demo.loopback import LOCAL_NAMES
+from sharedsession.demo.names import FARM_PAGE, HEALTH
 from sharedsession.demo.processes import Child
-from sharedsession.demo.shop import HEALTH
-from sharedsession.demo.webnode import WebNode
-from sharedsession.demo.wire import BadRequest
-from sharedsession.demo.wire import Request as Asked
-from sharedsession.farmpage.auth import GUEST
-from sharedsession.farmpage.core import FarmPage, back
-from sharedsession.farmpage.exchange import Answer, Request, form_of
+from sharedsession.demo.webprocess import WebProcess
+from sharedsession.farmpage.auth import ANONYMOUS
+from sharedsession.farmpage.core import FarmPage, redirected
+from sharedsession.farmpage.exchange import Request, form_fields
 from sharedsession.farmpage.page import Part
+from sharedsession.http import Answer
 from sharedsession.manager import SessionManager
+from sharedsession.readiness import ais_ready
 
-PATH = "/farm"
-LOCAL = ("127.0.0.1", "localhost")
-PATIENCE = 0.5
-"""Seconds a web node has to say what it counted."""
+HEALTH_LIMIT = 0.5
+"""Seconds that a web node has to return its health."""
 
 BUTTONS = {
     "kill": ("Kill", "danger", ("up", "stopped")),
@@ -35,151 +35,155 @@ BUTTONS = {
     "continue": ("Continue", "plain", ("stopped",)),
     "restart": ("Restart", "plain", ("up", "stopped", "down")),
 }
-"""What can be done to a process: label, look, and in which states."""
+"""What can be done to a process: label, style, and in which states."""
+
+_SHOP_LINK = '<a class="button plain" href="/">Shop</a>'
 
 Health = dict[str, Any]
 
 
 class Console:
-    """Shows the farm and does what its buttons say.
+    """Shows the farm and carries out what its buttons stand for.
 
     Args:
-        manager: of the front: it looks at the store as one more web node would.
-        web: the web nodes.
-        store: the servers of the store.
-        load: the visitors.
+        manager: of the front, which looks at the store as one more web node.
+        nodes: the web nodes.
+        servers: of the store.
+        load: the simulated visitors.
     """
 
-    def __init__(self, manager: SessionManager, web: Sequence[WebNode], store: Sequence[Child], load: Load) -> None:
+    def __init__(
+        self, manager: SessionManager, nodes: Sequence[WebProcess], servers: Sequence[Child], load: Load
+    ) -> None:
         self._page = FarmPage(manager, None)
         self._manager = manager
-        self._web = web
-        self._units: dict[str, Child] = {unit.name: unit for unit in (*store, *web)}
+        self._nodes = nodes
+        self._processes: dict[str, Child] = {process.name: process for process in (*servers, *nodes)}
         self._load = load
-        self._heard: dict[int, Health] = {}
+        self._latest: dict[int, Health] = {}
 
-    async def answer(self, asked: Asked) -> Answer:
+    async def answer(self, browser_request: BrowserRequest) -> Answer:
         """Answers a request for the page, or for one of its buttons.
 
         Raises:
-            BadRequest: it came from elsewhere, or there is no such button.
-            FarmError: a process did not start.
+            BadRequest: it came from another site, or there is no such button.
+            DemoError: a process did not start.
         """
-        if (asked.head.get("host") or "").partition(":")[0] not in LOCAL:
+        if (browser_request.get("host") or "").partition(":")[0] not in LOCAL_NAMES:
             raise BadRequest(HTTPStatus.FORBIDDEN)
-        request = translated(asked)
+        request = page_request(browser_request)
         if request.is_safe:
-            return await self._shown(request)
+            return await self._show(request)
         if request.method != "POST":
             raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED)
-        if not self._page.door.believes(request, self._page.door.pass_of(request)):
+        if not self._page.auth.is_genuine_form(request, self._page.auth.ticket_of(request)):
             raise BadRequest(HTTPStatus.FORBIDDEN)
-        return await self._done(request.form.get("do", ""), request.form.get("node", ""))
+        return await self._carry_out(request)
 
-    async def _shown(self, request: Request) -> Answer:
-        door = self._page.door
-        held = door.pass_of(request)
-        visitor = held or door.new_pass(GUEST)
-        began = self._page.pulse.begin()
+    async def _show(self, request: Request) -> Answer:
+        auth, latency = self._page.auth, self._page.latency
+        known = auth.ticket_of(request)
+        ticket = known or auth.new_ticket(ANONYMOUS)
+        began = latency.begin()
         if began is not None:
-            self._page.pulse.end(began, answered=await self._manager.aready())
-        answer = self._page.answer(request, await self._health(), more=self._parts(door.token(visitor)), way_out=SHOP)
-        return answer if held else answer._replace(fields=(*answer.fields, door.cookie(visitor)))
+            latency.end(began, answered=await ais_ready(self._manager))
+        return self._page.answer(
+            request,
+            await self._health(),
+            more=self._parts(auth.token(ticket)),
+            navigation=_SHOP_LINK,
+            headers=[] if known else [auth.cookie(ticket)],
+        )
 
-    async def _done(self, verb: str, name: str) -> Answer:
+    async def _carry_out(self, request: Request) -> Answer:
+        verb, name = request.form.get("do", ""), request.form.get("node", "")
         if verb == "load":
             self._load.start()
-            return back()
-        unit = self._units.get(name)
-        if unit is None or verb not in BUTTONS:
+            return redirected(request)
+        process = self._processes.get(name)
+        if process is None or verb not in BUTTONS:
             raise BadRequest(HTTPStatus.NOT_FOUND)
-        await {"kill": unit.kill, "stop": unit.stop, "continue": unit.proceed, "restart": unit.restart}[verb]()
-        return back(name)
+        steps = {"kill": process.kill, "stop": process.stop, "continue": process.resume, "restart": process.restart}
+        await steps[verb]()
+        return redirected(request, name)
 
     async def _health(self) -> Health:
-        """The front's own view of the store, and what all web nodes counted, also those that are gone."""
-        up = [node for node in self._web if node.is_up]
-        said = await asyncio.gather(*(counted(node) for node in up))
-        self._heard |= {node.pid: health for node, health in zip(up, said, strict=True) if node.pid and health}
-        return gathered(self._manager.health(), list(self._heard.values()))
+        """Returns the front's own view of the store, and the counters of all web nodes, also of killed ones."""
+        up = [node for node in self._nodes if node.is_up]
+        answers = await asyncio.gather(*(health_of(node) for node in up))
+        self._latest |= {node.pid: health for node, health in zip(up, answers, strict=True) if node.pid and health}
+        return combined(self._manager.health(), list(self._latest.values()))
 
     def _parts(self, token: str) -> list[Part]:
-        units = "".join(_unit(unit, token) for unit in self._units.values())
+        processes = "".join(_process(process, token) for process in self._processes.values())
         return [
-            Part("units", "Processes", f'<ul class="units">{units}</ul>', wide=True),
+            Part("units", "Processes", f'<ul class="units">{processes}</ul>', wide=True),
             Part("load", "Load", _load(self._load, token), wide=True),
         ]
 
 
-SHOP = '<a class="button plain" href="/">Shop</a>'
+def page_request(request: BrowserRequest) -> Request:
+    """Returns a request as the farm page reads it."""
+    headers = {name: request.get(name) for name in ("cookie", "host", "origin", "sec-fetch-site")}
+    given = {name: value for name, value in headers.items() if value}
+    return Request(request.method, request.target.partition("?")[2], given, form_fields(request.body))
 
 
-def translated(asked: Asked) -> Request:
-    """A request as the farm page reads it."""
-    target = asked.head.start.split(" ")[1]
-    fields = {name: asked.head.get(name) for name in ("cookie", "host", "origin", "sec-fetch-site")}
-    given = {name: value for name, value in fields.items() if value}
-    return Request(asked.method, target.partition("?")[2], given, form_of(asked.body))
-
-
-async def counted(node: WebNode) -> Health | None:
-    """What a web node says of itself; nothing if it is silent."""
-    with suppress(OSError, asyncio.IncompleteReadError, BadRequest, ValueError):  # TimeoutError is an OSError
-        async with asyncio.timeout(PATIENCE):
+async def health_of(node: WebProcess) -> Health | None:
+    """Returns what the manager of a web node returns as its health; ``None`` if the web node does not answer."""
+    with suppress(OSError, ValueError):  # TimeoutError and BrokenAnswer are each an OSError
+        async with asyncio.timeout(HEALTH_LIMIT):
             _, body = await fetch(node.port or 0, HEALTH)
         health: Health = json.loads(body)
         return health
     return None
 
 
-def gathered(own: Health, others: Sequence[Health]) -> Health:
-    """The front's view of the store, with the counters of the web nodes added up."""
+def combined(own: Health, others: Sequence[Health]) -> Health:
+    """Returns the front's view of the store, with the sums of the web nodes' counters."""
     backend = dict(own["backend"])
-    backend["counters"] = added([health["backend"].get("counters", {}) for health in others])
+    backend["counters"] = summed([health["backend"].get("counters", {}) for health in others])
     if "nodes" in backend:
-        nodes = [[health["backend"]["nodes"][number] for health in others] for number in range(len(backend["nodes"]))]
-        backend["nodes"] = [_node(node, seen) for node, seen in zip(backend["nodes"], nodes, strict=True)]
-    return {**own, "backend": backend, "counters": added([health["counters"] for health in others])}
+        views = [[health["backend"]["nodes"][number] for health in others] for number in range(len(backend["nodes"]))]
+        backend["nodes"] = [_node(node, seen) for node, seen in zip(backend["nodes"], views, strict=True)]
+    return {**own, "backend": backend, "counters": summed([health["counters"] for health in others])}
 
 
-def added(counters: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """The sums of counters by name."""
+def summed(counters: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Returns the sums of counters by name."""
     names = {name for each in counters for name in each}
     return {name: sum(each.get(name, 0) for each in counters) for name in names}
 
 
-def _node(own: Health, seen: Sequence[Health]) -> Health:
-    sums = {
-        name: own.get(name, 0) + sum(health.get(name, 0) for health in seen)
-        for name in ("failures", "tombstones_waiting")
-    }
+def _node(own: Health, views: Sequence[Health]) -> Health:
+    sums = {name: sum(view.get(name, 0) for view in (own, *views)) for name in ("failures", "tombstones_waiting")}
     return {**own, **sums}
 
 
-def _unit(unit: Child, token: str) -> str:
-    name = escape(unit.name)
-    buttons = "".join(_button(unit, verb) for verb in BUTTONS)
+def _process(process: Child, token: str) -> str:
+    name = escape(process.name)
+    buttons = "".join(_button(process, verb) for verb in BUTTONS)
     return f"""<li id="{name}" tabindex="-1">
-<span><b>{name}</b> <b class="{unit.state}">{unit.state}</b><small>process {unit.pid}</small></span>
-<form method="post" action="{PATH}">
+<span><b>{name}</b> <b class="{process.state}">{process.state}</b><small>process {process.pid}</small></span>
+<form method="post" action="{FARM_PAGE}">
 <input type="hidden" name="token" value="{token}"><input type="hidden" name="node" value="{name}">
 {buttons}</form></li>"""
 
 
-def _button(unit: Child, verb: str) -> str:
-    label, look, states = BUTTONS[verb]
-    off = "" if unit.state in states else " disabled"
-    name = escape(unit.name)
+def _button(process: Child, verb: str) -> str:
+    label, style, states = BUTTONS[verb]
+    disabled = "" if process.state in states else " disabled"
+    name = escape(process.name)
     return (
-        f'<button class="{look}" name="do" value="{verb}" id="{verb}-{name}" aria-label="{label} {name}"{off}>'
+        f'<button class="{style}" name="do" value="{verb}" id="{verb}-{name}" aria-label="{label} {name}"{disabled}>'
         f"{label}</button>"
     )
 
 
 def _load(load: Load, token: str) -> str:
-    state = "under way" if load.is_running else "at rest"
+    state = "running" if load.is_running else "stopped"
     return f"""<p>{VISITORS} visitors for {SECONDS:g} seconds, {state}. Each has a session of its own and expects its
 count to grow by one: <b id="load-visits">{load.visits:,}</b> visits, <b id="load-lost">{load.lost}</b> counts lost,
 <b id="load-failed">{load.failed}</b> without an answer.</p>
-<form method="post" action="{PATH}"><input type="hidden" name="token" value="{token}">
+<form method="post" action="{FARM_PAGE}"><input type="hidden" name="token" value="{token}">
 <button name="do" value="load" id="start-load">Start load</button></form>"""

@@ -1,20 +1,24 @@
-"""Visitors that come one after another, each with a session of its own, and check that no visit is lost.
+"""Load: simulated visitors, each with a session of its own, who check that no visit is lost.
 
-They come through the front, as anybody. They are why a killed node is visible proof: the count goes on by one a visit.
+They use the front, as browsers do. So they prove what happens when a process is killed: each count still grows by one a
+visit.
 """
 
 import asyncio
 import re
-import time
 from contextlib import suppress
 
-from sharedsession.demo.loopback import HOST
-from sharedsession.demo.wire import END_OF_HEAD, Head
+from sharedsession.demo.http1 import fetch
+from sharedsession.environment import REAL
 
 VISITORS = 6
+"""How many there are."""
+
 SECONDS = 30.0
-REST = 0.05
-"""Seconds between two visits of a visitor: the machine has other things to do."""
+"""How long they visit."""
+
+PAUSE = 0.05
+"""Seconds between two visits of a visitor, so that the machine has time for the farm."""
 
 _COUNT = re.compile(rb'id="visits">(\d+)<')
 
@@ -26,9 +30,9 @@ class Load:
         port: of the front.
 
     Attributes:
-        visits: how many were answered with the count that was due.
-        lost: how many were answered with another count. A visit that was not answered may have been counted or not.
-        failed: how many were not answered with a page.
+        visits: how many pages had the expected count.
+        lost: how many pages had another count. A visit without an answer may have been counted or not.
+        failed: how many visits got no page.
     """
 
     def __init__(self, port: int) -> None:
@@ -38,17 +42,17 @@ class Load:
 
     @property
     def is_running(self) -> bool:
-        """Whether visitors are under way."""
+        """Whether visitors are still visiting."""
         return self._running is not None and not self._running.done()
 
     def start(self) -> None:
-        """Sends the visitors off; those that are under way go on alone."""
+        """Starts the visitors; does nothing while earlier ones are still visiting."""
         if not self.is_running:
             self.visits = self.lost = self.failed = 0
             self._running = asyncio.ensure_future(self._all())
 
     async def close(self) -> None:
-        """Calls them back."""
+        """Stops the visitors."""
         if self._running:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
@@ -57,53 +61,36 @@ class Load:
     async def _all(self) -> None:
         async with asyncio.TaskGroup() as visitors:
             for _ in range(VISITORS):
-                visitors.create_task(self._visitor(time.monotonic() + SECONDS))
+                visitors.create_task(self._visitor(REAL.monotonic() + SECONDS))
 
     async def _visitor(self, until: float) -> None:
         cookie, count, unanswered = "", 0, 0
-        while time.monotonic() < until:
+        while REAL.monotonic() < until:
             try:
-                cookie, said = await self._visit(cookie)
-            except (OSError, asyncio.IncompleteReadError, ValueError):
+                cookie, shown = await self._visit(cookie)
+            except (OSError, ValueError):
                 self.failed += 1
                 unanswered += 1
             else:
-                self._note(is_due=count < said <= count + 1 + unanswered)
-                count, unanswered = said, 0
-            await asyncio.sleep(REST)
+                self._note(is_expected=count < shown <= count + 1 + unanswered)
+                count, unanswered = shown, 0
+            await asyncio.sleep(PAUSE)
 
-    def _note(self, *, is_due: bool) -> None:
-        if is_due:
+    def _note(self, *, is_expected: bool) -> None:
+        if is_expected:
             self.visits += 1
         else:
             self.lost += 1
 
     async def _visit(self, cookie: str) -> tuple[str, int]:
-        """One visit; returns the cookie to come back with, and the count on the page.
+        """Visits once; returns the cookie for the next visit, and the count on the page.
 
         Raises:
             ValueError: the answer is no page with a count.
         """
-        head, body = await fetch(self._port, "/", ("Cookie", cookie))
+        headers, body = await fetch(self._port, "/", ("Cookie", cookie))
         found = _COUNT.search(body)
         if not found:
-            raise ValueError(head.start)
-        new = (head.get("set-cookie") or "").partition(";")[0]
+            raise ValueError("a page without a count")
+        new = dict(headers).get("set-cookie", "").partition(";")[0]
         return new or cookie, int(found[1])
-
-
-async def fetch(port: int, path: str, *fields: tuple[str, str]) -> tuple[Head, bytes]:
-    """Gets a page of 127.0.0.1.
-
-    Raises:
-        OSError: nobody answers.
-        IncompleteReadError: whoever did hung up.
-    """
-    reader, writer = await asyncio.open_connection(HOST, port)
-    try:
-        asked = Head(f"GET {path} HTTP/1.1", (("Host", f"{HOST}:{port}"), ("Connection", "close"), *fields))
-        writer.write(asked.encode())
-        head = Head.parse(await reader.readuntil(END_OF_HEAD))
-        return head, await reader.read()
-    finally:
-        writer.close()

@@ -1,4 +1,4 @@
-"""Listening sockets of 127.0.0.1: the demo is seen by this machine alone."""
+"""Listening sockets of 127.0.0.1: only this machine can reach the demo."""
 
 import socket
 
@@ -6,12 +6,15 @@ from sharedsession.observe import LOGGER
 
 HOST = "127.0.0.1"
 
+LOCAL_NAMES = (HOST, "localhost")
+"""What this machine calls itself in the address of a page."""
+
 
 def listen(port: int = 0) -> socket.socket:
-    """A listening socket; port 0 is any free one.
+    """Returns a listening socket; port 0 is any free one.
 
-    What it accepts sends at once: else an answer in two pieces waits 40 ms for the client's acknowledgement.
-    (asyncio sees to that only for sockets that it made itself.)
+    Connections that it accepts do not delay small packets: else an answer in two pieces waits 40 ms for the client's
+    acknowledgement. (asyncio does the same, but only for sockets that it made itself.)
     """
     listener = socket.create_server((HOST, port))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -19,16 +22,16 @@ def listen(port: int = 0) -> socket.socket:
 
 
 def port_of(listener: socket.socket) -> int:
-    """Where it listens."""
+    """Returns the port of a listening socket."""
     return int(listener.getsockname()[1])
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Returns a port on which no process listens now."""
     with listen() as listener:
         return port_of(listener)
 
 
-def hush_development() -> None:
-    """Leaves the warning out that ``development=True`` is not for production: nobody but this machine sees the demo."""
+def drop_development_warning() -> None:
+    """Drops the warning that ``development=True`` is not for production: only this machine can reach the demo."""
     LOGGER.addFilter(lambda record: getattr(record, "event", None) != "development")

@@ -1,7 +1,7 @@
 """One web node: the shop under uvicorn, in a process of its own.
 
-The farm starts it as ``python -m sharedsession.demo.node web-1``. Its settings, the secret among them, come
-from ``SHAREDSESSION_…`` variables. It says at which port it listens, and ends when its standard input closes.
+The supervisor starts it as ``python -m sharedsession.demo.node web-1``. Its settings, the secret among them, come from
+``SHAREDSESSION_…`` variables. It prints the port at which it listens, and exits when its standard input closes.
 """
 
 import asyncio
@@ -9,23 +9,23 @@ import logging
 import os
 import sys
 import threading
-import time
 
 import uvicorn
 
-from sharedsession.demo.loopback import hush_development, listen, port_of
+from sharedsession.demo.loopback import drop_development_warning, listen, port_of
 from sharedsession.demo.processes import die_with_parent
 from sharedsession.demo.shop import shop
+from sharedsession.environment import REAL
 
-LAST_WORD = 2.0
-"""Seconds from the end of the supervisor to the end of this process, whatever it is doing."""
+EXIT_LIMIT = 2.0
+"""Seconds from the exit of the supervisor to the exit of this process, whatever it is doing."""
 
 
 def main(node: str) -> None:
-    """Serves until told to stop, or until the supervisor is gone."""
-    speak_as(node)
-    if follow := die_with_parent(os.getppid()):
-        follow()
+    """Serves until the supervisor closes standard input, or is gone."""
+    configure_log(node)
+    if before_start := die_with_parent(os.getppid()):
+        before_start()
     config = uvicorn.Config(
         shop(node),
         loop="asyncio",
@@ -40,21 +40,21 @@ def main(node: str) -> None:
     server = uvicorn.Server(config)
     listener = listen()
     print(port_of(listener), flush=True)
-    threading.Thread(target=end_with_supervisor, args=(server,), daemon=True).start()
+    threading.Thread(target=exit_with_supervisor, args=(server,), daemon=True).start()
     asyncio.run(server.serve(sockets=[listener]))
 
 
-def speak_as(node: str) -> None:
-    """Puts the node's name before its warnings, less the one that this is no production: it is a demo."""
+def configure_log(node: str) -> None:
+    """Puts the node's name in front of its warnings."""
     logging.basicConfig(format=f"{node}: %(message)s")
-    hush_development()
+    drop_development_warning()
 
 
-def end_with_supervisor(server: uvicorn.Server) -> None:
-    """Waits for the end of standard input, which is the end of the supervisor, and ends this process."""
+def exit_with_supervisor(server: uvicorn.Server) -> None:
+    """Waits for the end of standard input, which is the exit of the supervisor, and exits as well."""
     sys.stdin.buffer.read()
     server.should_exit = True
-    time.sleep(LAST_WORD)
+    REAL.sleep(EXIT_LIMIT)
     os._exit(1)
 
 

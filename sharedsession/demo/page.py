@@ -1,32 +1,21 @@
-"""The demo's page: text in, HTML out. No I/O, no script, nothing from another host; plain forms do it all.
+"""The demo's page: text in, HTML out. No I/O, no script, nothing from another host; it works by plain forms.
 
-Whatever a visitor typed goes through `escape` on its way out. The one style sheet stands in the page, and the
-content security policy names its hash: nothing else is styled, loaded or run.
+Whatever a visitor typed goes through `escape` on its way out.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
+from sharedsession.demo.names import COMMANDS, FARM_PAGE
+from sharedsession.http.page import document, security_headers
+
 STYLE = Path(__file__).with_name("style.css").read_text()
-STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-
-HEADERS = (
-    ("Content-Security-Policy", POLICY),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "same-origin"),
-    ("Cache-Control", "no-store"),
-)
-"""What every answer of the farm carries."""
+HEADERS = security_headers(STYLE)
+"""What every answer of the demo carries."""
 
 MAX_TEXT = 40
 """Characters of a name or an item."""
@@ -48,19 +37,19 @@ class View:
     Attributes:
         node: the web node that answers.
         pid: its process.
-        farm: every node by name, and whether it is up.
-        visits: how often this browser was here, this time included.
-        trail: who answered its latest visits, oldest first.
-        user: who is logged in, if anybody.
-        cart: what is in the cart.
+        states: every web node by name, and whether it is up.
+        visits: of this browser, this one included.
+        trail: the web nodes that answered its latest visits, oldest first.
+        user: who is logged in; ``None`` before a login.
+        cart: its items.
         handle: the session's public handle.
         created: when the session began.
-        expires: when it ends unless it is used.
+        expires: when it expires unless it is used.
     """
 
     node: str
     pid: int
-    farm: Mapping[str, bool]
+    states: Mapping[str, bool]
     visits: int
     trail: Sequence[str]
     user: str | None
@@ -71,41 +60,30 @@ class View:
 
 
 def shop(view: View) -> str:
-    """The page of ``GET /``."""
-    parts = _visits(view), _session(view), _login(view), _cart(view), _farm(view.farm, view.node)
+    """Returns the page of ``GET /``."""
+    parts = _visits(view), _session(view), _login(view), _cart(view), _farm(view.states, view.node)
     return _document(f"Visit {view.visits}, answered by {view.node}", "".join(parts))
 
 
-def outage(farm: Mapping[str, bool]) -> str:
-    """The front's page when no web node is up."""
-    text = "The session is safe in the store: start a node, and the count goes on where it was."
-    return _document("No web node is up", _message("No web node is up", text) + _farm(farm, ""))
+def outage(states: Mapping[str, bool]) -> str:
+    """Returns the front's page when no web node is up."""
+    text = "The session is safe in the store: start a web node, and the count continues."
+    return _document("No web node is up", _message("No web node is up", text) + _farm(states, ""))
 
 
 def notice(title: str, text: str) -> str:
-    """A page that says one thing."""
+    """Returns a page with one message."""
     return _document(title, _message(title, text))
 
 
-def _document(title: str, body: str) -> str:
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{escape(title)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="{ICON}">
-<style>{STYLE}</style>
-</head>
-<body>
-<header><b>sharedsession</b> <span>one session, shared by every node of a web farm</span></header>
+def _document(title: str, main: str) -> str:
+    body = f"""<header><b>sharedsession</b> <span>one session, shared by every node of a web farm</span></header>
 <main>
-{body}</main>
+{main}</main>
 <footer>Each answer comes from the next web node, a process of its own. What they share is the store.
 Try it in a second browser, or in a private window: it gets a session of its own.</footer>
-</body>
-</html>
 """
+    return document(title, body, style=STYLE, icon=ICON)
 
 
 def _visits(view: View) -> str:
@@ -128,9 +106,9 @@ def _session(view: View) -> str:
 <h2>Your session</h2>
 <dl>
 <dt>Handle</dt><dd><code id="handle">{escape(view.handle)}</code></dd>
-<dt>User</dt><dd id="user">{escape(view.user) if view.user else "nobody"}</dd>
+<dt>User</dt><dd id="user">{escape(view.user) if view.user else "not logged in"}</dd>
 <dt>Began</dt><dd>{_time(view.created)}</dd>
-<dt>Ends</dt><dd>{_time(view.expires)} <span class="quiet">unless used</span></dd>
+<dt>Expires</dt><dd>{_time(view.expires)} <span class="quiet">unless used</span></dd>
 </dl>
 </section>
 """
@@ -172,22 +150,22 @@ def _cart(view: View) -> str:
 """
 
 
-def _farm(farm: Mapping[str, bool], answering: str) -> str:
-    nodes = "".join(_node(name, up=up, answering=name == answering) for name, up in farm.items())
+def _farm(states: Mapping[str, bool], answering: str) -> str:
+    nodes = "".join(_node(name, is_up=is_up, is_answering=name == answering) for name, is_up in states.items())
     return f"""<section class="wide">
 <h2>The farm</h2>
 <ul class="farm">{nodes}</ul>
-<p><a class="button plain" href="/farm">See the store as well</a></p>
+<p><a class="button plain" href="{FARM_PAGE}">See the store as well</a></p>
 </section>
 """
 
 
-def _node(name: str, *, up: bool, answering: bool) -> str:
-    verb, label, kind = ("kill", "Kill", "danger") if up else ("start", "Start again", "plain")
-    state = "answered just now" if answering else "up" if up else "down"
-    return f"""<li class="{_hue(name)}{"" if up else " down"}"{' aria-current="true"' if answering else ""}>
+def _node(name: str, *, is_up: bool, is_answering: bool) -> str:
+    verb, label, kind = ("kill", "Kill", "danger") if is_up else ("start", "Start again", "plain")
+    state = "answered just now" if is_answering else "up" if is_up else "down"
+    return f"""<li class="{_hue(name)}{"" if is_up else " down"}"{' aria-current="true"' if is_answering else ""}>
 <span><b class="node">{escape(name)}</b><small>{state}</small></span>
-<form method="post" action="/farm/{verb}/{escape(name)}">
+<form method="post" action="{COMMANDS}{verb}/{escape(name)}">
 <button class="{kind}" aria-label="{label} {escape(name)}">{label}</button>
 </form>
 </li>

@@ -1,8 +1,8 @@
-"""Child processes that cannot outlive the farm. What they are is no matter here.
+"""Child processes that cannot outlive the demo, whatever they run.
 
-Each child gets a session of its own, so the terminal's Ctrl-C reaches the supervisor alone, which then ends
-them in order. If the supervisor itself is killed, Linux ends them (`die_with_parent`), and a web node ends
-anywhere, since its standard input closes.
+Each child is the leader of its own process session, so that the terminal's Ctrl-C reaches the supervisor alone, which
+then shuts them down in order. If the supervisor itself is killed, Linux kills them (`die_with_parent`), and on any
+system a web node exits, since its standard input closes.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from contextlib import suppress
 
 from sharedsession.errors import SessionError
 
-PATIENCE = 3.0
-"""How long a process may take to end when asked, in seconds. Then it is killed."""
+SHUTDOWN_LIMIT = 3.0
+"""Seconds that a process has to exit when it is asked to. Then it is killed."""
 
 _PR_SET_PDEATHSIG = 1
 
 
-class FarmError(SessionError):
-    """The demo cannot run, or a part of it did not start; the message says what to do."""
+class DemoError(SessionError):
+    """The demo cannot run, or a part of it did not start; the message names the fix."""
 
 
 class Child:
-    """One process of the farm that can be killed, stopped, continued and started again.
+    """One process of the demo that can be killed, stopped, resumed and started again.
 
     Args:
-        name: what the pages call it.
+        name: on the pages.
     """
 
     def __init__(self, name: str) -> None:
@@ -40,7 +40,7 @@ class Child:
 
     @property
     def is_up(self) -> bool:
-        """Whether its process runs, as far as is known."""
+        """Whether its process runs, as far as the supervisor knows."""
         return self.state == "up"
 
     @property
@@ -56,47 +56,52 @@ class Child:
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Starts a process unless there is one, and lets a stopped one go on."""
+        """Starts a process unless there is one; resumes a stopped one."""
         raise NotImplementedError
 
     async def kill(self) -> None:
-        """Kills the process with SIGKILL: it says goodbye to nobody."""
+        """Kills the process with SIGKILL: it cannot clean up."""
         self._is_stopped = False
         if self._process:
             await kill(self._process)
 
     async def stop(self) -> None:
-        """Stops it with SIGSTOP: it holds its connections and answers nobody, as a machine that hangs."""
+        """Stops it with SIGSTOP: it keeps its connections and does not answer, like a machine that hangs."""
         if self.state == "up" and self._process:
             self._process.send_signal(signal.SIGSTOP)
             self._is_stopped = True
 
-    async def proceed(self) -> None:
-        """Lets a stopped one go on, with SIGCONT."""
+    async def resume(self) -> None:
+        """Resumes a stopped one with SIGCONT."""
         if self.state == "stopped" and self._process:
             self._process.send_signal(signal.SIGCONT)
         self._is_stopped = False
 
     async def restart(self) -> None:
-        """Kills it and starts another one in its place, which knows nothing."""
+        """Kills it and starts another one in its place, which has none of its memory."""
         await self.kill()
         await self.start()
 
 
-async def end(process: Process, ask: Callable[[], object]) -> None:
-    """Asks a process to end, waits, kills it if it does not. An ended process is left alone."""
+async def shut_down(process: Process, ask: Callable[[], object]) -> None:
+    """Asks a process to exit, waits, and kills it if it does not. Does nothing if it has exited already.
+
+    Args:
+        process: the process.
+        ask: asks it.
+    """
     if process.returncode is not None:
         return
     ask()
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SHUTDOWN_LIMIT):
             await process.wait()
     except TimeoutError:
         await kill(process)
 
 
 async def kill(process: Process) -> None:
-    """Kills a process and whatever it started, without a word, as a crash would; waits until it is gone."""
+    """Kills a process and those it started, as a crash would; waits until it is gone."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -104,7 +109,7 @@ async def kill(process: Process) -> None:
 
 
 def die_with_parent(parent: int) -> Callable[[], None] | None:
-    """What a new child runs first, so that Linux ends it with its parent, stopped or not; elsewhere nothing."""
+    """Returns what a new child must run first, so that Linux kills it with its parent; ``None`` on other systems."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl

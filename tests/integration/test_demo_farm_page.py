@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from sharedsession.demo import load
-from sharedsession.demo.console import Console, added, counted, gathered
+from sharedsession.demo.console import Console, combined, health_of, summed
+from sharedsession.demo.http1 import BadRequest, BrowserRequest
 from sharedsession.demo.load import Load
 from sharedsession.demo.processes import Child, kill
-from sharedsession.demo.webnode import WebNode
-from sharedsession.demo.wire import BadRequest, Head, Request
+from sharedsession.demo.webprocess import WebProcess
 from sharedsession.manager import SessionManager
 from tests.integration.demofarm import LINUX, Demo, Page, need, poll
 
@@ -160,7 +160,7 @@ def test_it_neither_counts_nor_touches_a_session(browser):
     """Looking at the farm is no visit."""
     browser.get("/")
     browser.get("/farm")
-    assert "farmpage-guest" in browser.cookies
+    assert "farmpage-anonymous" in browser.cookies
     assert Page.of(browser.get("/")).visits == 2
 
 
@@ -196,27 +196,27 @@ def test_what_the_nodes_counted_is_added_up():
         node = {"name": "a", "state": state, "failures": failures, "tombstones_waiting": 1}
         return {"backend": {"nodes": [node], "counters": counters}, "counters": counters, "fingerprint": {}}
 
-    told = gathered(health("down", 1), [health("up", 2, x=1), health("up", 3, x=2, y=5)])
+    told = combined(health("down", 1), [health("up", 2, x=1), health("up", 3, x=2, y=5)])
     assert told["counters"] == told["backend"]["counters"] == {"x": 3, "y": 5}
     assert told["backend"]["nodes"] == [{"name": "a", "state": "down", "failures": 6, "tombstones_waiting": 3}]
-    assert added([]) == {}
+    assert summed([]) == {}
 
 
 def test_a_silent_web_node_says_nothing():
     """And holds nobody up."""
-    assert asyncio.run(counted(WebNode("web-1", {}))) is None
+    assert asyncio.run(health_of(WebProcess("web-1", {}))) is None
 
 
 def test_lost_counts_and_silence_are_told_apart(monkeypatch):
     """A count that is not the one that was due is lost; no answer is no answer, and may have been counted."""
     monkeypatch.setattr(load, "VISITORS", 1)
     monkeypatch.setattr(load, "SECONDS", 60)
-    monkeypatch.setattr(load, "REST", 0)
+    monkeypatch.setattr(load, "PAUSE", 0)
     answers = iter([b'id="visits">1<', b'id="visits">9<', b'id="visits">10<', b"Sorry", b'id="visits">12<'])
 
     async def answered(_port, _path, *_fields):
         try:
-            return Head("HTTP/1.1 200 OK", ()), next(answers)
+            return [], next(answers)
         except StopIteration:
             raise ConnectionRefusedError from None
 
@@ -226,7 +226,7 @@ def test_lost_counts_and_silence_are_told_apart(monkeypatch):
         visitors = Load(1)
         await visitors.close()
         visitors.start()
-        while visitors.failed < 2:  # noqa: ASYNC110 - nobody tells
+        while visitors.failed < 2:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0)
         assert visitors.is_running
         await visitors.close()
@@ -248,7 +248,7 @@ def test_a_process_is_stopped_once_and_killed_while_stopped():
         seen = [child.state]
         await child.stop()
         await child.kill()
-        for step in (child.start, child.stop, child.stop, child.proceed, child.proceed, child.stop, child.restart):
+        for step in (child.start, child.stop, child.stop, child.resume, child.resume, child.stop, child.restart):
             await step()
             seen.append(child.state)
         await kill(child._process)
@@ -261,8 +261,8 @@ def test_a_page_without_an_address_is_refused(tmp_path):
     """As one of a foreign name."""
 
     async def ask():
-        manager = SessionManager.from_settings(secret_key="x", backend="memory://", development=True, blocking=False)
-        await Console(manager, [], [], Load(1)).answer(Request(Head("GET /farm HTTP/1.1", ()), b""))
+        manager = SessionManager.from_settings(secret_key="x", backend="memory://", development=True)
+        await Console(manager, [], [], Load(1)).answer(BrowserRequest("GET", "/farm", []))
 
     with pytest.raises(BadRequest) as fault:
         asyncio.run(ask())

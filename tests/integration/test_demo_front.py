@@ -9,22 +9,25 @@ import pytest
 
 from sharedsession.demo import front
 from sharedsession.demo.front import Front
+from sharedsession.demo.http1 import MAX_BODY
 from sharedsession.demo.loopback import free_port, listen
-from sharedsession.demo.webnode import WebNode
-from sharedsession.demo.wire import MAX_BODY
+from sharedsession.demo.webprocess import WebProcess
 
 GET = b"GET / HTTP/1.1\r\nHost: farm\r\nConnection: close\r\n\r\n"
 POST = b"POST /cart HTTP/1.1\r\nHost: farm\r\nContent-Length: 8\r\nConnection: close\r\n\r\nitem=tea"
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
+NO_LENGTH = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\n\r\nfine"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n"
 CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfi"
 LONG_CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + 100_000 * b"x"
 DIES = b""
+NO_HTTP = b"-ERR unknown command\r\n\r\n"
 HANGS = None
-REFUSES = "nobody listens"
+REFUSES = "no process listens"
 
 
-class Stub(WebNode):
+class Stub(WebProcess):
     """A web node that is up, as far as the front knows."""
 
     def __init__(self, port):
@@ -75,7 +78,7 @@ def ask(sent, *answers):
 
 def test_a_get_is_asked_again_elsewhere():
     """Whether a node refuses, dies before it answered or in the middle of a page, the next one answers."""
-    for misbehaviour in (REFUSES, DIES, CUT):
+    for misbehaviour in (REFUSES, DIES, CUT, NO_HTTP):
         answer, seen = ask(GET, misbehaviour, GOOD)
         assert answer.endswith("fine")
         assert seen[1] == 1
@@ -126,6 +129,37 @@ def test_a_long_answer_that_is_cut_ends_the_connection():
     assert seen == [1, 0]
 
 
+@pytest.mark.parametrize("sent", [NO_LENGTH, CHUNKED])
+def test_an_answer_without_a_length_is_relayed(sent):
+    """In chunks to HTTP/1.1, and to HTTP/1.0 until the connection ends; headers of the node's own connection go."""
+    answer, _ = ask(GET, sent)
+    assert answer.lower().count("transfer-encoding: chunked") == 1
+    assert answer.endswith("4\r\nfine\r\n0\r\n\r\n")
+    answer, _ = ask(GET.replace(b"HTTP/1.1", b"HTTP/1.0"), sent)
+    assert "chunked" not in answer
+    assert "Keep-Alive" not in answer
+    assert answer.endswith("\r\n\r\nfine")
+
+
+def test_the_answer_to_head_has_the_length_and_no_body():
+    """Also where the front itself answers."""
+    head = GET.replace(b"GET", b"HEAD")
+    answer, _ = ask(head, GOOD.removesuffix(b"fine"))
+    assert "Content-Length: 4\r\n" in answer
+    assert answer.endswith("\r\n\r\n")
+    answer, _ = ask(head, REFUSES)
+    assert answer.startswith("HTTP/1.1 503 ")
+    assert answer.endswith("\r\n\r\n")
+
+
+def test_requests_that_are_sent_together_are_answered_one_by_one():
+    """A browser need not wait between them; the front reads no byte of the next one too early."""
+    sent = POST.replace(b"Connection: close\r\n", b"") + GET
+    answer, seen = ask(sent, GOOD)
+    assert answer.count("HTTP/1.1 200 ") == 2
+    assert seen == [2]
+
+
 def test_a_visitor_cannot_speak_for_the_front():
     """Fields that the front writes are taken out of what came in."""
     sent = GET.replace(b"Host", b"X-Farm-Request: 7\r\nX-Farm: web-1=down\r\nX-Forwarded-For: 8.8.8.8\r\nHost")
@@ -140,11 +174,17 @@ def test_a_visitor_cannot_speak_for_the_front():
     ("sent", "status"),
     [
         (b"GET /\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nno field\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nX: a\nCookie: b\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
-        (b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\n\r\n", 400),
+        (b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: farm\r\nno field\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: farm\r\nX: a\nCookie: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: farm\r\nX: a\r\n b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: farm\r\nContent-Length: 1, 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: farm\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: farm\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
+        (b"POST / HTTP/1.1\r\nHost: farm\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
+        (b"POST / HTTP/1.1\r\nHost: farm\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
         (b"GET / HTTP/1.1\r\nX: %s\r\n\r\n" % (b"x" * 70_000), 431),
     ],
 )

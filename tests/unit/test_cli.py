@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from sharedsession.cli.__main__ import main
-from sharedsession.demo import farm
+from sharedsession.demo import supervisor
 from sharedsession.errors import BackendUnavailable
 from sharedsession.keys.machine_key import MachineKey
 
@@ -93,17 +93,17 @@ def test_help_and_version_are_no_errors(capsys, arguments):
 def test_the_demo_runs_as_it_was_told(monkeypatch):
     """The arguments arrive at the farm."""
     plans = []
-    monkeypatch.setattr(farm, "run_farm", plans.append)
+    monkeypatch.setattr(supervisor, "run_demo", plans.append)
     assert run("demo", "--backend", "redis", "--port", "8000", "--nodes", "2", "--json") == 0
-    assert plans == [farm.Plan("redis", 8000, 2, True)]
+    assert plans == [supervisor.Plan("redis", 8000, 2, True)]
 
 
 def test_by_default_the_demo_has_three_nodes_on_sqlite_and_a_free_port(monkeypatch):
     """``sharedsession demo`` needs no argument."""
     plans = []
-    monkeypatch.setattr(farm, "run_farm", plans.append)
+    monkeypatch.setattr(supervisor, "run_demo", plans.append)
     run("demo")
-    assert plans == [farm.Plan("sqlite", 0, 3, False)]
+    assert plans == [supervisor.Plan("sqlite", 0, 3, False)]
 
 
 @pytest.mark.parametrize("fault", [BackendUnavailable("nobody answers"), OSError("nobody answers")])
@@ -113,7 +113,7 @@ def test_an_expected_failure_is_one_line_on_stderr(monkeypatch, capsys, fault):
     def fail(plan):
         raise fault
 
-    monkeypatch.setattr(farm, "run_farm", fail)
+    monkeypatch.setattr(supervisor, "run_demo", fail)
     assert run("demo") == 1
     assert capsys.readouterr().err == "sharedsession: nobody answers\n"
 
@@ -124,7 +124,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     def fail(plan):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(farm, "run_farm", fail)
+    monkeypatch.setattr(supervisor, "run_demo", fail)
     with pytest.raises(ZeroDivisionError):
         run("demo")
 
@@ -135,13 +135,13 @@ def test_an_interrupt_before_the_farm_stands_is_no_traceback(monkeypatch):
     def interrupt(plan):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(farm, "run_farm", interrupt)
+    monkeypatch.setattr(supervisor, "run_demo", interrupt)
     assert run("demo") == 130
 
 
 def test_a_missing_package_is_named_with_the_mend(monkeypatch, capsys):
     """Without uvicorn the demo says how to install it."""
-    monkeypatch.setitem(farm.NEEDS, "sqlite", ("no_such_package",))
+    monkeypatch.setitem(supervisor.NEEDS, "sqlite", ("no_such_package",))
     assert run("demo") == 1
     assert capsys.readouterr().err == (
         "sharedsession: the demo needs no_such_package: pip install 'sharedsession[demo]'\n"

@@ -1,7 +1,7 @@
-"""The supervisor: starts the store, the web nodes and the front, says what to try, ends all of it.
+"""The supervisor: starts the store, the web nodes and the front, prints what to try, and ends all of it.
 
-The farm's secret is made here, anew for each run. It goes to the web nodes in their environment; it stands on
-no command line, in no file and in no output.
+It makes a new secret for each run. The web nodes get it in their environment; it is part of no command line, of no file
+and of no output.
 """
 
 import asyncio
@@ -19,18 +19,19 @@ from typing import NamedTuple
 from sharedsession.demo.console import Console
 from sharedsession.demo.front import Front
 from sharedsession.demo.load import Load
-from sharedsession.demo.loopback import HOST, hush_development, listen, port_of
-from sharedsession.demo.processes import FarmError
-from sharedsession.demo.servers import Store, StoreNode, start_store
-from sharedsession.demo.webnode import WebNode
-from sharedsession.keys.machine_key import MachineKey
+from sharedsession.demo.loopback import HOST, drop_development_warning, listen, port_of
+from sharedsession.demo.processes import DemoError
+from sharedsession.demo.servers import ServerProcess, Store, start_store
+from sharedsession.demo.webprocess import WebProcess
+from sharedsession.keys import MachineKey
 from sharedsession.manager import SessionManager
-from sharedsession.settings.settings import Settings
+from sharedsession.settings import Settings
 
 SETTINGS = "SHAREDSESSION_"
 """What the environment variables of settings begin with."""
 
-NEEDS = {"sqlite": ("uvicorn",), "memcached": ("uvicorn",), "redis": ("uvicorn", "redis")}
+NEEDS = {"sqlite": ("uvicorn", "h11"), "memcached": ("uvicorn", "h11"), "redis": ("uvicorn", "h11", "redis")}
+"""The packages that a run on each backend needs."""
 
 WELCOME = """
   sharedsession demo: {nodes} web nodes share their sessions through {store}.
@@ -39,20 +40,20 @@ WELCOME = """
 
   Reload the page: the count grows by one, and another web node answers.
   Log in, fill the cart, kill a web node on the page: nothing is lost.
-  At /farm you see the store as well, and can kill, stop and restart all there is.
+  /farm shows the store as well, with buttons to kill, stop and restart each process.
 
   Ctrl-C stops all of it.
 """
 
 
 class Plan(NamedTuple):
-    """What to run.
+    """What to run: the arguments of ``sharedsession demo``.
 
     Attributes:
         backend: ``sqlite``, ``memcached`` or ``redis``.
         port: the front's port; 0 is a free one.
         nodes: how many web nodes.
-        as_json: say the address and the nodes in one line of JSON.
+        as_json: whether to print the address and the web nodes in one line of JSON.
     """
 
     backend: str
@@ -61,52 +62,52 @@ class Plan(NamedTuple):
     as_json: bool = False
 
 
-def run_farm(plan: Plan) -> None:
-    """Runs the farm until SIGINT, SIGTERM or SIGHUP, and leaves no process and no file behind.
+def run_demo(plan: Plan) -> None:
+    """Runs the demo until SIGINT, SIGTERM or SIGHUP, and leaves no process and no file behind.
 
     Raises:
-        FarmError: a part of it could not be started.
+        DemoError: a part of it could not be started.
     """
     missing = [name for name in NEEDS[plan.backend] if importlib.util.find_spec(name) is None]
     if missing:
-        raise FarmError(f"the demo needs {' and '.join(missing)}: pip install 'sharedsession[demo]'")
-    hush_development()
+        raise DemoError(f"the demo needs {' and '.join(missing)}: pip install 'sharedsession[demo]'")
+    drop_development_warning()
     asyncio.run(_until_signal(plan))
 
 
 async def _until_signal(plan: Plan) -> None:
-    """Runs the farm; the first signal ends it, later ones change nothing, since the end is under way."""
+    """Runs the demo until the first signal. Later ones change nothing: everything is shutting down by then."""
     loop = asyncio.get_running_loop()
-    farm = asyncio.create_task(_farm(plan))
+    farm = asyncio.create_task(_run(plan))
     signals = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is, under nohup
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         signals.append(signal.SIGHUP)
 
-    def end_once() -> None:
+    def cancel_once() -> None:
         for signum in signals:
             loop.add_signal_handler(signum, lambda: None)
         farm.cancel()
 
     for signum in signals:
-        loop.add_signal_handler(signum, end_once)
+        loop.add_signal_handler(signum, cancel_once)
     with suppress(asyncio.CancelledError):
         await farm
 
 
-async def _farm(plan: Plan) -> None:
-    """Builds the farm part by part; the stack takes it down in the opposite order."""
+async def _run(plan: Plan) -> None:
+    """Starts the demo part by part; the stack ends the parts in the opposite order."""
     async with AsyncExitStack() as parts:
         listener = parts.enter_context(_listen(plan.port))
         folder = Path(parts.enter_context(TemporaryDirectory(prefix="sharedsession-demo-")))
         store = await start_store(plan.backend, folder)
-        parts.push_async_callback(_end_nodes, store.nodes)
+        parts.push_async_callback(_shut_down, store.servers)
         settings = _settings(store)
         nodes = _web_nodes(plan.nodes, settings)
-        parts.push_async_callback(_end_nodes, nodes)
-        await _start_nodes(nodes)
+        parts.push_async_callback(_shut_down, nodes)
+        await _start(nodes)
         load = Load(port_of(listener))
-        manager = SessionManager(Settings.load({"development": True}, settings), blocking=False)
-        front = Front(nodes, Console(manager, nodes, store.nodes, load))
+        manager = SessionManager(Settings.load({"development": True}, settings))
+        front = Front(nodes, Console(manager, nodes, store.servers, load))
         parts.push_async_callback(front.close)
         parts.push_async_callback(load.close)
         address = f"http://{HOST}:{await front.open(listener)}"
@@ -117,38 +118,38 @@ async def _farm(plan: Plan) -> None:
 def _listen(port: int) -> socket.socket:
     try:
         return listen(port)
-    except OSError as fault:
-        raise FarmError(f"port {port} cannot be had ({fault.strerror}): choose another with --port") from fault
+    except OSError as error:
+        raise DemoError(f"port {port} is not available ({error.strerror}): choose another with --port") from error
 
 
 def _settings(store: Store) -> dict[str, str]:
-    """What all web nodes agree on, as the variables of their environment."""
+    """Returns the settings of all web nodes, as the variables of their environment."""
     return {
         f"{SETTINGS}SECRET_KEY": MachineKey.generate(),
         f"{SETTINGS}BACKEND": store.url,
         f"{SETTINGS}APP_NAME": "demo",
-        f"{SETTINGS}TIMEOUT": "1",  # seconds for a store's answer: a first try may meet a busy machine
+        f"{SETTINGS}TIMEOUT": "1",  # seconds: the machine may be busy while all processes start
     }
 
 
-def _web_nodes(count: int, settings: Mapping[str, str]) -> list[WebNode]:
+def _web_nodes(count: int, settings: Mapping[str, str]) -> list[WebProcess]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
-    return [WebNode(f"web-{number}", {**inherited, **settings}) for number in range(1, count + 1)]
+    return [WebProcess(f"web-{number}", {**inherited, **settings}) for number in range(1, count + 1)]
 
 
-async def _start_nodes(nodes: Sequence[WebNode]) -> None:
-    """Starts all nodes at once, and waits for each even if one fails: none is left half-started."""
+async def _start(nodes: Sequence[WebProcess]) -> None:
+    """Starts all web nodes side by side, and waits for each even if one fails: none is left half-started."""
     outcomes = await asyncio.gather(*(node.start() for node in nodes), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
 
 
-async def _end_nodes(nodes: Sequence[WebNode | StoreNode]) -> None:
-    await asyncio.gather(*(node.end() for node in nodes))
+async def _shut_down(processes: Sequence[WebProcess | ServerProcess]) -> None:
+    await asyncio.gather(*(process.shut_down() for process in processes))
 
 
-def _greeting(plan: Plan, store: Store, nodes: Sequence[WebNode], address: str) -> str:
+def _greeting(plan: Plan, store: Store, nodes: Sequence[WebProcess], address: str) -> str:
     if plan.as_json:
         pids = {node.name: node.pid for node in nodes}
         return json.dumps({"address": address, "store": store.label, "nodes": pids})

@@ -1,6 +1,6 @@
-"""The supervisor's hold on one web node: start its process, kill it, stop it, end it.
+"""The process of one web node, as the supervisor controls it: start, kill, stop, resume, shut down.
 
-A web node says on its standard output at which port it listens, and lives while its standard input is open.
+The process prints the port at which it listens, and runs while its standard input is open.
 """
 
 import asyncio
@@ -8,18 +8,18 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 
-from sharedsession.demo.processes import Child, FarmError, end, kill
+from sharedsession.demo.processes import Child, DemoError, kill, shut_down
 
 START_LIMIT = 20.0
-"""How long a web node may take to listen, in seconds: generous, for a machine that is busy."""
+"""Seconds that a web node has to listen: generous, for a machine that is busy."""
 
 
-class WebNode(Child):
-    """One web node of the farm, up or down.
+class WebProcess(Child):
+    """The process of one web node, up or down.
 
     Args:
-        name: what the page calls it.
-        environment: the variables of its process; the secret travels there, never on a command line.
+        name: on the pages.
+        environment: the variables of its process; they hold the secret, which is never part of a command line.
     """
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
@@ -29,21 +29,21 @@ class WebNode(Child):
         self._starting = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<WebNode {self.name} {self.state} pid={self.pid} port={self.port}>"
+        return f"<WebProcess {self.name} {self.state} pid={self.pid} port={self.port}>"
 
     @property
     def state(self) -> str:
-        """Same as `Child.state`; it is up when it listens."""
+        """Same as `Child.state`; a web node is up when it listens."""
         return super().state if self.port is not None else "down"
 
     async def start(self) -> None:
-        """Starts a process and waits until it listens. A node that is up stays as it is.
+        """Starts a process and waits until it listens. Does nothing if the web node is up.
 
         Raises:
-            FarmError: the process ended or stayed silent instead.
+            DemoError: the process exited instead, or did not listen in time.
         """
         async with self._starting:
-            await self.proceed()
+            await self.resume()
             if not self.is_up:
                 self.port = None
                 self._process = process = await self._spawn()
@@ -54,12 +54,12 @@ class WebNode(Child):
         self.port = None
         await super().kill()
 
-    async def end(self) -> None:
-        """Ends the process in peace: it sees the end of its standard input."""
-        await self.proceed()
+    async def shut_down(self) -> None:
+        """Lets the process exit by itself: closes its standard input."""
+        await self.resume()
         self.port = None
         if self._process and self._process.stdin:
-            await end(self._process, self._process.stdin.close)
+            await shut_down(self._process, self._process.stdin.close)
 
     async def _spawn(self) -> Process:
         return await asyncio.create_subprocess_exec(
@@ -77,6 +77,6 @@ class WebNode(Child):
         try:
             async with asyncio.timeout(START_LIMIT):
                 return int(await process.stdout.readline())  # type: ignore[union-attr] # it is a pipe
-        except (TimeoutError, ValueError) as fault:
+        except (TimeoutError, ValueError) as error:
             await kill(process)
-            raise FarmError(f"{self.name} did not start; the lines above this one may say why") from fault
+            raise DemoError(f"{self.name} did not start; the lines above this one may tell why") from error
