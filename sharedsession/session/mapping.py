@@ -70,7 +70,7 @@ class Session(dict[str, Any]):
 
     __hash__ = None
 
-    def get(self, key: str, default: Any = None) -> Any | None:
+    def get(self, key: str, default: Any = None) -> Any:
         """Returns the value of a key, or a default."""
         self._look()
         return dict.get(self, key, default)
