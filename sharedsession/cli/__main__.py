@@ -1,7 +1,7 @@
 """The command ``sharedsession``: reads the command line, calls one command, turns errors into one line.
 
-A command is a file here with `add_to(commands)`, which describes its arguments and names the function that
-runs it. What a command needs is imported when it runs, so that ``genkey`` works where no server is installed.
+A command is a file here with `add_to(commands)`, which describes its arguments and names the function that runs it.
+Packages of an extra are imported when a command needs them, so that ``genkey`` works where no extra is installed.
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 130 interrupted.
 """
@@ -22,7 +22,7 @@ class OneLineParser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        """Ends the process with the message and the way to the help."""
+        """Exits with the message and how to get help."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
@@ -39,15 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
-    except (SessionError, OSError) as fault:
-        print(f"sharedsession: {fault}", file=sys.stderr)
+    except (SessionError, OSError) as error:
+        print(f"sharedsession: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Collects the arguments of all commands."""
+    """Returns the parser with the arguments of all commands."""
     parser = OneLineParser(prog="sharedsession", description="Web sessions shared by every node of a web farm.")
     parser.add_argument("--version", action="version", version=f"sharedsession {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from sharedsession.cli.options import whole_number
+
 BACKENDS = ("sqlite", "memcached", "redis")
 MOST_NODES = 9
 
@@ -13,32 +15,18 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         "demo",
         help="run a small web farm on this machine",
         description="Web nodes, each a process of its own, behind one round-robin port on 127.0.0.1. "
-        "Kill one of them on the page and watch the session live on. Ctrl-C stops all of it.",
+        "Kill one of them on the page: the session is still there. Ctrl-C stops all of it.",
     )
     parser.add_argument("--backend", choices=BACKENDS, default="sqlite", help="the store (default: sqlite)")
-    parser.add_argument("--port", type=_port, default=0, help="port of the farm (default: a free one)")
-    parser.add_argument("--nodes", type=_nodes, default=3, help="number of web nodes (default: 3)")
+    parser.add_argument("--port", type=whole_number(0, 65535), default=0, help="port of the farm (default: a free one)")
+    parser.add_argument("--nodes", type=whole_number(1, MOST_NODES), default=3, help="number of web nodes (default: 3)")
     parser.add_argument("--json", action="store_true", help="print the address and the nodes as JSON")
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the farm and waits for its end."""
-    from sharedsession.demo.supervisor import Plan, run_demo  # noqa: PLC0415 - only this command needs it
+    from sharedsession.demo.supervisor import Plan, run_demo  # noqa: PLC0415 - needs packages of the extra "demo"
 
     run_demo(Plan(arguments.backend, arguments.port, arguments.nodes, arguments.json))
     return 0
-
-
-def _port(text: str) -> int:
-    return _whole_number(text, 0, 65535)
-
-
-def _nodes(text: str) -> int:
-    return _whole_number(text, 1, MOST_NODES)
-
-
-def _whole_number(text: str, least: int, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-    return int(text)

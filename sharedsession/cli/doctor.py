@@ -1,19 +1,17 @@
-"""``sharedsession doctor``: does this web node agree with its farm, and is the store fit for sessions?
+"""``sharedsession doctor``: whether this web node agrees with its farm, and whether its store is fit for sessions.
 
-It only looks, unless it is told to announce this web node. Exit codes: 0 nothing is wrong, 1 there is a fault, 2 the
-command line is wrong.
+It only looks, unless ``--announce`` is given. Exit codes: 0 no fault, 1 there is a fault, 2 the command line is wrong.
 """
 
 import argparse
 import json
-import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sharedsession.cli import options
-
-if TYPE_CHECKING:
-    from sharedsession.cli.findings import Finding
+from sharedsession.cli.captured_log import silence_log
+from sharedsession.cli.checks import examine
+from sharedsession.cli.findings import FAULT, NOTE, Finding
 
 _TOPIC = 12  # characters
 
@@ -23,36 +21,34 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser(
         "doctor",
         help="check this web node against its farm and its store",
-        description="Looks at the settings of this web node, at the servers of its store and at the other web nodes, "
-        "and names each fault with its mend. Exit code 1 if there is one.",
+        description="Checks the settings of this web node, the servers of its store and the other web nodes, and "
+        "names each fault with its fix. Exit code 1 if there is one.",
     )
     options.add_settings(parser)
-    parser.add_argument("--announce", action="store_true", help="write this web node into the register of the farm")
+    parser.add_argument("--announce", action="store_true", help="write this web node into the registry of the farm")
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Looks, and prints what was found."""
-    from sharedsession.cli.checks import examine  # noqa: PLC0415 - a help text needs no driver
-
-    logging.getLogger("sharedsession").addHandler(logging.NullHandler())  # the findings say it
+    """Checks, and prints what was found."""
+    silence_log()
     keywords = options.keywords_of(arguments)
     found = examine(keywords, options.environ_for(keywords), announce=arguments.announce)
-    faults = sum(finding.level == "fault" for finding in found)
+    faults = sum(finding.level == FAULT for finding in found)
     if arguments.json:
         print(json.dumps({"faults": faults, "findings": [finding._asdict() for finding in found]}))
     else:
-        print("\n".join([*map(_words, found), _summary(faults, found)]))
+        print("\n".join([*map(_text, found), _summary(faults, found)]))
     return 1 if faults else 0
 
 
-def _words(finding: "Finding") -> str:
-    level = finding.level.upper() if finding.level == "fault" else finding.level
-    said = f"{level:5}  {finding.topic:{_TOPIC}}  {finding.text}"
-    return f"{said}\n{'':{_TOPIC + 9}}-> {finding.mend}" if finding.mend else said
+def _text(finding: Finding) -> str:
+    level = finding.level.upper() if finding.level == FAULT else finding.level
+    line = f"{level:5}  {finding.topic:{_TOPIC}}  {finding.text}"
+    return f"{line}\n{'':{_TOPIC + 9}}-> {finding.fix}" if finding.fix else line
 
 
-def _summary(faults: int, found: "Sequence[Finding]") -> str:
-    notes = sum(finding.level == "note" for finding in found)
-    words = [f"{number} {word}{'' if number == 1 else 's'}" for number, word in ((faults, "fault"), (notes, "note"))]
-    return f"\n{', '.join(words)}"
+def _summary(faults: int, found: Sequence[Finding]) -> str:
+    notes = sum(finding.level == NOTE for finding in found)
+    counts = [f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in ((faults, "fault"), (notes, "note"))]
+    return f"\n{', '.join(counts)}"

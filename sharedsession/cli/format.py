@@ -1,4 +1,4 @@
-"""How commands write: tables, numbers and times. Nothing here asks or prints."""
+"""How commands write: tables, numbers and times. Nothing here asks a store or prints."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,13 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def table(alignment: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be; ``<`` and ``>`` say where each is aligned."""
+    """Returns columns as wide as they must be.
+
+    Args:
+        alignment: ``<`` or ``>`` for each column.
+        head: of each column; empty for none.
+        rows: the cells.
+    """
     lines = [*([head] if head else []), *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     cells = [
@@ -17,17 +23,17 @@ def table(alignment: str, head: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 
 def percent(share: float) -> str:
-    """A share of 1."""
+    """Returns a share of 1."""
     return f"{share:.1%}"
 
 
 def count(number: int | None) -> str:
-    """A number of things; ``-``: nobody knows."""
+    """Returns a number of things; ``-`` if it is unknown."""
     return "-" if number is None else f"{number:,}"
 
 
 def span(seconds: float | None) -> str:
-    """A time in its two largest units."""
+    """Returns a time in its two largest units; ``-`` if it is unknown."""
     if seconds is None:
         return "-"
     left = math.floor(seconds)
@@ -40,5 +46,5 @@ def span(seconds: float | None) -> str:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """A short time."""
+    """Returns a short time; ``-`` if it is unknown."""
     return "-" if seconds is None else f"{seconds * 1000:.2f} ms"

@@ -1,22 +1,24 @@
 """``sharedsession genkey``: one new machine key on standard output, or one step of a rotation in a key file.
 
-``sharedsession genkey > key_file`` makes a valid key file; ``sharedsession genkey --rotate key_file``, three times,
-changes the key in it without logging anybody out.
+``sharedsession genkey > key_file`` makes a valid key file. ``sharedsession genkey --rotate key_file``, three times,
+changes the key in it without ending a session.
 """
 
 import argparse
 import json
 from typing import Any
 
+from sharedsession.keys import MachineKey, rotate
+
 _ROTATED = {
     1: "a new secret is the second line: it verifies, and signs nothing yet",
     2: "the new secret is the first line: it signs and seals, the old one still verifies",
-    3: "the old secret is gone: what it had signed is logged out",
+    3: "the old secret is removed: sessions that it signed are logged out",
 }
 _COPY = "copy the file to every web node, and wait until all have read it (up to a second)"
 _NEXT = {
     1: f"{_COPY}; then run this again",
-    2: f"{_COPY}; then wait for the absolute timeout, or those who came before are logged out; then run this again",
+    2: f"{_COPY}; then wait for the absolute timeout, or older sessions are logged out; then run this again",
     3: f"{_COPY}; this rotation is done",
 }
 
@@ -32,25 +34,21 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--rotate",
         metavar="FILE",
-        help="take a key_file one step of three towards a new key, and say what comes next; no key is printed",
+        help="take a key_file one step of three towards a new key, and print the next step; no key is printed",
     )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the key, or what was done to the file."""
+    """Prints the key, or what was changed in the file."""
     if arguments.rotate is not None:
         return _rotate(arguments.rotate, as_json=arguments.json)
-    from sharedsession.keys.machine_key import MachineKey  # noqa: PLC0415 - a help text needs no cryptography
-
     key = MachineKey.generate()
     print(json.dumps({"key": key}) if arguments.json else key)
     return 0
 
 
 def _rotate(path: str, *, as_json: bool) -> int:
-    from sharedsession.keys.key_file import rotate  # noqa: PLC0415 - as above
-
     step = rotate(path)
     if as_json:
         print(json.dumps({"step": step, "of": 3, "done": _ROTATED[step], "next": _NEXT[step]}))

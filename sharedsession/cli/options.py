@@ -6,117 +6,128 @@ A flag beats the environment. Exit code 2: a setting or the command line is wron
 import argparse
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
 
+from sharedsession.backends.adapters import is_asynchronous
+from sharedsession.backends.base import AsyncBackend, Backend
+from sharedsession.backends.connect import connect
+from sharedsession.cli.captured_log import captured_log
 from sharedsession.errors import BackendError, ConfigurationError
+from sharedsession.manager import SessionManager
+from sharedsession.settings import Settings
 
-if TYPE_CHECKING:
-    from sharedsession.backends.base import Backend
-    from sharedsession.manager import SessionManager
-    from sharedsession.settings.settings import Settings
-
-_PREFIX = "SHAREDSESSION_"
-_SECRETS = {"SHAREDSESSION_SECRET_KEY", "SHAREDSESSION_KEY_FILE"}
+_FLAGS = ("backend", "key_file", "app_name")
+_SECRETS = ("secret_key", "key_file")
+_BREAKER_WINDOW = 0.1  # seconds: a command asks a server that was down again, and has no visitors to protect
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
-    """The flags of a command that asks the store and opens no record."""
+    """Adds the flags of a command that asks the store and opens no record."""
     parser.add_argument("--backend", metavar="URL", help="the store (default: SHAREDSESSION_BACKEND)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_key_file(parser)
 
 
 def add_key_file(parser: argparse.ArgumentParser) -> None:
-    """The flag that names the secrets; each command takes it, so that one set of flags fits all."""
+    """Adds the flag that names the secrets. Each command accepts it, so that one set of flags fits all."""
     parser.add_argument(
         "--key-file", metavar="FILE", help="the secrets (default: SHAREDSESSION_KEY_FILE or SHAREDSESSION_SECRET_KEY)"
     )
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The flags of a command that is a web node of the farm, as far as its settings go."""
+    """Adds the flags of a command that has the settings of a web node."""
     add_backend(parser)
     parser.add_argument("--app-name", metavar="NAME", help="the application (default: SHAREDSESSION_APP_NAME)")
 
 
+def variable(setting: str) -> str:
+    """Returns the name of the environment variable of a setting."""
+    return f"SHAREDSESSION_{setting.upper()}"
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment without the variables that hold or name secrets."""
+    variables = {variable(name) for name in _SECRETS}
+    return {name: value for name, value in environ.items() if name not in variables}
+
+
 def keywords_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """The settings that were given as flags."""
-    names = ("backend", "key_file", "app_name")
-    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+    """Returns the settings that were given as flags."""
+    return {name: value for name in _FLAGS if (value := getattr(arguments, name, None)) is not None}
 
 
-def environ_for(keywords: dict[str, str]) -> dict[str, str]:
-    """The environment, without the secrets that a flag takes the place of."""
-    dropped = _SECRETS if "key_file" in keywords else set()
-    return {name: value for name, value in os.environ.items() if name not in dropped}
+def environ_for(keywords: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment, without the secrets that a flag replaces."""
+    return without_secrets(os.environ) if "key_file" in keywords else dict(os.environ)
 
 
-def settings_of(arguments: argparse.Namespace) -> "Settings":
-    """The settings that flags and environment describe.
-
-    Raises:
-        ConfigurationError: one is wrong.
-    """
-    from sharedsession.settings.settings import Settings  # noqa: PLC0415 - a help text needs no cryptography
-
-    keywords = keywords_of(arguments)
-    return Settings.load(keywords, environ_for(keywords))
-
-
-def manager_of(arguments: argparse.Namespace) -> "SessionManager":
-    """A manager made from them; it connects when it is first asked.
+@contextmanager
+def manager_of(arguments: argparse.Namespace) -> Iterator[SessionManager]:
+    """Makes a manager from flags and environment, and closes its connections at the end.
 
     Raises:
         ConfigurationError: a setting is wrong.
     """
-    from sharedsession.manager import SessionManager  # noqa: PLC0415 - as above
+    keywords = keywords_of(arguments)
+    settings = Settings.load(keywords, environ_for(keywords))
+    try:
+        yield SessionManager(settings)
+    finally:
+        close(settings.backend)
 
-    return SessionManager(settings_of(arguments), blocking=True)
 
-
-def backend_of(arguments: argparse.Namespace) -> "Backend":
-    """The store alone: no secret is needed to ask it.
+@contextmanager
+def backend_of(arguments: argparse.Namespace) -> Iterator[Backend]:
+    """Makes the store alone, which needs no secret, and closes its connections at the end.
 
     Raises:
-        ConfigurationError: the URL is wrong, or its verbs are for event loops only.
+        ConfigurationError: the URL is wrong, or the backend has only asynchronous verbs.
     """
-    from sharedsession.backends.connect import connect  # noqa: PLC0415 - as above
-    from sharedsession.concurrency.driver import is_asynchronous  # noqa: PLC0415 - as above
-
-    backend = connect(arguments.backend or os.environ.get(f"{_PREFIX}BACKEND") or "sqlite:///", breaker_window=0.1)
+    url = arguments.backend or os.environ.get(variable("backend")) or "sqlite:///"
+    backend = connect(url, breaker_window=_BREAKER_WINDOW)
     if is_asynchronous(backend):
         raise ConfigurationError("backend has only asynchronous verbs: the command line needs blocking ones")
-    return backend  # type: ignore[return-value]  # as was just asked
+    try:
+        yield cast("Backend", backend)
+    finally:
+        close(backend)
 
 
-def close(backend: object) -> None:
-    """Lets go of a backend's connections; one of others may have nothing to let go of."""
-    from sharedsession.concurrency.driver import is_asynchronous  # noqa: PLC0415 - as above
-
+def close(backend: Backend | AsyncBackend) -> None:
+    """Closes the connections of a backend; one with asynchronous verbs only has opened none."""
     if not is_asynchronous(backend):
-        getattr(backend, "close", lambda: None)()
+        cast("Backend", backend).close()
 
 
 def guarded(name: str, command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Makes a command end with one line: exit code 2 where a setting is wrong, 1 where the store does not answer."""
+    """Makes a command fail with one line: exit code 2 where a setting is wrong, 1 where the store does not answer."""
 
     def run(arguments: argparse.Namespace) -> int:
-        from sharedsession.cli.servers import overheard  # noqa: PLC0415 - as above
-
-        with overheard() as heard:
+        with captured_log() as messages:
             try:
                 return command(arguments)
-            except (ConfigurationError, BackendError) as fault:
-                is_usage = isinstance(fault, ConfigurationError)
-                print(f"sharedsession {name}: {fault if is_usage or not heard else heard[-1]}", file=sys.stderr)
-                return 2 if is_usage else 1
+            except ConfigurationError as error:
+                return _failed(name, str(error), 2)
+            except BackendError as error:
+                return _failed(name, messages[-1] if messages else str(error), 1)
 
     return run
 
 
-def several_seconds(text: str) -> float:
-    """A time as an argument."""
+def _failed(name: str, message: str, exit_code: int) -> int:
+    print(f"sharedsession {name}: {message}", file=sys.stderr)
+    return exit_code
+
+
+def timeout(text: str) -> float:
+    """Returns a number of seconds that was given as an argument.
+
+    Raises:
+        ArgumentTypeError: it is not between 0 and 60.
+    """
     try:
         seconds = float(text)
     except ValueError:
@@ -124,3 +135,14 @@ def several_seconds(text: str) -> float:
     if not 0 < seconds <= 60:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds up to 60")
     return seconds
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Returns a function that reads a whole number in a range; it raises ``ArgumentTypeError`` for anything else."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return read

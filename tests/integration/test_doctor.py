@@ -1,4 +1,4 @@
-"""``sharedsession doctor`` on real servers: each planted misconfiguration is named, with its mend and exit code."""
+"""``sharedsession doctor`` on real servers: each planted misconfiguration is named, with its fix and exit code."""
 
 import json
 import time
@@ -12,9 +12,11 @@ from sharedsession.backends import connect
 from sharedsession.cli.__main__ import main
 from sharedsession.cli.checks import examine
 from sharedsession.cli.findings import Finding
-from sharedsession.concurrency.driver import run
+from sharedsession.concurrency import run
+from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable
 from sharedsession.farm.registry import KEY
+from sharedsession.manager import engines_of
 from tests.integration.test_register import PLANTED, PLANTED_RINGS, QUARTER, SECRETS
 from tests.support.ring import Ring
 
@@ -39,12 +41,12 @@ def farm() -> Iterator[Callable[[str], None]]:
     def announce(url: str, **keywords: Any) -> None:
         for _ in range(2):
             settings = Settings.load({"secret_key": SECRETS, "backend": url, "timeout": 5, **keywords}, {})
-            managers.append(SessionManager(settings, blocking=True))
-            run(managers[-1].farm.announce())
+            managers.append(SessionManager(settings))
+            run(engines_of(managers[-1]).blocking.monitor.announce())
 
     yield announce
     for manager in managers:
-        manager.settings.backend.close()
+        engines_of(manager).settings.backend.close()
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def of_level(level: str, findings: list[Finding]) -> dict[str, Finding]:
 
 def faults(findings: list[Finding]) -> dict[str, Finding]:
     found = of_level("fault", findings)
-    assert all(finding.mend for finding in found.values()), "each fault has its mend"
+    assert all(finding.fix for finding in found.values()), "each fault has its fix"
     return found
 
 
@@ -99,20 +101,24 @@ def test_each_misconfiguration_of_a_web_node_is_named(url, farm, doctor, name):
 def test_a_clock_that_is_wrong_is_found_by_the_store_and_the_other_web_nodes(url, farm, off):
     """One that runs away from the others by a quarter of an hour, either way."""
     farm(url)
-    found = examine({"secret_key": SECRETS, "backend": url, "timeout": 5}, {}, clock=lambda: time.time() + off)
+    found = examine(
+        {"secret_key": SECRETS, "backend": url, "timeout": 5},
+        {},
+        environment=Environment(clock=lambda: time.time() + off),
+    )
     texts = [finding.text for finding in found if finding.level == "fault"]
     assert {finding.topic for finding in found if finding.level == "fault"} == {"clock"}
     assert any("on the time" in text for text in texts)
     where = "ahead of" if off > 0 else "behind"
-    assert any(f"{where} that of" in text for text in texts) is not url.startswith("sqlite")
+    assert any(f"{where} the clock of" in text for text in texts) is not url.startswith("sqlite")
 
 
 @pytest.mark.parametrize("url", ["redis", "memcached"], indirect=True)
 def test_a_clock_of_another_web_node_that_is_wrong_is_found(url, farm):
     """By what it announces; this one's agrees with the store's."""
-    settings = Settings.load({"secret_key": SECRETS, "backend": url, "timeout": 5}, {})
-    odd = SessionManager(settings, blocking=True, clock=lambda: time.time() - QUARTER)
-    run(odd.farm.announce())
+    slow = Environment(clock=lambda: time.time() - QUARTER)
+    settings = Settings.load({"secret_key": SECRETS, "backend": url, "timeout": 5}, {}, environment=slow)
+    run(engines_of(SessionManager(settings)).blocking.monitor.announce())
     settings.backend.close()
     found = examine({"secret_key": SECRETS, "backend": url, "timeout": 5}, {})
     assert [(finding.level, finding.text[:14]) for finding in found if finding.topic == "clock"] == [
@@ -185,7 +191,7 @@ def test_a_wrong_secret_is_a_fault_and_the_store_is_looked_at_all_the_same(memca
 
 
 def test_a_wrong_setting_is_a_fault(doctor):
-    """With the message of the start, which names the mend."""
+    """With the message of the start, which names the fix."""
     code, found = doctor(idle_timeout="soon", backend="memory://")
     assert (code, [finding.topic for finding in found]) == (1, ["settings"])
     assert "idle_timeout must be" in found[0].text
@@ -194,7 +200,7 @@ def test_a_wrong_setting_is_a_fault(doctor):
 def test_development_is_a_note(memcached, doctor):
     """Weak secrets are let pass then, which is nothing for a farm."""
     code, found = doctor(backend=memcached.url, secret_key="dev", development="true")
-    assert (code, of_level("note", found)["settings"].mend) == (0, "leave it out on machines that serve somebody")
+    assert (code, of_level("note", found)["settings"].fix) == (0, "remove it on machines that serve visitors")
 
 
 class OnLoopsOnly:
@@ -230,7 +236,7 @@ def test_memcached_that_never_evicts(fresh, doctor):
     """``-M`` loses sessions when it is full."""
     code, found = doctor(backend=fresh("memcached", "-M").url)
     assert (code, list(faults(found))) == (1, ["memory"])
-    assert faults(found)["memory"].mend == "start memcached without -M"
+    assert faults(found)["memory"].fix == "start memcached without -M"
 
 
 def test_memcached_without_cas(fresh, doctor):
@@ -252,7 +258,7 @@ def test_redis_that_evicts_whom_it_likes(fresh, doctor):
     server = fresh("redis", "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru")
     code, found = doctor(backend=server.url)
     assert (code, list(faults(found))) == (1, ["memory"])
-    assert "noeviction" in faults(found)["memory"].mend
+    assert "noeviction" in faults(found)["memory"].fix
 
 
 def test_redis_that_is_full(fresh, doctor):
@@ -298,7 +304,7 @@ def test_a_redis_with_a_password_is_asked_with_it(fresh, doctor):
 
 
 def test_words_are_for_people(memcached, monkeypatch, capsys):
-    """A line for each finding, its mend below, and a summary."""
+    """A line for each finding, its fix below, and a summary."""
     monkeypatch.setenv("SHAREDSESSION_SECRET_KEY", SECRETS[0])
     assert main(["doctor", "--backend", memcached.url]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -9,7 +9,7 @@ import pytest
 from sharedsession.cli.__main__ import main
 from sharedsession.demo import supervisor
 from sharedsession.errors import BackendUnavailable
-from sharedsession.keys.machine_key import MachineKey
+from sharedsession.keys import MachineKey
 
 
 def run(*arguments: str) -> int:
@@ -106,7 +106,9 @@ def test_by_default_the_demo_has_three_nodes_on_sqlite_and_a_free_port(monkeypat
     assert plans == [supervisor.Plan("sqlite", 0, 3, False)]
 
 
-@pytest.mark.parametrize("fault", [BackendUnavailable("nobody answers"), OSError("nobody answers")])
+@pytest.mark.parametrize(
+    "fault", [BackendUnavailable("the store does not answer"), OSError("the store does not answer")]
+)
 def test_an_expected_failure_is_one_line_on_stderr(monkeypatch, capsys, fault):
     """No traceback, and the exit code is 1."""
 
@@ -115,7 +117,7 @@ def test_an_expected_failure_is_one_line_on_stderr(monkeypatch, capsys, fault):
 
     monkeypatch.setattr(supervisor, "run_demo", fail)
     assert run("demo") == 1
-    assert capsys.readouterr().err == "sharedsession: nobody answers\n"
+    assert capsys.readouterr().err == "sharedsession: the store does not answer\n"
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch):
@@ -139,7 +141,7 @@ def test_an_interrupt_before_the_farm_stands_is_no_traceback(monkeypatch):
     assert run("demo") == 130
 
 
-def test_a_missing_package_is_named_with_the_mend(monkeypatch, capsys):
+def test_a_missing_package_is_named_with_the_fix(monkeypatch, capsys):
     """Without uvicorn the demo says how to install it."""
     monkeypatch.setitem(supervisor.NEEDS, "sqlite", ("no_such_package",))
     assert run("demo") == 1

@@ -1,7 +1,6 @@
 """``sharedsession farm`` and ``bench``: what they show, in words and in JSON, and their exit codes."""
 
 import json
-import time
 
 import pytest
 
@@ -9,7 +8,9 @@ from sharedsession import MachineKey, SessionManager, Settings
 from sharedsession.cli import farm as command
 from sharedsession.cli.__main__ import main
 from sharedsession.cli.format import span
-from sharedsession.concurrency.driver import run
+from sharedsession.concurrency import run
+from sharedsession.environment import Environment
+from sharedsession.manager import engines_of
 
 SECRET = MachineKey.generate()
 
@@ -22,7 +23,7 @@ def announce():
     def made(url, **keywords):
         settings = Settings.load({"secret_key": SECRET, "backend": url, "timeout": 5, **keywords}, {})
         backends.append(settings.backend)
-        run(SessionManager(settings, blocking=True).farm.announce())
+        run(engines_of(SessionManager(settings)).blocking.monitor.announce())
 
     yield made
     for backend in backends:
@@ -107,7 +108,7 @@ def test_watch_looks_again_until_it_is_interrupted(memcached, monkeypatch, capsy
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "time", type("Clock", (), {"sleep": staticmethod(pause), "time": time.time}))
+    monkeypatch.setattr(command, "REAL", Environment(sleep=pause))
     assert main(["farm", "--backend", memcached.url, "--json", "--watch", "0.5"]) == 130
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert pauses == [0.5] * 3

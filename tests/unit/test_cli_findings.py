@@ -1,9 +1,9 @@
-"""What a server says of itself becomes findings: each fault and each note, without a server."""
+"""What a server reports becomes findings: each fault and each note, without a server."""
 
 import pytest
 
-from sharedsession.cli.findings import Limits, of_server
-from sharedsession.cli.servers import Server
+from sharedsession.cli.backend_nodes import BackendNode
+from sharedsession.cli.findings import Limits, of_node
 
 LIMITS = Limits(timeout=0.25, idle=1200.0, max_size=65536)
 MEMCACHED = {
@@ -32,12 +32,18 @@ REDIS = {
 }
 
 
-def findings(kind, says=(), limits=LIMITS, **facts):
+def findings(kind, reported=(), limits=LIMITS, **others):
     """Level and topic of all that is not ok, and the texts behind them."""
     known = {"memcached": MEMCACHED, "redis": REDIS}.get(kind, {})
-    given = {"seconds": 0.001, "ahead": 0.0, "takes": 1_000_000, "says": {**known, **dict(says)}, **facts}
-    found = list(of_server(Server("a", kind, **given), limits))
-    assert all(finding.mend for finding in found if finding.level != "ok")
+    given = {
+        "seconds": 0.001,
+        "clock_ahead": 0.0,
+        "max_value": 1_000_000,
+        "facts": {**known, **dict(reported)},
+        **others,
+    }
+    found = list(of_node(BackendNode("a", kind, **given), limits))
+    assert all(finding.fix for finding in found if finding.level != "ok")
     assert all("a" in finding.text for finding in found)
     return [(finding.level, finding.topic) for finding in found if finding.level != "ok"]
 
@@ -53,12 +59,12 @@ def test_a_server_as_it_should_be_has_no_finding(kind):
     [
         ({"reason": "refused"}, [("fault", "reachable")]),
         ({"seconds": 0.06}, [("note", "reachable")]),
-        ({"takes": 65536}, [("fault", "item size")]),
-        ({"ahead": None}, []),
-        ({"ahead": 4.0}, []),
-        ({"ahead": -30.0}, [("note", "clock")]),
-        ({"ahead": 601.0}, [("fault", "clock")]),
-        ({"ahead": -900.0}, [("fault", "clock")]),
+        ({"max_value": 65536}, [("fault", "item size")]),
+        ({"clock_ahead": None}, []),
+        ({"clock_ahead": 4.0}, []),
+        ({"clock_ahead": -30.0}, [("note", "clock")]),
+        ({"clock_ahead": 601.0}, [("fault", "clock")]),
+        ({"clock_ahead": -900.0}, [("fault", "clock")]),
     ],
 )
 def test_what_is_asked_of_every_server(facts, expected):
@@ -68,7 +74,7 @@ def test_what_is_asked_of_every_server(facts, expected):
 
 
 @pytest.mark.parametrize(
-    ("says", "expected"),
+    ("reported", "expected"),
     [
         ({"version": "1.5.22"}, [("fault", "protocol")]),
         ({"version": ""}, []),
@@ -85,9 +91,9 @@ def test_what_is_asked_of_every_server(facts, expected):
         ({"set.inter": "NULL", "set.domain_socket": "/run/m.sock"}, []),
     ],
 )
-def test_memcached(says, expected):
+def test_memcached(reported, expected):
     """Evictions, and who may connect."""
-    assert findings("memcached", says) == expected
+    assert findings("memcached", reported) == expected
 
 
 def test_a_long_idle_timeout_is_a_date_to_memcached():
@@ -97,12 +103,14 @@ def test_a_long_idle_timeout_is_a_date_to_memcached():
 
 def test_a_proxy_tells_nothing():
     """And that is all there is to say."""
-    (finding,) = [each for each in of_server(Server("a", "memcached", takes=10**6), LIMITS) if each.level != "ok"]
+    (finding,) = [
+        each for each in of_node(BackendNode("a", "memcached", max_value=10**6), LIMITS) if each.level != "ok"
+    ]
     assert (finding.level, finding.topic) == ("note", "protocol")
 
 
 @pytest.mark.parametrize(
-    ("says", "expected"),
+    ("reported", "expected"),
     [
         ({"redis_version": "6.0.16"}, [("fault", "protocol")]),
         ({"valkey_version": "9.1.2", "redis_version": "7.2.4"}, []),
@@ -123,17 +131,19 @@ def test_a_proxy_tells_nothing():
         ({"set.protected-mode": "no", "set.bind": "*", "set.requirepass": "given"}, []),
     ],
 )
-def test_redis(says, expected):
+def test_redis(reported, expected):
     """Memory, persistence, and who may connect."""
-    assert findings("redis", says) == expected
+    assert findings("redis", reported) == expected
 
 
 def test_a_redis_that_tells_less_is_no_fault():
     """Its administrator may want it so."""
     without = {name: value for name, value in REDIS.items() if name != "set.bind"}
-    notes = [each.topic for each in of_server(Server("a", "redis", says=without, takes=10**8), LIMITS) if each.mend]
+    notes = [
+        each.topic for each in of_node(BackendNode("a", "redis", facts=without, max_value=10**8), LIMITS) if each.fix
+    ]
     assert notes == ["access"]
-    notes = [each.topic for each in of_server(Server("a", "redis", takes=10**8), LIMITS) if each.mend]
+    notes = [each.topic for each in of_node(BackendNode("a", "redis", max_value=10**8), LIMITS) if each.fix]
     assert notes == ["protocol"]
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from sharedsession import MachineKey, SessionManager
 from sharedsession.keys.derivation import BLOCK_BYTES, url_text
+from sharedsession.manager import engines_of
+from sharedsession.session import Session, state_of
 
 SECRET = MachineKey.generate()
 HANDLE = url_text(bytes(BLOCK_BYTES))  # of some session
@@ -19,7 +21,7 @@ def manager(url, monkeypatch):
         monkeypatch.setenv(f"SHAREDSESSION_{name.upper()}", value)
     made = SessionManager.from_settings(remember_client=True)
     yield made
-    made.settings.backend.close()
+    engines_of(made).settings.backend.close()
 
 
 @pytest.fixture
@@ -38,11 +40,12 @@ def cli(capsys):
 
 def login(manager, principal, agent="Firefox"):
     """A session of somebody. Returns its handle and its token."""
-    session = manager.open([])
-    session.client = (agent, "192.0.2.7")
+    engine = engines_of(manager).blocking
+    session = engine.open(Session, [])
+    state_of(session).client = (agent, "192.0.2.7")
     session.principal = principal
-    token = manager.commit(session).token.encode()
-    return session.id, token
+    engine.finish(session)
+    return session.id, state_of(session).outcome.token.encode()
 
 
 def handle(manager, principal):
@@ -72,7 +75,8 @@ def test_one_session_is_ended(manager, cli):
     """At once, for every web node; a second time there is none."""
     public, token = handle(manager, "user:42")
     assert cli("revoke", public, "--json") == (0, {"ended": 1})
-    assert manager.open([token]).is_new
+    session = engines_of(manager).blocking.open(Session, [token])
+    assert session.is_new
     assert cli("revoke", public) == (1, ["no such session"])
 
 
@@ -113,7 +117,7 @@ def test_a_wrong_combination_is_one_line(manager, cli, arguments):
 
 
 @pytest.mark.parametrize("command", [("list", "user:42"), ("revoke", "x"), ("revoke", "--all", "user:42")])
-def test_without_a_secret_the_mend_is_one_line(cli, command):
+def test_without_a_secret_the_fix_is_one_line(cli, command):
     """A setting is wrong: exit code 2."""
     code, lines = cli(*command, "--backend", "memory://")
     assert (code, len(lines)) == (2, 1)

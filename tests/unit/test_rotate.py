@@ -10,7 +10,7 @@ import pytest
 
 from sharedsession import ConfigurationError, MachineKey
 from sharedsession.cli.__main__ import main
-from sharedsession.keys.key_file import rotate
+from sharedsession.keys import rotate
 
 A, B, C = (MachineKey.generate() for _ in range(3))
 
