@@ -75,7 +75,7 @@ def _with_another_secret(
 
 
 def _wrong(error: ConfigurationError) -> Finding:
-    return Finding(FAULT, "settings", str(error), "change the setting as the message tells, on every web node")
+    return Finding(FAULT, "settings", str(error), "correct this setting, on every web node")
 
 
 def _of_settings(settings: Settings) -> Iterator[Finding]:
