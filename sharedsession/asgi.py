@@ -12,7 +12,7 @@ from sharedsession.engine import Engine
 from sharedsession.errors import NOT_NOW, BackendUnavailable
 from sharedsession.http import KEEP, Outcome, RawHeaders, TokenTransport, from_asgi, send_answer, to_asgi
 from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, manager_for
-from sharedsession.session import Session, state_of
+from sharedsession.session import UNLOADED, Session, state_of
 from sharedsession.settings import Keywords, Settings
 
 Scope = MutableMapping[str, Any]
@@ -71,7 +71,7 @@ class SessionMiddleware:
     async def _serve(self, response: "_Response", scope: Scope, receive: Receive) -> None:
         session = response.session
         try:
-            if self._engine.settings.autoload and not state_of(session).is_loaded:
+            if self._engine.settings.autoload and response.state.status is UNLOADED:
                 await self._engine.load(session)
             await self.app(scope, receive, response.send)
             await response.finish()
@@ -111,7 +111,7 @@ class _Response:
         self._engine = engine
         self._settings = engine.settings
         self.session = session
-        self._state = state_of(session)
+        self.state = session._state
         self._scope = scope
         self._send = send
         self._started = False
@@ -153,27 +153,27 @@ class _Response:
 
     async def _head(self, message: Message) -> Message:
         session, is_close = self.session, message["type"] == "websocket.close"
-        if self._engine.must_refuse(session, message.get("status", 0)):
+        if message.get("status") == 500 and self._engine.must_refuse(session):
             await self.refuse()
             return message
         self._take_over_replaced_session()
-        if is_close and self._state.wants_token(session):
+        if is_close and self.state.wants_token(session):
             self._engine.drop(session, "its websocket was closed before it could set a cookie")
         try:
             await self._engine.finish(session)
         except NOT_NOW:
             await self.refuse()
             return message
-        self._started = self._state.response_started = True
-        outcome = self._state.outcome
+        self._started = self.state.response_started = True
+        outcome = self.state.outcome
         if is_close:
             return message  # it has no headers
         if outcome.token or outcome.clear:
             return {**message, "headers": self._with_outcome(message, outcome)}
-        return {**message, "headers": self._varied(message)} if self._state.accessed else message
+        return {**message, "headers": self._varied(message)} if self.state.accessed else message
 
     def _with_outcome(self, message: Message, outcome: Outcome) -> RawHeaders:
-        headers, accessed = from_asgi(message.get("headers", ())), self._state.accessed
+        headers, accessed = from_asgi(message.get("headers", ())), self.state.accessed
         return to_asgi(
             self._settings.transport.apply(headers, outcome, accessed=accessed, observer=self._engine.observer)
         )
@@ -190,7 +190,7 @@ class _Response:
         theirs = self._scope.get("session", session)
         if theirs is session or (isinstance(theirs, Mapping) and type(theirs) is not dict):
             return  # ours, or that of another middleware inside
-        if self._state.is_loaded:
+        if self.state.is_loaded:
             session.clear()
         else:
             session.destroy()

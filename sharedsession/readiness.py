@@ -1,8 +1,8 @@
 """What a load balancer asks: whether this web node can reach the store. 200 or 503, and a little JSON.
 
-Two small applications, one of each colour, to be mounted beside the user's. Each answer is made anew: the store is asked
-whether it answers, within ``timeout``, and not at all while its breaker is open. No secret and no password is in an
-answer, and no address of a server unless that was asked for.
+Two small applications, one of each colour, to be mounted beside the user's. Each answer is made anew: the store is
+asked whether it answers, within ``timeout``, and not at all while its breaker is open. No secret and no password is in
+an answer, and no address of a server unless that was asked for.
 """
 
 import json

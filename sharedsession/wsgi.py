@@ -78,7 +78,7 @@ class _Response:
         self._engine = engine
         self._settings = engine.settings
         self._session = session
-        self._state = state_of(session)
+        self._state = session._state
         self._method = method
         self._start_response = start_response
 
@@ -142,7 +142,7 @@ class _Response:
         if self._head is None:
             raise AssertionError("the application returned a body without calling start_response")
         status, headers, exc_info = self._head
-        if self._engine.must_refuse(self._session, 500 if status.startswith("500") else 0):
+        if status.startswith("500") and self._engine.must_refuse(self._session):
             self._refuse()
             return
         try:

@@ -21,7 +21,7 @@ from sharedsession.http import CLEAR, KEEP, Outcome
 from sharedsession.keys import Identity
 from sharedsession.observe import Observer
 from sharedsession.records import LEEWAY, WRITE_ID_BYTES, Record, SealedStore, SupersededNote, TimeBudget, Timeouts
-from sharedsession.session import GRACE, READ_ONLY, Session, SessionState, Unsaved, merge, state_of
+from sharedsession.session import GRACE, READ_ONLY, Session, SessionState, Unsaved, merge
 from sharedsession.settings import Settings
 
 _ATTEMPTS = 1000  # at each round of a conflict some writer wins; the request's time budget mostly ends before
@@ -50,17 +50,21 @@ class Committer:
         self._clock = settings.environment.clock
         self._random_bytes = settings.environment.random_bytes
 
-    async def finish(self, session: Session) -> None:
+    async def finish(self, session: Session, unsaved: Unsaved) -> None:
         """Commits at the end of a request. The changes of a session that ended meanwhile are dropped; no error.
+
+        Args:
+            session: of the request.
+            unsaved: what `SessionState.unsaved` returned.
 
         Raises:
             BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``, or the session is written by
                 too many requests at the same time.
             Conflict: another request changed the session, and ``conflict`` is ``"raise"``.
         """
-        state = state_of(session)
+        state = session._state
         try:
-            await self.commit(session)
+            await self.commit(session, unsaved)
         except SessionEnded:
             self.drop(state, "its session ended while the request was running")
         except Conflict as conflict:
@@ -74,22 +78,19 @@ class Committer:
                 raise
             self.drop(state, "the session store is not answering")
 
-    def commit(self, session: Session) -> Awaitable[None]:
-        """Looks up the table and does what it tells.
+    def commit(self, session: Session, unsaved: Unsaved) -> Awaitable[None]:
+        """Looks up the table and does what it tells. Arguments as for `finish`.
 
         Raises:
             SessionEnded: the session was destroyed, or given a new ID, by another request.
             SessionTooLarge: nothing was sent; the version saved before is untouched.
             TypeError: a value cannot be stored; the message names the key.
         """
-        work, tracer = self._commit(session), self._observer.tracer
-        return work if tracer is None else tracer.trace("commit", work, lambda: _ending(state_of(session)))
+        work, tracer = self._commit(session, unsaved), self._observer.tracer
+        return work if tracer is None else tracer.trace("commit", work, lambda: _ending(session._state))
 
-    async def _commit(self, session: Session) -> None:
-        state = state_of(session)
-        unsaved = state.unsaved(session)
-        if unsaved is None:
-            return
+    async def _commit(self, session: Session, unsaved: Unsaved | None) -> None:
+        state = session._state
         if state.status is READ_ONLY:
             self.drop(state, "the session is read-only in this request")
             return

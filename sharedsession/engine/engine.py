@@ -1,7 +1,7 @@
 """The engine of one colour: tokens become a `Session`; a `Session` becomes verbs of the store and an `Outcome`.
 
-It knows nothing of HTTP, of clients and of how records are sealed. What must wait is written once, as ``async def``; the
-driver runs it in the application's colour. What a commit does is in `commit`.
+It knows nothing of HTTP, of clients and of how records are sealed. What must wait is written once, as ``async def``;
+the driver runs it in the application's colour. What a commit does is in `commit`.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -21,7 +21,7 @@ from sharedsession.http import Outcome
 from sharedsession.keys import ID_BYTES, Identity
 from sharedsession.observe import Observer
 from sharedsession.records import SealedStore, StoredRecord, SupersededNote, Timeouts
-from sharedsession.session import READ_ONLY, Session, SessionState, Tokens, state_of
+from sharedsession.session import READ_ONLY, UNLOADED, Session, SessionState, Tokens, Unsaved
 from sharedsession.settings import Settings
 
 S = TypeVar("S", bound=Session)
@@ -40,6 +40,7 @@ class Engine:
     Attributes:
         settings: as given.
         driver: as given.
+        blocking: whether the application blocks.
         observer: as given.
         index: of the principals' sessions.
         monitor: compares this web node with the others.
@@ -51,6 +52,7 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.driver = driver
+        self.blocking = driver.blocking
         self.observer = observer
         self.clock = settings.environment.clock
         self._random_bytes = settings.environment.random_bytes
@@ -69,11 +71,6 @@ class Engine:
         self._locks = LockStore(settings, self._store, driver, observer)
         self._renewal = Renewal(self._renew, driver, settings.environment.monotonic)
         self._committer = Committer(settings, self._store, self.index, driver, observer)
-
-    @property
-    def blocking(self) -> bool:
-        """Whether the application blocks."""
-        return self.driver.blocking
 
     # -- open
 
@@ -117,18 +114,18 @@ class Engine:
         Raises:
             BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
         """
-        state = state_of(session)
+        state = session._state
         identity = state.identity
         if identity is None:
             state.begin(session, None)
             return DONE
-        if state.is_loaded:
+        if state.status is not UNLOADED:
             state.budget = None  # a look of its own, with time of its own
         return self.driver.run(lambda: self._load(session, state, identity))
 
     async def load_now(self, session: Session) -> None:
         """Same as `load`, inside of a step."""
-        state = state_of(session)
+        state = session._state
         state.budget = None
         identity = state.identity
         if identity is None:
@@ -209,8 +206,10 @@ class Engine:
 
     async def commit_now(self, session: Session) -> None:
         """Same as `save`, inside of a step."""
-        state_of(session).budget = None
-        await self._committed(session, self._committer.commit)
+        session._state.budget = None
+        unsaved = session._state.unsaved(session)
+        if unsaved is not None:
+            await self._committed(session, unsaved, self._committer.commit)
 
     def finish(self, session: Session) -> Awaitable[None]:
         """Commits at the end of a request; afterwards `SessionState.outcome` is what the client must be told.
@@ -222,36 +221,39 @@ class Engine:
             BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
             LogoutNotConfirmed: the store did not confirm the end of the session.
         """
-        state = state_of(session)
+        state = session._state
         self._renewal.remove(state)
-        if state.unsaved(session) is None:
+        unsaved = state.unsaved(session)
+        if unsaved is None:
             return DONE
-        return self.driver.run(lambda: self._committed(session, self._committer.finish))
+        return self.driver.run(lambda: self._committed(session, unsaved, self._committer.finish))
 
     def drop(self, session: Session, reason: str) -> None:
         """Saves nothing of a session any more, and logs it."""
-        self._committer.drop(state_of(session), reason)
+        self._committer.drop(session._state, reason)
 
-    async def _committed(self, session: Session, commit: Callable[[Session], Awaitable[None]]) -> None:
-        state = state_of(session)
+    async def _committed(
+        self, session: Session, unsaved: Unsaved, commit: Callable[[Session, Unsaved], Awaitable[None]]
+    ) -> None:
+        state = session._state
         if self.monitor.may_refuse:
             await self._insist(state)
-        await commit(session)
+        await commit(session, unsaved)
         if not state.unavailable:
             self.monitor.start()
 
     def renewed(self, session: Session) -> Outcome:
         """Returns the outcome that sets a stored session's token once more, so that a cookie with an age lives on."""
-        return self._committer.renewed(state_of(session))
+        return self._committer.renewed(session._state)
 
     # -- the rest of a request
 
-    def must_refuse(self, session: Session, status: int) -> bool:
-        """Returns whether an application's answer of a status must give way to 503.
+    def must_refuse(self, session: Session) -> bool:
+        """Returns whether an application's answer of status 500 must give way to 503.
 
         A framework turns our error of an outage into its own 500. The visitor gets the 503 that it stands for.
         """
-        return status == 500 and state_of(session).unavailable and self.settings.on_outage == "error"
+        return session._state.unavailable and self.settings.on_outage == "error"
 
     def lock(self, session: S, timeout: float, lease: float) -> SessionLock[S]:
         """Returns the lock of a session, not entered yet; see `Session.lock`."""
@@ -259,7 +261,7 @@ class Engine:
 
     def watch(self, session: Session, on_end: Callable[[], Awaitable[None]]) -> WebsocketWatch:
         """Looks after the session of a websocket every ``websocket_check`` seconds, until it is stopped."""
-        state = state_of(session)
+        state = session._state
 
         async def is_alive(renew: bool) -> bool:
             identity = state.identity if state.accessed and state.record else None

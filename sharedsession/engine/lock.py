@@ -4,9 +4,9 @@ The protocol is ASP.NET's without its polling twice a second. A lock is a record
 or compare-and-swap, so that one request wins. The store measures its age, not a web node's clock; a holder that dies
 delays the next by its lease at most. A live holder renews it. Readers never wait.
 
-A holder writes the session once before it looks at it. So a holder whose lock was broken finds its save refused: what it
-read is no longer what is stored. Waiting requests of one process form a queue, and only the first asks the store, every
-hundredth of a second, since a memcached cannot call.
+A holder writes the session once before it looks at it. So a holder whose lock was broken finds its save refused: what
+it read is no longer what is stored. Waiting requests of one process form a queue, and only the first asks the store,
+every hundredth of a second, since a memcached cannot call.
 """
 
 from typing import Any, Generic, Protocol, TypeVar

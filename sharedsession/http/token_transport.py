@@ -38,8 +38,7 @@ class TokenTransport:
     def text_tokens(self, cookie_header: str, token_header: str) -> list[bytes]:
         """Same as `tokens`, for headers as WSGI has them: text that stands for Latin-1 bytes (PEP 3333)."""
         # Other characters are replaced, so that they can be part of no cookie's name.
-        raw = (header.encode("latin-1", "replace") for header in (cookie_header, token_header))
-        return self.tokens(*raw)
+        return self.tokens(cookie_header.encode("latin-1", "replace"), token_header.encode("latin-1", "replace"))
 
     def apply(self, headers: Headers, outcome: Outcome, *, accessed: bool, observer: Observer) -> Headers:
         """Returns a response's headers with what the outcome of its commit asks for.

@@ -87,7 +87,7 @@ class Identity:
             encrypt: ``False`` leaves the record readable, still authenticated.
         """
         first = self._keys.first
-        cipher, context = self._made_by(first)
+        cipher, context = (self.cipher, self.context) if first is self._own else self._made_by(first)
         if not encrypt:
             header = _AUTHENTICATED + first.key_id
             return header + first.mac(header + context, record) + record
@@ -104,7 +104,7 @@ class Identity:
         key = self._keys.by_id.get(header[1:])
         if key is None:
             return None
-        cipher, context = self._made_by(key)
+        cipher, context = (self.cipher, self.context) if key is self._own else self._made_by(key)
         context = header + context
         if header[:1] == _SEALED:
             return _decrypt(cipher, body, context)
@@ -113,9 +113,7 @@ class Identity:
         return None
 
     def _made_by(self, key: SecretKeys) -> tuple[AESGCM, bytes]:
-        """Returns cipher and context under one of the secrets; mostly it is the ID's own."""
-        if key is self._own:
-            return self.cipher, self.context
+        """Returns cipher and context under another secret than the ID's own."""
         _, cipher, context = key.of_session(self.session_id)
         return cipher, context
 

@@ -66,7 +66,8 @@ def unpack(packed: bytes) -> Any:
 def unpack_all(items: Mapping[str, bytes]) -> dict[str, Any]:
     """Decodes all values of a session in one call; one that does not decode becomes `Unreadable`."""
     try:
-        values = ormsgpack.unpackb(_array_head(len(items)) + b"".join(items.values()), ext_hook=_untag)
+        head = _ARRAY_HEADS[len(items)] if len(items) < 16 else _array_head(len(items))
+        values = ormsgpack.unpackb(head + b"".join(items.values()), ext_hook=_untag)
     except ValueError:
         values = [_readable(packed) for packed in items.values()]
     return dict(zip(items, values, strict=True))
@@ -75,7 +76,8 @@ def unpack_all(items: Mapping[str, bytes]) -> dict[str, Any]:
 def is_packed_as(values: Sequence[Any], packed: Iterable[bytes]) -> bool:
     """Returns whether values would be packed as these bytes, in one call; ``False`` also where it cannot tell."""
     try:
-        return ormsgpack.packb(values, option=_OPTIONS) == _array_head(len(values)) + b"".join(packed)
+        head = _ARRAY_HEADS[len(values)] if len(values) < 16 else _array_head(len(values))
+        return ormsgpack.packb(values, option=_OPTIONS) == head + b"".join(packed)
     except (TypeError, ValueError):  # a value that needs a tag, or cannot be stored
         return False
 
@@ -101,10 +103,11 @@ def check_size(items: Mapping[str, bytes], size: int, limit: int) -> None:
     )
 
 
+# What an array begins with (MessagePack specification, "array format family"); shorter than 16, and longer.
+_ARRAY_HEADS = [bytes((0x90 | length,)) for length in range(16)]
+
+
 def _array_head(length: int) -> bytes:
-    """Returns what an array begins with (MessagePack specification, "array format family")."""
-    if length < 16:
-        return bytes((0x90 | length,))
     return b"\xdc" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xdd" + length.to_bytes(4, "big")
 
 

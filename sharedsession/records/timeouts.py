@@ -33,7 +33,7 @@ class Timeouts:
         return self.idle if self.absolute is None else min(self.idle, created + self.absolute - now)
 
     def expires_at(self, created: float, now: float) -> float:
-        """Returns when the session ends if no request comes: the earlier of the two ends, in seconds since the epoch."""
+        """Returns when the session ends if no request comes: the earlier of the two ends, seconds since the epoch."""
         return min(now + self.idle, self.ends_at(created))
 
     def ends_at(self, created: float) -> float:

@@ -35,22 +35,19 @@ class Changes:
         values: the same values decoded; ``None``: to be decoded here.
 
     Attributes:
+        original: the values as they were read; those that can change in place are the application's own objects.
+        steps: the changes that can be repeated, by key.
         was_cleared: whether the request removed everything at once.
     """
 
-    __slots__ = ("_assigned", "_packed", "_values", "steps", "was_cleared")
+    __slots__ = ("_assigned", "_packed", "original", "steps", "was_cleared")
 
     def __init__(self, packed: Mapping[str, bytes], values: dict[str, Any] | None = None) -> None:
         self._packed = packed
-        self._values = codec.unpack_all(packed) if values is None else values
+        self.original = codec.unpack_all(packed) if values is None else values
         self._assigned: set[str] = set()
         self.steps: dict[str, list[Step]] = {}
         self.was_cleared = False
-
-    @property
-    def original(self) -> dict[str, Any]:
-        """The values as they were read; those that can change in place are the application's own objects."""
-        return self._values
 
     # -- what the application does, as far as it is not found by comparing
 
@@ -104,7 +101,7 @@ class Changes:
         Raises:
             TypeError: a value cannot be stored; the message names the key.
         """
-        packed, values = self._packed, self._values
+        packed, values = self._packed, self.original
         mutable: dict[str, Any] = {}
         changed: dict[str, bytes] = {}
         for key, value in dict.items(data):
@@ -134,7 +131,7 @@ class Changes:
 
     def assigned(self, data: dict[str, Any]) -> set[str]:
         """Returns the keys that were set anew, rather than changed in place."""
-        found = {key for key, value in dict.items(data) if value is not self._values.get(key, data)}
+        found = {key for key, value in dict.items(data) if value is not self.original.get(key, data)}
         return self._assigned | found
 
     def replays(self, data: dict[str, Any]) -> dict[str, Callable[[bytes | None], bytes]]:
@@ -144,7 +141,9 @@ class Changes:
 
     def _explains(self, key: str, replay: "partial[bytes]", data: dict[str, Any]) -> bool:
         """Returns whether the steps make the value, and it was not changed in another way as well."""
-        return dict.__contains__(data, key) and replay(self._packed.get(key)) == codec.pack(key, dict.__getitem__(data, key))
+        return dict.__contains__(data, key) and replay(self._packed.get(key)) == codec.pack(
+            key, dict.__getitem__(data, key)
+        )
 
 
 def _replay(key: str, steps: Sequence[Step], packed: bytes | None) -> bytes:

@@ -34,7 +34,7 @@ class Session(dict[str, Any]):
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
-        if not state.is_loaded:
+        if state.status is UNLOADED:
             dict.__setitem__(self, "session not loaded", NOT_LOADED)
 
     # -- reading
@@ -93,7 +93,7 @@ class Session(dict[str, Any]):
     def copy(self) -> dict[str, Any]:
         """Returns the data as a plain dictionary: what is set there is not saved."""
         self._look()
-        return dict.copy(self)
+        return dict(dict.items(self))  # `dict.copy` would ask `keys` and `__getitem__` of ours
 
     def __or__(self, other: Any) -> dict[str, Any]:  # type: ignore[override]
         return dict.__or__(self.copy(), other)
@@ -312,8 +312,8 @@ class Session(dict[str, Any]):
     def lock(self, timeout: float = 10.0, lease: float = 10.0) -> Exclusive[Self]:
         """Exclusive access across the farm, where merging is not enough: ``with`` or ``async with`` it.
 
-        Inside, the session is as the store has it now; it is saved before the lock is released. Readers do not wait, and
-        writers that do not ask for the lock are merged as ever. An exception inside drops what was changed.
+        Inside, the session is as the store has it now; it is saved before the lock is released. Readers do not wait,
+        and writers that do not ask for the lock are merged as ever. An exception inside drops what was changed.
 
         Args:
             timeout: seconds to wait for the lock.

@@ -52,6 +52,7 @@ class SessionState:
         now: when the request began, in seconds since the epoch.
 
     Attributes:
+        host: as given.
         status: how far the session is.
         dropped: whether nothing is saved any more, though the application still sees what it wrote.
         accessed: whether the request looked at the session in any way.
@@ -77,7 +78,6 @@ class SessionState:
     __slots__ = (
         "__weakref__",
         "_had_token",
-        "_host",
         "_identity",
         "_idle_timeout",
         "_owner_before",
@@ -91,6 +91,7 @@ class SessionState:
         "dropped",
         "grace",
         "held_lock",
+        "host",
         "must_rewrite",
         "opened",
         "outcome",
@@ -109,7 +110,7 @@ class SessionState:
     changes: Changes
 
     def __init__(self, host: SessionHost, tokens: Tokens, now: float) -> None:
-        self._host = host
+        self.host = host
         self._tokens = tokens  # searched for and verified when the identity in them is needed
         self._identity: Identity | None = None
         self._presented: Identity | None = None  # by the request, whatever became of it
@@ -132,11 +133,6 @@ class SessionState:
             self._adopt(None, None, Changes(_NOTHING))
 
     # -- who it is
-
-    @property
-    def host(self) -> SessionHost:
-        """The engine."""
-        return self._host
 
     @property
     def identity(self) -> Identity | None:
@@ -175,7 +171,7 @@ class SessionState:
     def identity_for_storing(self) -> Identity:
         """Returns the identity under which the session is stored; a new one where there is none."""
         if self._identity is None:
-            self._identity = self._host.new_identity(self._idle_timeout)
+            self._identity = self.host.new_identity(self._idle_timeout)
         return self._identity
 
     # -- what the request did
@@ -264,7 +260,8 @@ class SessionState:
         self._adopt(record, version, Changes(record.items if record else _NOTHING))
         if read_only:
             self.status = READ_ONLY
-        _fill(data, self.changes)
+        dict.clear(data)
+        dict.update(data, self.changes.original)
 
     def revert(self, data: dict[str, Any]) -> None:
         """Drops what was changed since the session was read or stored."""
@@ -279,9 +276,10 @@ class SessionState:
             version: what the backend returned for it.
             merged: whether another request's changes are in it; then the data are replaced.
         """
-        self._adopt(record, version, Changes(record.items, None if merged else dict.copy(data)))
+        self._adopt(record, version, Changes(record.items, None if merged else dict(dict.items(data))))
         if merged:
-            _fill(data, self.changes)
+            dict.clear(data)
+            dict.update(data, self.changes.original)
         self.store_anyway = False
         self.superseded = None
         self.was_stored = True
@@ -333,7 +331,7 @@ class SessionState:
     def _identify(self) -> None:
         tokens = self._tokens() if callable(self._tokens) else self._tokens
         self._tokens, self._had_token = (), bool(tokens)
-        self._identity = self._presented = self._host.verified(tokens)
+        self._identity = self._presented = self.host.verified(tokens)
         self._idle_timeout = self._identity.idle_timeout if self._identity else None
 
     def _leave(self) -> None:
@@ -346,8 +344,3 @@ class SessionState:
         self._identity = self._idle_timeout = None
         self.grace = 0.0
         self._adopt(None, None, Changes(_NOTHING))
-
-
-def _fill(data: dict[str, Any], changes: Changes) -> None:
-    dict.clear(data)
-    dict.update(data, changes.original)

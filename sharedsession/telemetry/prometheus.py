@@ -17,7 +17,11 @@ _OF_NODES: dict[str, tuple[type[CounterMetricFamily] | type[GaugeMetricFamily], 
     "failures": (CounterMetricFamily, "node_failures", "Requests that the node did not answer."),
     "connections_opened": (CounterMetricFamily, "node_connections", "Connections opened to the node."),
     "evictions": (GaugeMetricFamily, "node_evictions", "What the node told when it was connected to last."),
-    "tombstones_waiting": (GaugeMetricFamily, "node_tombstones_waiting", "Ends of sessions that the node must still be told."),
+    "tombstones_waiting": (
+        GaugeMetricFamily,
+        "node_tombstones_waiting",
+        "Ends of sessions that the node must still be told.",
+    ),
 }
 
 

@@ -23,7 +23,6 @@ from sharedsession import (
     SessionManager,
     SessionNotLoaded,
     SessionTooLarge,
-    Settings,
     readiness,
 )
 from sharedsession.asgi import Receive, Scope, Send
@@ -45,7 +44,7 @@ def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Ite
     session["cart"].append(3)
     session |= {"seen": date(2026, 1, 1)}
     assert_type(session["cart"], Any)
-    assert_type(session.get("cart"), Any | None)
+    assert_type(session.get("cart"), Any)
     assert_type("cart" in session, bool)
     assert_type(session.id, str)
     assert_type(session.is_new, bool)
@@ -148,7 +147,6 @@ def middlewares() -> None:
 async def managers() -> None:
     """The manager, in both colours."""
     manager = SessionManager.from_settings(secret_key=MachineKey.generate(), backend="memory://")
-    assert_type(manager.settings, Settings)
     assert_type(manager.health(), dict[str, Any])
     assert_type(await manager.ahealth(), dict[str, Any])
     assert_type(manager.fingerprint(), dict[str, str])
@@ -159,8 +157,10 @@ async def managers() -> None:
     assert_type(manager.revoke_all("user:42", except_="handle"), int)
     assert_type(await manager.arevoke_all("user:42"), int)
     assert_type(await manager.afingerprint(), dict[str, str])
-    assert_type(manager.ready(), bool)
-    assert_type(await manager.aready(), bool)
+    assert_type(readiness.is_ready(manager), bool)
+    assert_type(await readiness.ais_ready(manager), bool)
+    WsgiMiddleware(wsgi_app, manager=manager)
+    AsgiMiddleware(asgi_app, manager=manager)
     for_wsgi: WSGIApplication = readiness.wsgi(manager, details=True)
     AsgiMiddleware(readiness.asgi(manager), secret_key="an application")
     REGISTRY.register(Collector(manager))
@@ -197,24 +197,24 @@ class OwnBackend:
 
     max_value = 1 << 20
 
-    def get(self, key: str, touch: float | None, within: float) -> Stored | Ended | None:
+    def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         return Stored(b"", 1)
 
-    def add(self, key: str, value: bytes, ttl: float, within: float) -> Version | None:
+    def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         return 1
 
-    def replace(self, key: str, value: bytes, ttl: float, version: Version, within: float) -> Version | None:
+    def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         return None
 
-    def leave(
-        self, key: str, ttl: float, within: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
+    def supersede(
+        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         return False
 
-    def end(self, key: str, ttl: float, within: float, note: bytes = b"", note_ttl: float = 0.0) -> None:
+    def end(self, key: str, ttl: float, timeout: float) -> None:
         return None
 
-    def touch(self, key: str, ttl: float, within: float) -> bool:
+    def touch(self, key: str, ttl: float, timeout: float) -> bool:
         return False
 
     def close(self) -> None:

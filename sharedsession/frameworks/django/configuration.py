@@ -1,5 +1,6 @@
-"""Django's settings become one manager. It is made when first asked for, never at import, and made anew when a test
-overrides a setting.
+"""Django's settings become one manager.
+
+It is made when first asked for, never at import, and made anew when a test overrides a setting.
 """
 
 import os

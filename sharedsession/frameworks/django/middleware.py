@@ -127,7 +127,7 @@ async def _finished(request: Any, response: Any, engine: Engine) -> Any:
     session = request.session
     if session.is_untouched() and not (response.streaming or django.SESSION_SAVE_EVERY_REQUEST):
         return response
-    if engine.must_refuse(session.core, response.status_code):
+    if response.status_code == 500 and engine.must_refuse(session.core):
         return unavailable(request)
     try:
         outcome = await commit(session, response.status_code, engine)

@@ -1,4 +1,4 @@
-"""SessionMiddleware for Starlette and FastAPI: that of `sharedsession.asgi`, with Starlette's argument names beside ours."""
+"""SessionMiddleware for Starlette and FastAPI: that of `sharedsession.asgi`, also with Starlette's argument names."""
 
 from typing import Unpack
 
