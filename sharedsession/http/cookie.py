@@ -25,6 +25,15 @@ _SAMESITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
 class CookiePolicy:
     """The attributes of the session cookie. HttpOnly is always set.
 
+    Args:
+        name: of the cookie.
+        path: its ``Path``.
+        domain: its ``Domain``, if it has one.
+        secure: whether it is sent over HTTPS only.
+        samesite: ``"lax"``, ``"strict"`` or ``"none"``.
+        partitioned: whether it is ``Partitioned`` (CHIPS).
+        lower_case: whether attributes are written in lower case, as Starlette does. Browsers make no difference.
+
     Raises:
         ConfigurationError: browsers would refuse this mix, or a part could inject another header.
     """
@@ -35,6 +44,7 @@ class CookiePolicy:
     secure: bool = True
     samesite: str = "lax"
     partitioned: bool = False
+    lower_case: bool = False
 
     def __post_init__(self) -> None:
         for problem in (self._malformed(), self._impossible()):
@@ -80,7 +90,13 @@ class CookiePolicy:
             f"SameSite={_SAMESITE[self.samesite.lower()]}",
             "Partitioned" if self.partitioned else "",
         )
-        return "".join(f"; {part}" for part in parts if part)
+        return "".join(f"; {self._spelled(part)}" for part in parts if part)
+
+    def _spelled(self, attribute: str) -> str:
+        name, equals, value = attribute.partition("=")
+        if not self.lower_case:
+            return attribute
+        return name.lower() + equals + (value.lower() if name == "SameSite" else value)
 
     def _malformed(self) -> str | None:
         if not _TOKEN.fullmatch(self.name):

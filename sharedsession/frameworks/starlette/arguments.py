@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -49,9 +50,13 @@ def settings_from(given: Mapping[str, Any]) -> Settings:
         _add(ours, "cookie_persistent", given["max_age"] is not None, f"max_age={given['max_age']!r}, which means")
     ours["secret_key"] = revealed(ours.get("secret_key"))
     try:
-        return Settings.load(ours, native=_native(theirs))
+        settings = Settings.load(ours, native=_native(theirs))
     except ConfigurationError as error:
         raise ConfigurationError(_in_their_words(str(error), theirs)) from None
+    cookie = settings.transport.cookie
+    if cookie is None:
+        return settings
+    return replace(settings, transport=replace(settings.transport, cookie=replace(cookie, lower_case=True)))
 
 
 def revealed(secret: Any) -> Any:
