@@ -21,7 +21,7 @@ class Environment:
     Attributes:
         clock: returns the time in seconds since the epoch.
         monotonic: returns seconds on a clock that is never set back.
-        random_bytes: takes a number of bytes and returns as many that nobody can predict.
+        random_bytes: takes a number of bytes and returns as many unpredictable ones.
         sleep: blocks the calling thread for a number of seconds. An event loop sleeps by its own timers.
     """
 

@@ -4,12 +4,12 @@ A bad cookie is not here: it is no session, never an error. No message carries a
 or a value of the session.
 
     SessionError
-    ├── ConfigurationError     whoever deploys: a setting is wrong, the message says which and the mend
+    ├── ConfigurationError     the operator: a setting is wrong; the message says which, and the fix
     ├── SessionTooLarge        the application: it keeps too much in the session
     ├── SessionNotLoaded       the application: it must ``await session.load()`` first
-    ├── SessionEnded           nobody, as a rule: the session was destroyed meanwhile
-    ├── BackendError           whoever runs the store
-    │   └── BackendUnavailable     nobody answered in time: "don't know", never "no session"
+    ├── SessionEnded           no one, as a rule: the session was destroyed meanwhile
+    ├── BackendError           the operator of the store
+    │   └── BackendUnavailable     the store did not answer in time: "don't know", never "no session"
     │       └── FarmDisagrees          ``farm_check="refuse"``: this web node is configured otherwise than its farm
     ├── Conflict               the application, if it asked for ``conflict="raise"``, or lost a lock
     ├── LockTimeout            the application: another request holds the session's lock; try again later
@@ -18,7 +18,7 @@ or a value of the session.
 
 
 class SessionError(Exception):
-    """The root: ``except SessionError`` catches whatever this library raises on purpose."""
+    """The root: ``except SessionError`` catches all that this library raises on purpose."""
 
 
 class ConfigurationError(SessionError, ValueError):
@@ -28,7 +28,7 @@ class ConfigurationError(SessionError, ValueError):
 class SessionTooLarge(SessionError):
     """The encoded session exceeds ``max_size`` (or what one item of the store holds).
 
-    Raised before anything is sent: the version saved before is untouched. The message names the largest keys.
+    Raised before a byte is sent: the stored version is untouched. The message names the largest keys.
     """
 
 
@@ -53,7 +53,7 @@ class FarmDisagrees(BackendUnavailable):
 
 
 class Conflict(SessionError):
-    """Another request changed the session, and the two changes could not be brought together."""
+    """Another request changed the session, and the two changes could not be merged."""
 
 
 class LockTimeout(SessionError, TimeoutError):

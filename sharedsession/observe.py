@@ -66,7 +66,7 @@ class Observer:
 
     Attributes:
         counters: how often each event happened.
-        tracer: puts spans around loads and commits; ``None``: nobody wants them.
+        tracer: puts spans around loads and commits; ``None``: none are made.
     """
 
     def __init__(self, on_event: OnEvent | None = None, environment: Environment = REAL) -> None:

@@ -93,7 +93,7 @@ def _answer(method: str, health: dict[str, Any], *, ready: bool, details: bool) 
 
 
 def _summary(backend: dict[str, Any]) -> dict[str, Any]:
-    """Returns what may be shown to anybody: the kind of the store, and how many of its nodes are up and down."""
+    """Returns what is no secret: the kind of the store, and how many of its nodes are up and down."""
     states = [node.get("state") for node in backend.get("nodes", ())]
     return {
         "backend": backend.get("kind", ""),

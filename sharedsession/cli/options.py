@@ -16,7 +16,7 @@ from sharedsession.backends.connect import connect
 from sharedsession.cli.captured_log import captured_log
 from sharedsession.errors import BackendError, ConfigurationError
 from sharedsession.manager import SessionManager
-from sharedsession.settings import Settings
+from sharedsession.settings import PREFIX, Settings
 
 _FLAGS = ("backend", "key_file", "app_name")
 _SECRETS = ("secret_key", "key_file")
@@ -45,7 +45,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def variable(setting: str) -> str:
     """Returns the name of the environment variable of a setting."""
-    return f"SHAREDSESSION_{setting.upper()}"
+    return PREFIX + setting.upper()
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:

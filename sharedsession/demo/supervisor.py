@@ -25,10 +25,7 @@ from sharedsession.demo.servers import ServerProcess, Store, start_store
 from sharedsession.demo.webprocess import WebProcess
 from sharedsession.keys import MachineKey
 from sharedsession.manager import SessionManager
-from sharedsession.settings import Settings
-
-SETTINGS = "SHAREDSESSION_"
-"""What the environment variables of settings begin with."""
+from sharedsession.settings import PREFIX, Settings
 
 NEEDS = {"sqlite": ("uvicorn", "h11"), "memcached": ("uvicorn", "h11"), "redis": ("uvicorn", "h11", "redis")}
 """The packages that a run on each backend needs."""
@@ -125,15 +122,15 @@ def _listen(port: int) -> socket.socket:
 def _settings(store: Store) -> dict[str, str]:
     """Returns the settings of all web nodes, as the variables of their environment."""
     return {
-        f"{SETTINGS}SECRET_KEY": MachineKey.generate(),
-        f"{SETTINGS}BACKEND": store.url,
-        f"{SETTINGS}APP_NAME": "demo",
-        f"{SETTINGS}TIMEOUT": "1",  # seconds: the machine may be busy while all processes start
+        f"{PREFIX}SECRET_KEY": MachineKey.generate(),
+        f"{PREFIX}BACKEND": store.url,
+        f"{PREFIX}APP_NAME": "demo",
+        f"{PREFIX}TIMEOUT": "1",  # seconds: the machine may be busy while all processes start
     }
 
 
 def _web_nodes(count: int, settings: Mapping[str, str]) -> list[WebProcess]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return [WebProcess(f"web-{number}", {**inherited, **settings}) for number in range(1, count + 1)]
 
 

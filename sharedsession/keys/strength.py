@@ -1,6 +1,6 @@
 """Is this secret fit to guard a farm? Pure arithmetic over its bytes: no list of words, no I/O.
 
-Three ways to fail, in this order: published (everybody has it), a placeholder (somebody forgot), too easy to
+Three ways to fail, in this order: published (known to all), a placeholder (never replaced), too easy to
 guess. The estimate leans towards trusting: what `sharedsession genkey`, ``openssl rand`` or ``secrets`` made always
 passes. Rules: OWASP ASVS 5.0, 11.2.3 (at least 128 bits); why it is an error and not a warning: CVE-2023-27524.
 """

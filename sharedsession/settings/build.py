@@ -65,7 +65,7 @@ def _cookie(values: Mapping[str, Any]) -> CookiePolicy:
     if secure is False and not development:
         raise ConfigurationError(
             "cookie_secure=False sends the session over plain HTTP: leave it out, "
-            "or set development=True on a machine that serves nobody"
+            "or set development=True on a machine that serves no visitors"
         )
     secure = not development if secure is None else secure
     return CookiePolicy(

@@ -22,7 +22,8 @@ from sharedsession.records import Timeouts
 from sharedsession.settings import build, converters
 
 Seconds = float | timedelta
-_PREFIX = "SHAREDSESSION_"
+PREFIX = "SHAREDSESSION_"
+"""What the names of settings begin with in the environment and in Flask's configuration."""
 
 
 class Keywords(TypedDict, total=False):
@@ -251,11 +252,11 @@ def _unset(native: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
 def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
     given = {}
     for variable, value in environ.items():
-        name = variable.removeprefix(_PREFIX).lower()
-        if variable.startswith(_PREFIX) and name not in _SETTINGS:
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name not in _SETTINGS:
             suggestion = _suggest(name)
             raise ConfigurationError(f"the environment variable {variable} is no setting{suggestion}; unset it")
-        if variable.startswith(_PREFIX):
+        if variable.startswith(PREFIX):
             given[name] = value.split() if name == "secret_key" else value
     return given
 

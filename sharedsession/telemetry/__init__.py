@@ -1,1 +1,1 @@
-"""What happens to sessions, told to systems that watch: one file each, imported by whoever asks for it."""
+"""What happens to sessions, for monitoring systems: one file each, imported only where it is used."""

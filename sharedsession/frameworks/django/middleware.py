@@ -1,6 +1,6 @@
 """SessionMiddleware: in the place of Django's, in both colours, without a hop between them.
 
-No store is asked before somebody looks at the session; the commit comes before the head of the response.
+No store is asked before the application looks at the session; the commit comes before the head of the response.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,11 +29,11 @@ class SessionMiddleware(theirs.SessionMiddleware):
         get_response: what Django hands in.
 
     Raises:
-        ConfigurationError: a setting is wrong; the message names it and the mend.
+        ConfigurationError: a setting is wrong; the message names it and the fix.
     """
 
     def __init__(self, get_response: Callable[[Any], Any]) -> None:
-        # Not Django's own: that imports the engine, and with the default one a table that nobody needs.
+        # Not Django's own: that imports the engine, and with the default one a table that is not needed.
         super(theirs.SessionMiddleware, self).__init__(get_response)
         self.SessionStore = _store_class()
         configuration().settings.machine_key()  # a weak secret is found at start-up

@@ -11,9 +11,8 @@ from sharedsession.engine import Engine
 from sharedsession.http import TokenTransport
 from sharedsession.keys import ReloadingKey
 from sharedsession.manager import SessionManager
-from sharedsession.settings import Settings
+from sharedsession.settings import PREFIX, Settings
 
-_PREFIX = "SHAREDSESSION_"
 _COOKIE = (
     "SESSION_COOKIE_NAME",
     "SESSION_COOKIE_DOMAIN",
@@ -61,7 +60,7 @@ class Configuration:
 
 def configured(app: Flask) -> dict[str, Any]:
     """Returns what stands in ``app.config`` under our names."""
-    return {name.removeprefix(_PREFIX).lower(): app.config[name] for name in app.config if name.startswith(_PREFIX)}
+    return {name.removeprefix(PREFIX).lower(): app.config[name] for name in app.config if name.startswith(PREFIX)}
 
 
 def secrets(app: Flask | None) -> tuple[str | bytes, ...]:

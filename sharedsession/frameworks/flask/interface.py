@@ -67,7 +67,7 @@ class SharedSession(SessionInterface):
         log_if_scripts_may_read(engine.observer, http_only=app.config["SESSION_COOKIE_HTTPONLY"])
         if configuration.has_secret(app):
             engine.settings.machine_key()
-        if engine.settings.adopt:  # with a weak secret anybody could write what is adopted
+        if engine.settings.adopt:  # with a weak secret anyone could write what is adopted
             MachineKey(secrets(app), development=engine.settings.development)
         for error in NOT_NOW:
             if error not in app.error_handler_spec[None][None]:
