@@ -126,11 +126,11 @@ def _node(entry: Any) -> WebNode | None:
         return WebNode(
             **{name: _text(entry[name]) for name in ("id", "name", "version", "app")},
             secrets=tuple(map(_text, entry["secrets"]))[:_LONGEST],
-            parts={_text(name): _text(part) for name, part in list(entry["parts"].items())[:_LONGEST]},
+            parts={_text(name): _text(part) for name, part in list(dict(entry["parts"]).items())[:_LONGEST]},
             at=_time(entry["at"]),
             since=_time(entry["since"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

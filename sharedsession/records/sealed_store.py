@@ -20,49 +20,19 @@ from sharedsession.backends.base import (
     Version,
 )
 from sharedsession.environment import Environment
-from sharedsession.errors import BackendError, BackendUnavailable, SessionEnded
+from sharedsession.errors import BackendError, SessionEnded
 from sharedsession.keys import NONCE_BYTES, Identity
 from sharedsession.observe import Observer
 from sharedsession.records import compression
 from sharedsession.records.codec import check_size
 from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.time_budget import TimeBudget
 from sharedsession.records.timeouts import TouchThrottle
 
 T = TypeVar("T")
 
 _OVERHEAD = 128  # bytes that sealing and a backend's own fields add to a record, at most
 _UNUSED_KEY = "ss:sign-of-life"  # those of sessions are longer; a server's access rules often allow no more than ss:*
-_LEAST = 0.1  # of an operation's timeout: with less left, asking would only make a healthy node look dead
-
-
-class TimeBudget:
-    """The time that one request may still wait for the store: twice the timeout of one operation, in all.
-
-    Args:
-        operation: the timeout of one operation in seconds.
-        monotonic: returns seconds on a monotonic clock.
-    """
-
-    __slots__ = ("_left", "_monotonic", "_operation", "_since")
-
-    def __init__(self, operation: float, monotonic: Callable[[], float]) -> None:
-        self._operation = operation
-        self._left = 2 * operation
-        self._monotonic = monotonic
-
-    def __enter__(self) -> float:
-        """Begins one operation. Returns the seconds that it may take.
-
-        Raises:
-            BackendUnavailable: the time is used up.
-        """
-        if self._left < self._operation * _LEAST:
-            raise BackendUnavailable("the time that this request may wait for the store is used up")
-        self._since = self._monotonic()
-        return self._operation if self._left > self._operation else self._left
-
-    def __exit__(self, *_: object) -> None:
-        self._left -= self._monotonic() - self._since
 
 
 class StoredRecord(NamedTuple):
