@@ -6,6 +6,7 @@ marked ``text`` right behind a ``python`` one is what that one prints.
 
 import ast
 import asyncio
+import importlib
 import os
 import re
 import socket
@@ -104,6 +105,49 @@ def test_the_code_is_found():
     """The other tests look at something."""
     with_code = {page.name for page in PAGES for block in blocks(page) if block.language == "python"}
     assert with_code >= {"README.md", "quickstart.md", "writing-a-backend.md", "behaviour.md", "security.md"}
+
+
+PUBLIC = {
+    "sharedsession", "sharedsession.asgi", "sharedsession.wsgi", "sharedsession.errors", "sharedsession.manager",
+    "sharedsession.readiness", "sharedsession.backends", "sharedsession.backends.base", "sharedsession.backends.connect",
+    "sharedsession.farmpage", "sharedsession.testing",
+}  # fmt: skip
+PUBLIC_WITH_ALL_INSIDE = ("sharedsession.frameworks.", "sharedsession.telemetry.", "sharedsession.testing.")
+
+
+def imported(source: str, place: str, first_line: int = 1) -> Iterator[tuple[str, str, str]]:
+    """Yields the place, the module and the name of each import from the library."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                module, name = (node.module, alias.name) if isinstance(node, ast.ImportFrom) else (alias.name, "")
+                if str(module).split(".")[0] == "sharedsession":
+                    yield f"{place}:{node.lineno + first_line - 1}", str(module), name
+
+
+def is_public(module: str, name: str) -> bool:
+    if module.startswith(PUBLIC_WITH_ALL_INSIDE):
+        return not name.startswith("_")
+    if module not in PUBLIC:
+        return False
+    offered = getattr(importlib.import_module(module), "__all__", None)
+    return not name.startswith("_") and (offered is None or name in {"", *offered} or f"{module}.{name}" in PUBLIC)
+
+
+def test_documentation_and_examples_import_public_modules_only():
+    """What a reader copies goes on working when the inside of the library changes."""
+    found = [
+        each
+        for page in PAGES
+        for block in blocks(page)
+        if block.language == "python"
+        for each in imported(block.text, page.name, block.line)
+    ]
+    for path in sorted((ROOT / "examples").rglob("*.py")):
+        found += imported(path.read_text(), path.relative_to(ROOT).as_posix())
+    assert len({place for place, _, _ in found}) > 20
+    private = [f"{place} imports {name} of {module}" for place, module, name in found if not is_public(module, name)]
+    assert not private, "\n" + "\n".join(private)
 
 
 # -- links
