@@ -12,8 +12,7 @@ from sharedsession.cli.options import close, without_secrets
 from sharedsession.concurrency import run
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendError, ConfigurationError
-from sharedsession.farm import Disagreement, Monitor, WebNode
-from sharedsession.farm.drift import disagreements
+from sharedsession.farm import Disagreement, Monitor, WebNode, disagreements
 from sharedsession.keys import MachineKey
 from sharedsession.manager import SessionManager, engines_of
 from sharedsession.settings import Settings

@@ -16,8 +16,7 @@ from sharedsession.cli.format import count, milliseconds, span, table
 from sharedsession.concurrency import run as run_now
 from sharedsession.environment import REAL
 from sharedsession.errors import BackendError
-from sharedsession.farm import Registry, WebNode
-from sharedsession.farm.drift import disagreements, leading
+from sharedsession.farm import Registry, WebNode, disagreements, leading
 
 Facts = dict[str, Any]
 _CLEAR = "\x1b[H\x1b[J"  # ECMA-48: cursor to the upper left corner, then erase everything below

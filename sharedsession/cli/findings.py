@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sharedsession.cli.backend_nodes import BackendNode
 from sharedsession.cli.format import count, milliseconds, span
-from sharedsession.farm.drift import CLOCK_LEEWAY
+from sharedsession.farm import CLOCK_LEEWAY
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 OVERHEAD = 128  # bytes that sealing adds to a record

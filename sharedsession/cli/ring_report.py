@@ -22,7 +22,7 @@ from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised, Req
 from sharedsession.concurrency import run
 from sharedsession.environment import REAL
 from sharedsession.errors import BackendUnavailable, ConfigurationError
-from sharedsession.farm.registry import KEY as REGISTRY_KEY
+from sharedsession.farm import KEY as REGISTRY_KEY
 
 T = TypeVar("T")
 Facts = dict[str, Any]

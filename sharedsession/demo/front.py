@@ -31,8 +31,7 @@ from sharedsession.demo.names import COMMANDS, FARM_PAGE, NUMBER_HEADER, STATES_
 from sharedsession.demo.processes import DemoError
 from sharedsession.demo.webprocess import WebProcess
 from sharedsession.farmpage.auth import authority_of
-from sharedsession.http import Answer, Headers
-from sharedsession.http.page import page_answer
+from sharedsession.http import Answer, Headers, page_answer
 
 ANSWER_LIMIT = 10.0
 """Seconds that a web node has to begin its answer."""

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from sharedsession.demo.names import COMMANDS, FARM_PAGE
-from sharedsession.http.page import document, security_headers
+from sharedsession.http import document, security_headers
 
 STYLE = Path(__file__).with_name("style.css").read_text()
 

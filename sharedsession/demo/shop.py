@@ -13,8 +13,7 @@ from urllib.parse import parse_qs
 from sharedsession.asgi import App, Message, Receive, Scope, Send, SessionMiddleware
 from sharedsession.demo import page
 from sharedsession.demo.names import HEALTH, NUMBER_HEADER, STATES_HEADER, WEB_NODE_HEADER
-from sharedsession.http import make_answer, send_answer, to_asgi
-from sharedsession.http.page import page_answer
+from sharedsession.http import make_answer, page_answer, send_answer, to_asgi
 from sharedsession.session import Session
 
 MAX_CART = 20

@@ -11,8 +11,7 @@ from sharedsession.farmpage.auth import ANONYMOUS, LOGGED_IN, PageAuth, Ticket
 from sharedsession.farmpage.exchange import Request
 from sharedsession.farmpage.facts import facts_of, shares_of
 from sharedsession.farmpage.latency import Latency
-from sharedsession.http import Answer, make_answer
-from sharedsession.http.page import page_answer
+from sharedsession.http import Answer, make_answer, page_answer
 from sharedsession.manager import SessionManager, engines_of
 
 _JSON = ("Content-Type", "application/json")

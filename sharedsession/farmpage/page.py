@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sharedsession.farmpage import svg
 from sharedsession.farmpage.facts import Facts
-from sharedsession.http.page import document, security_headers
+from sharedsession.http import document, security_headers
 
 STYLE = Path(__file__).with_name("style.css").read_text()
 SCRIPT = Path(__file__).with_name("script.js").read_text()

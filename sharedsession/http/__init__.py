@@ -3,6 +3,7 @@
 from sharedsession.http.answer import Answer, Headers, RawHeaders, from_asgi, make_answer, send_answer, to_asgi
 from sharedsession.http.cookie import CookiePolicy
 from sharedsession.http.outcome import CLEAR, KEEP, Outcome
+from sharedsession.http.page import document, page_answer, security_headers
 from sharedsession.http.token_transport import TokenTransport
 
 __all__ = [
@@ -14,8 +15,11 @@ __all__ = [
     "Outcome",
     "RawHeaders",
     "TokenTransport",
+    "document",
     "from_asgi",
     "make_answer",
+    "page_answer",
+    "security_headers",
     "send_answer",
     "to_asgi",
 ]

@@ -105,7 +105,7 @@ def test_fastapi(url: str, other: Node) -> None:
         assert len(other.manager.list("user:1")) == 2
         assert laptop.get("/others").json() == 1
         assert len(other.manager.list("user:1")) == 1
-        backend = manager_of(app).settings.backend
+        backend = engines_of(manager_of(app)).settings.backend
         laptop.portal.call(backend.asynchronous.close)
         backend.close()
 
