@@ -211,7 +211,7 @@ class RedisStore:
 
     async def _ask(self, command: tuple[Any, ...], timeout: float, expected: Sequence[str] = ()) -> Any:
         """Sends a command. Any error but the expected ones means "cannot answer", never "not there"."""
-        reply, _ = await self._client.ask(made(Request, (_packed(command), None, None, False)), timeout)
+        reply, _ = await self._client.ask(made(Request, (_packed(command), None, None, False, ())), timeout)
         if isinstance(reply, hiredis.ReplyError) and _code(reply) not in expected:
             raise self._server.refused(command[0], reply, str(reply))
         return reply

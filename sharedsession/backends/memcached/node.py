@@ -158,7 +158,7 @@ class MemcachedStore:
     ) -> Coroutine[Any, Any, Answer]:
         opaque = next(self._opaques)
         data = command(key, *arguments, opaque)
-        return self._client.ask(made(Request, (data, (self._answers, key, opaque), serial, False)), timeout)
+        return self._client.ask(made(Request, (data, (self._answers, key, opaque), serial, False, ())), timeout)
 
     def _stored(self, reply: Any, serial: int, *refusals: bytes) -> Version | None:
         if type(reply) is Done:

@@ -56,7 +56,7 @@ class BlockingClient:
         """Same as `Client.ask`."""
         deadline = self._monotonic() + timeout
         guard = self._guard
-        data, check, token_serial, anyway = request
+        data, check, token_serial, anyway, more = request
         if not guard.is_calm:
             guard.begin(anyway=anyway)
         newest = guard.newest_serial
@@ -64,12 +64,12 @@ class BlockingClient:
             idle = self._take(token_serial)
             connection = idle or await self._open(deadline)
             try:
-                reply = await connection.exchange(data, deadline, check)
+                reply = await connection.exchange(data, deadline, check, more)
             except CLOSED:
                 if idle is None:
                     raise
                 connection = await self._open_instead(token_serial, deadline)
-                reply = await connection.exchange(data, deadline, check)
+                reply = await connection.exchange(data, deadline, check, more)
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
@@ -114,8 +114,10 @@ class BlockingClient:
         connection = _Connection(connected, parser, self._monotonic, side_by_side=self._side_by_side)
         try:
             if self._protocol.greeting:
-                replies = await connection.exchange_all(self._protocol.greeting, deadline, self._protocol.admits)
-                self._protocol.greeted(replies)
+                first, *more = [self._protocol.admits] * len(self._protocol.greeting)
+                greeting = b"".join(self._protocol.greeting)
+                replies = await connection.exchange(greeting, deadline, first, more)
+                self._protocol.greeted(replies if more else [replies])
         except BaseException:
             connection.close()
             raise
@@ -150,22 +152,14 @@ class _Connection:
         self.serial = 0
         self.receiving_since = 0.0  # on the monotonic clock
 
-    async def exchange(self, data: bytes, deadline: float, check: Check | None) -> Any:
+    async def exchange(self, data: bytes, deadline: float, check: Check | None, more: Sequence[Check | None]) -> Any:
+        """Sends bytes and returns the reply, or with more checks the list of as many more replies."""
         try:
             self._send(data, deadline)
             if self._readable:
                 await self._readable.until(deadline)
-            return checked(self._receive(deadline), check)
-        except BaseException:
-            self.close()
-            raise
-
-    async def exchange_all(self, requests: Sequence[bytes], deadline: float, check: Check | None) -> list[Any]:
-        try:
-            self._send(b"".join(requests), deadline)
-            if self._readable:
-                await self._readable.until(deadline)
-            return [checked(self._next(deadline), check) for _ in requests]
+            reply = checked(self._receive(deadline), check)
+            return [reply, *[checked(self._next(deadline), check) for check in more]] if more else reply
         except BaseException:
             self.close()
             raise

@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, NodeGuard
@@ -51,19 +51,19 @@ class MultiplexedClient:
         """Same as `Client.ask`."""
         deadline = self._monotonic() + timeout
         guard = self._guard
-        data, check, token_serial, anyway = request
+        data, check, token_serial, anyway, more = request
         if not guard.is_calm:
             guard.begin(anyway=anyway)
         try:
             shared = self._connected(token_serial)
             connection = shared or await self._open(asyncio.get_running_loop(), deadline)
             try:
-                reply = await connection.send(data, deadline, check)
+                reply = await connection.send(data, deadline, check, more)
             except CLOSED:
                 if shared is None:
                     raise
                 connection = self._connected(token_serial) or await self._open(connection.loop, deadline)
-                reply = await connection.send(data, deadline, check)
+                reply = await connection.send(data, deadline, check, more)
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
@@ -130,7 +130,34 @@ class MultiplexedClient:
         return protocol
 
 
-_Waiter = tuple["asyncio.Future[Any]", float, Check | None]  # the reply, its deadline, what it must fit
+class _Replies:
+    """Stands in the queue once for each of several requests that travel together, and gathers their replies.
+
+    Args:
+        future: of the list of all.
+        count: how many there are.
+    """
+
+    __slots__ = ("_count", "_future", "_replies")
+
+    def __init__(self, future: "asyncio.Future[Any]", count: int) -> None:
+        self._future = future
+        self._count = count
+        self._replies: list[Any] = []
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def set_result(self, reply: Any) -> None:
+        self._replies.append(reply)
+        if len(self._replies) == self._count:
+            self._future.set_result(self._replies)
+
+    def set_exception(self, error: Exception) -> None:
+        self._future.set_exception(error)
+
+
+_Waiter = tuple["asyncio.Future[Any] | _Replies", float, Check | None]  # the reply, its deadline, what it must fit
 
 
 class _Connection(asyncio.Protocol):
@@ -152,8 +179,10 @@ class _Connection(asyncio.Protocol):
         self.is_closed = False
         self.serial = 0
 
-    def send(self, request: bytes, deadline: float, check: Check | None) -> "asyncio.Future[Any]":
-        """Queues a request; the future is its reply."""
+    def send(
+        self, request: bytes, deadline: float, check: Check | None, more: Sequence[Check | None] = ()
+    ) -> "asyncio.Future[Any]":
+        """Queues a request. The future is its reply; with more checks, the list of as many more replies."""
         reply = self.loop.create_future()
         if self.is_closed:
             reply.set_exception(ConnectionResetError("connection closed"))
@@ -165,7 +194,11 @@ class _Connection(asyncio.Protocol):
             self.loop.call_soon(self._flush)
         else:
             self._transport.write(request)  # alone: to collect others would cost an iteration of the loop
-        self._waiting.append((reply, deadline, check))
+        if more:
+            replies = _Replies(reply, 1 + len(more))
+            self._waiting.extend((replies, deadline, each) for each in (check, *more))
+        else:
+            self._waiting.append((reply, deadline, check))
         if deadline < self._timer_due:
             self._set_timer(deadline)
         return reply

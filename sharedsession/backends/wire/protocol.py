@@ -40,7 +40,7 @@ Check = tuple[Callable[[Any, str, int], bool], str, int]
 
 
 class Request(NamedTuple):
-    """A request that has one reply.
+    """What is sent in one packet: a request, or several that travel together.
 
     Attributes:
         data: its bytes.
@@ -48,12 +48,14 @@ class Request(NamedTuple):
         newest_serial: of the `Answer` that the request's token came with; newer connections must not carry it.
             ``None``: the request has no token.
         anyway: whether it is sent even to a node that is skipped because it failed.
+        more: the checks of the second and all later replies, where several requests travel together.
     """
 
     data: bytes
     check: Check | None = None
     newest_serial: int | None = None
     anyway: bool = False
+    more: Sequence[Check | None] = ()
 
     def __repr__(self) -> str:
         return f"<Request of {len(self.data)} bytes>"
@@ -63,7 +65,7 @@ class Answer(NamedTuple):
     """A reply, with what it takes to use a token from it on another connection.
 
     Attributes:
-        reply: as the parser cut it.
+        reply: as the parser cut it; a list of replies where several requests travelled together.
         newest_serial: connections with a serial number up to this one were open when the request was sent. As long as
             such a connection stays open it leads to the same run of the same server.
     """
@@ -129,6 +131,17 @@ class WireProtocol:
     admits: Check | None = None
     greeted: Callable[[Sequence[Any]], None] = lambda _replies: None
     echoes: bool = True
+
+
+def together(requests: Sequence[Request]) -> Request:
+    """Returns one request that sends several in one packet; the `Answer` holds the list of their replies."""
+    serials = [request.newest_serial for request in requests if request.newest_serial is not None]
+    return Request(
+        b"".join([request.data for request in requests]),
+        requests[0].check,
+        min(serials, default=None),
+        more=[request.check for request in requests[1:]],
+    )
 
 
 def checked(reply: Any, check: Check | None) -> Any:
