@@ -7,11 +7,16 @@ marked ``text`` right behind a ``python`` one is what that one prints.
 import ast
 import asyncio
 import importlib
+import io
+import multiprocessing
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 import pytest
@@ -22,6 +27,7 @@ from sharedsession.settings.settings import _SETTINGS, Settings
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
+ALONE = {"django.md"}  # in a process of its own: a process has one Django, and other tests configure that
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -65,34 +71,48 @@ def documented_names(page: Path) -> set[str]:
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stands where a reader does who followed the console blocks, with the network unplugged."""
-
-    def refuse(*_args: Any) -> NoReturn:
-        raise AssertionError("documentation needs no network")
-
+    """Stands where a reader does who followed the console blocks."""
     for variable in [name for name in os.environ if name.startswith("SHAREDSESSION_")]:
         monkeypatch.delenv(variable)
     (tmp_path / "farm.key").write_text(MachineKey.generate() + "\n")
     monkeypatch.chdir(tmp_path)
-    for function in ("connect", "connect_ex"):
-        monkeypatch.setattr(socket.socket, function, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", refuse)
 
 
 @each(PAGES)
 @pytest.mark.usefixtures("reader")
-def test_python_code_runs_and_prints_what_the_page_says(page: Path, capsys: pytest.CaptureFixture[str]):
+def test_python_code_runs_and_prints_what_the_page_says(page: Path):
     """Every Python block works as it stands, after those before it on its page."""
-    namespace: dict[str, Any] = {"__name__": page.stem}
+    if page.name not in ALONE:
+        run(page)
+        return
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(page,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0, "its traceback is above"
+
+
+def run(page: Path) -> None:
+    """Runs a page as a module of its own, with the network unplugged."""
+
+    def refuse(*_args: Any) -> NoReturn:
+        raise AssertionError("documentation needs no network")
+
+    module = ModuleType(f"{page.stem}_page")
     printed = ""
-    for block in blocks(page):
-        if block.language == "python":
-            code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
-            exec(code, namespace)  # the page's own code
-            printed = capsys.readouterr().out
-        elif block.language == "text" and block.follows:
-            assert printed == block.text, f"{page.name}, line {block.line}"
+    with pytest.MonkeyPatch.context() as patch:
+        for function in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, function, refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        patch.setattr(asyncio.BaseEventLoop, "getaddrinfo", refuse)
+        patch.setitem(sys.modules, module.__name__, module)
+        for block in blocks(page):
+            if block.language == "python":
+                code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+                with redirect_stdout(io.StringIO()) as output:
+                    exec(code, vars(module))  # the page's own code
+                printed = output.getvalue()
+            elif block.language == "text" and block.follows:
+                assert printed == block.text, f"{page.name}, line {block.line}"
 
 
 @each(PAGES)
