@@ -2,14 +2,14 @@
 
     SHAREDSESSION_DEVELOPMENT=1 SHAREDSESSION_SECRET_KEY=$(sharedsession genkey) uvicorn --workers 4 shop:app
 
-and visit it with one cookie jar; whichever process answers, it is the same visitor:
+and visit it with one cookie jar; every process knows the same visitor:
 
     curl -c jar -b jar http://127.0.0.1:8000/
     curl -c jar -b jar -X POST "http://127.0.0.1:8000/login?user=alice"
     curl -c jar -b jar -X POST "http://127.0.0.1:8000/cart?item=book"
     curl -c jar -b jar -X POST http://127.0.0.1:8000/logout
 
-SHAREDSESSION_BACKEND says where sessions are kept (default: a file in your data directory). Without HTTPS in front a
+SHAREDSESSION_BACKEND is the URL of the store (default: a file in your data directory). Without HTTPS in front a
 browser needs SHAREDSESSION_DEVELOPMENT=1; leave it out on a server.
 """
 
@@ -37,14 +37,14 @@ User = Annotated[str, Depends(signed_in)]
 
 @app.get("/")
 def home(session: CurrentSession) -> str:
-    """Counts the visit; `def` and `async def` do alike."""
+    """Counts the visit; `def` and `async def` do the same."""
     visit, cart = session.increment("visits"), ", ".join(session.get("cart", ["nothing"]))
     return f"{session.get('user', 'nobody')}, visit {visit}, cart: {cart}, process {os.getpid()}\n"
 
 
 @app.post("/login")
 async def login(session: CurrentSession, user: str) -> str:
-    """Gives the session a new ID, so that one which somebody planted before is worth nothing."""
+    """Gives the session a new ID, so that an ID which was planted before is dead."""
     session.regenerate()
     session["user"] = user
     return f"hello {user}\n"
@@ -52,19 +52,19 @@ async def login(session: CurrentSession, user: str) -> str:
 
 @app.post("/cart")
 async def put(session: CurrentSession, user: User, item: str) -> str:
-    """Puts something into the cart; nothing is lost when two requests do it at a time."""
+    """Puts an item into the cart; none is lost when two requests do it at the same time."""
     session.append("cart", item)
     return f"{len(session['cart'])} in the cart\n"
 
 
 @app.post("/logout")
 async def logout(session: CurrentSession) -> str:
-    """Ends the session everywhere and takes the cookie back."""
+    """Ends the session on every web node and clears the cookie."""
     session.destroy()
     return "goodbye\n"
 
 
 @app.get("/alive")
 async def alive() -> str:
-    """Asks for no session, so the store is not asked either."""
+    """Asks for no session, so the store is not asked."""
     return "yes\n"

@@ -2,14 +2,14 @@
 
     SHAREDSESSION_DEVELOPMENT=1 SHAREDSESSION_SECRET_KEY=$(sharedsession genkey) uvicorn --workers 4 shop:app
 
-and visit it with one cookie jar; whichever process answers, it is the same visitor:
+and visit it with one cookie jar; every process knows the same visitor:
 
     curl -c jar -b jar http://127.0.0.1:8000/
     curl -c jar -b jar -X POST "http://127.0.0.1:8000/login?user=alice"
     curl -c jar -b jar -X POST "http://127.0.0.1:8000/cart?item=book"
     curl -c jar -b jar -X POST http://127.0.0.1:8000/logout
 
-SHAREDSESSION_BACKEND says where sessions are kept (default: a file in your data directory). Without HTTPS in front a
+SHAREDSESSION_BACKEND is the URL of the store (default: a file in your data directory). Without HTTPS in front a
 browser needs SHAREDSESSION_DEVELOPMENT=1; leave it out on a server.
 """
 
@@ -34,29 +34,29 @@ async def home(request: Request) -> PlainTextResponse:
 
 
 async def login(request: Request) -> PlainTextResponse:
-    """Gives the session a new ID, so that one which somebody planted before is worth nothing."""
+    """Gives the session a new ID, so that an ID which was planted before is dead."""
     request.session.regenerate()
     request.session["user"] = user = request.query_params["user"]
     return PlainTextResponse(f"hello {user}\n")
 
 
 async def put(request: Request) -> PlainTextResponse:
-    """Puts something into the cart; nothing is lost when two requests do it at a time."""
+    """Puts an item into the cart; none is lost when two requests do it at the same time."""
     request.session.append("cart", request.query_params["item"])
     return PlainTextResponse(f"{len(request.session['cart'])} in the cart\n")
 
 
 async def logout(request: Request) -> PlainTextResponse:
-    """Ends the session everywhere and takes the cookie back."""
+    """Ends the session on every web node and clears the cookie."""
     request.session.destroy()
     return PlainTextResponse("goodbye\n")
 
 
 async def watch(websocket: WebSocket) -> None:
-    """Answers each message with the cart as it is by now; ends when the visitor logs out, on whatever node."""
+    """Answers each message with the present cart; ends when the visitor logs out, on any web node."""
     await websocket.accept()
     async for _ in websocket.iter_text():
-        await websocket.session.load()  # look again
+        await websocket.session.load()  # read it again
         if "user" not in websocket.session:
             break
         await websocket.send_json(websocket.session.get("cart", []))
