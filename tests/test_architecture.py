@@ -41,7 +41,7 @@ PURE = {
     "errors", "durations",
     "backends.base", "backends.wire.protocol", "backends.wire.deadline", "backends.wire.urls", "backends.wire.breaker",
     "backends.memcached.protocol", "backends.memcached.text",
-    "backends.ring.hashring", "backends.ring.read_result", "backends.ring.tombstone", "backends.ring.hints",
+    "backends.ring.hashring", "backends.ring.read_result", "backends.tombstone", "backends.ring.hints",
     "keys.derivation", "keys.identity", "keys.machine_key", "keys.reloading", "keys.strength",
     "http.cookie", "http.outcome",
     "records.codec", "records.compression", "records.record", "records.time_budget", "records.timeouts",

@@ -5,14 +5,17 @@ reverse, for backends of ours whose verbs are coroutines over blocking clients.
 """
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, cast
 
 from sharedsession.backends.base import (
     AsyncBackend,
     Backend,
+    BatchingBackend,
     DoubtingBackend,
     Ended,
     NeverWaitingBackend,
+    Read,
     SelfRenewingBackend,
     Stored,
     SupersedingBackend,
@@ -54,9 +57,31 @@ class AsyncAdapter:
         """Same as `Backend.replace`."""
         return self.backend.replace(key, value, ttl, version, timeout)
 
-    async def end(self, key: str, ttl: float, timeout: float) -> None:
+    async def end(self, key: str, ttl: float, timeout: float) -> bytes | None:
         """Same as `Backend.end`."""
         return self.backend.end(key, ttl, timeout)
+
+    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`; one by one where the backend has no such operation."""
+        if isinstance(self.backend, BatchingBackend):
+            found: list[Stored | Ended | None] = self.backend.get_many(reads, timeout)
+            return found
+        return [self._get_or_add(read, timeout) for read in reads]
+
+    def _get_or_add(self, read: Read, timeout: float) -> Stored | Ended | None:
+        if read.default is not None and read.touch is not None:
+            self.backend.add(read.key, read.default, read.touch, timeout)
+        return self.backend.get(read.key, read.touch, timeout)
+
+    async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
+        """Same as `BatchingBackend.end_many`; one by one where the backend has no such operation."""
+        if isinstance(self.backend, BatchingBackend):
+            ended: list[bool] = self.backend.end_many(keys, ttl, timeout)
+            return ended
+        alive = [isinstance(self.backend.get(key, None, timeout), Stored) for key in keys]
+        for key in keys:
+            self.backend.end(key, ttl, timeout)
+        return alive
 
     async def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
@@ -111,9 +136,17 @@ class BlockingAdapter:
         """Same as `Backend.replace`."""
         return run(self.store.replace(key, value, ttl, version, timeout))
 
-    def end(self, key: str, ttl: float, timeout: float) -> None:
+    def end(self, key: str, ttl: float, timeout: float) -> bytes | None:
         """Same as `Backend.end`."""
-        run(self.store.end(key, ttl, timeout))
+        return run(self.store.end(key, ttl, timeout))
+
+    def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`."""
+        return run(batching(self.store).get_many(reads, timeout))
+
+    def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
+        """Same as `BatchingBackend.end_many`."""
+        return run(batching(self.store).end_many(keys, ttl, timeout))
 
     def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
@@ -128,6 +161,38 @@ class BlockingAdapter:
     def close(self) -> None:
         """Same as `Backend.close`."""
         run(self.store.close())
+
+
+class OneByOne:
+    """`BatchingBackend` for asynchronous verbs without it.
+
+    Args:
+        store: the verbs.
+    """
+
+    def __init__(self, store: AsyncBackend) -> None:
+        self._store = store
+
+    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`."""
+        return [await self._get_or_add(read, timeout) for read in reads]
+
+    async def _get_or_add(self, read: Read, timeout: float) -> Stored | Ended | None:
+        if read.default is not None and read.touch is not None:
+            await self._store.add(read.key, read.default, read.touch, timeout)
+        return await self._store.get(read.key, read.touch, timeout)
+
+    async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
+        """Same as `BatchingBackend.end_many`."""
+        alive = [isinstance(await self._store.get(key, None, timeout), Stored) for key in keys]
+        for key in keys:
+            await self._store.end(key, ttl, timeout)
+        return alive
+
+
+def batching(store: AsyncBackend) -> BatchingBackend:
+    """Returns what asks a store for several keys: the store itself, or one that asks it one by one."""
+    return store if isinstance(store, BatchingBackend) else OneByOne(store)
 
 
 def can_supersede(backend: object) -> bool:

@@ -2,11 +2,15 @@
 
 A backend moves sealed bytes. It knows keys, bytes, versions and seconds; never a cookie, a session ID or a dictionary.
 
-- Keys are 1 to 64 characters of ``A-Z a-z 0-9 _ - :``. Values are opaque bytes, at most ``max_value`` of them.
+- Keys are 1 to 64 characters of ``A-Z a-z 0-9 _ - : { }``. Values are opaque bytes, at most ``max_value`` of them.
+  Where a store spreads keys over servers, it places a key by the part in braces, if it has one (as Redis Cluster does).
 - Every verb takes ``timeout``: the seconds that the caller waits at most. After that, and whenever the store cannot
   be asked, the verb raises `BackendUnavailable`. "Don't know" is never reported as "no session".
 - A verb that raises `BackendUnavailable` may still take effect later. The verbs are chosen so that this does no harm:
-  a late ``add`` or ``replace`` loses against whatever came in between, and ``end`` may be repeated.
+  a late ``add`` or ``replace`` loses against whatever came in between, and ``end`` may be repeated. So each verb may
+  also be sent twice.
+- What was ended leaves a tombstone, for as long as the library asks. It refuses a late ``add``, and no read changes
+  its life. A plain one, left by ``end``, is final; one with a note was left by ``supersede``.
 - A time to live is in seconds, at least 1 and never for ever. The store measures it, not a web node.
 - Blocking verbs may be called from any thread, asynchronous verbs from any event loop, both also after a fork.
 
@@ -16,11 +20,26 @@ The library passes the arguments of the six verbs by position.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from sharedsession.errors import BackendUnavailable
+
 Version = object
 """What ``get`` returns and ``replace`` takes. Only the backend that made it can read it."""
 
-Revision = Callable[[bytes], int | None]
-"""Opens a copy and returns the version number inside; ``None`` if the copy is not genuine."""
+
+class Judge(Protocol):
+    """Knows what is inside of the copies of one record. Only a holder of its ID and of a secret does."""
+
+    def is_genuine(self, value: bytes) -> bool:
+        """Returns whether a copy opens."""
+        ...
+
+    def includes(self, value: bytes, other: bytes) -> bool:
+        """Returns whether one copy was made from another one, or is the same. Only what is certain counts."""
+        ...
+
+    def replaces(self, value: bytes, other: bytes) -> bool:
+        """Returns whether one copy may take the place of another one: it includes it, or is newer by very much."""
+        ...
 
 
 class Stored(NamedTuple):
@@ -30,20 +49,20 @@ class Stored(NamedTuple):
         value: the bytes that were given to ``add`` or ``replace``.
         version: stands for exactly these bytes; any later change of the record gives another version.
         ttl: the remaining time to live in seconds, where the store tells it.
-        siblings: other records that writers made at the same time on nodes that could not see each other.
+        settled: ``False`` while fewer nodes hold it than should and could.
     """
 
     value: bytes
     version: Version
     ttl: float | None = None
-    siblings: tuple[bytes, ...] = ()
+    settled: bool = True
 
 
 class Ended(NamedTuple):
     """A tombstone: the record was ended, and the store still remembers it.
 
     Attributes:
-        note: the bytes that were given to ``supersede``; empty if the record was ended for good.
+        note: the bytes that were given to ``supersede``, while they are shown; else empty.
         ttl: the remaining time to live in seconds, where the store tells it.
     """
 
@@ -125,19 +144,22 @@ class Backend(Facts, Protocol):
         """
         ...
 
-    def end(self, key: str, ttl: float, timeout: float) -> None:
-        """Ends a record, whatever its version. Ending what is not there is no error.
+    def end(self, key: str, ttl: float, timeout: float) -> bytes | None:
+        """Ends a record for good, whatever its version, and leaves a plain tombstone. What is not there is ended, too.
 
-        Afterwards no ``replace`` with an earlier version succeeds, ever, and ``get`` returns no record.
+        Afterwards ``add`` is refused as long as the tombstone lives, ``replace`` with an earlier version for ever, and
+        ``get`` returns no record.
 
         Args:
             key: the store key.
-            ttl: the longest life in seconds that any copy of the record may still have. A store that could forget the
-                deletion must remember it for so long; one that cannot may simply delete.
+            ttl: seconds for which the tombstone is kept. A store without memory for it deletes instead.
             timeout: seconds to wait at most.
 
+        Returns:
+            The note of a tombstone that was there before, while it is shown; else empty bytes or ``None``.
+
         Raises:
-            BackendUnavailable: no node of the store has confirmed it.
+            BackendUnavailable: the store has not confirmed it; on several nodes, those that matter have not.
         """
         ...
 
@@ -155,12 +177,12 @@ class Backend(Facts, Protocol):
             timeout: seconds to wait for each step; there are more steps where others change the record meanwhile.
             version: of the record as it was read. It does not matter that it was changed since.
             note: what `Ended` tells to readers.
-            note_ttl: seconds for which readers are told; then `Ended` has no note, or there is nothing.
+            note_ttl: seconds for which readers are told; then `Ended` has no note.
 
         Returns:
-            ``False`` if the record was ended without a note, or the store has forgotten it. If another request has
-            superseded it, the result is ``True``: of two logins at the same time, one may never hear the answer to its
-            first try.
+            ``False`` if the record was ended for good, or the store has forgotten it; then a plain tombstone is left.
+            If another request has superseded it, the result is ``True``: of two logins at the same time, one may never
+            hear the answer to its first try.
 
         Raises:
             BackendUnavailable: the store cannot be asked.
@@ -200,7 +222,7 @@ class AsyncBackend(Facts, Protocol):
         """Same as `Backend.replace`."""
         ...
 
-    async def end(self, key: str, ttl: float, timeout: float) -> None:
+    async def end(self, key: str, ttl: float, timeout: float) -> bytes | None:
         """Same as `Backend.end`."""
         ...
 
@@ -229,6 +251,41 @@ class SupersedingBackend(Protocol):
     @property
     def supersede(self) -> Callable[..., object]:
         """Same as `Backend.supersede`, or `AsyncBackend.supersede`."""
+        ...
+
+
+class Read(NamedTuple):
+    """One of several reads that travel together.
+
+    Attributes:
+        key: the store key.
+        touch: the new time to live in seconds; ``None`` leaves it as it is.
+        default: a value that is added first, for ``touch`` seconds, if the key holds nothing.
+    """
+
+    key: str
+    touch: float | None = None
+    default: bytes | None = None
+
+
+@runtime_checkable
+class BatchingBackend(Protocol):
+    """A backend of either colour that does the same to several keys in one round trip. Others are asked one by one."""
+
+    @property
+    def get_many(self) -> Callable[..., Any]:
+        """`Backend.get` of several keys: takes a sequence of `Read`, and ``timeout`` for all.
+
+        Returns what each key holds, in the same order.
+        """
+        ...
+
+    @property
+    def end_many(self) -> Callable[..., Any]:
+        """`Backend.end` of several keys: takes a sequence of keys, ``ttl``, and ``timeout`` for all.
+
+        Returns, in the same order, whether each held a live record.
+        """
         ...
 
 
@@ -283,33 +340,34 @@ class ManyNodesBackend(Protocol):
 
 @runtime_checkable
 class ReplicatedBackend(AsyncBackend, Protocol):
-    """A backend that keeps copies on several nodes. It must be told which copies are genuine and which is the newest.
+    """A backend that keeps copies on several nodes. It must be told which are genuine, and which was made from which.
 
     A step may take ``timeout`` twice: once for the owners of a record, once for the other nodes.
     """
 
-    async def get_newest(
-        self, key: str, touch: float | None, timeout: float, revision: Revision
-    ) -> Stored | Ended | None:
+    async def get_newest(self, key: str, touch: float | None, timeout: float, judge: Judge) -> Stored | Ended | None:
         """Same as `Backend.get`.
 
         Args:
             key: the store key.
             touch: the new time to live in seconds, or ``None``.
             timeout: seconds to wait for one step.
-            revision: opens a copy and returns its number; ``None``: the copy is not genuine.
+            judge: of the record.
+        """
+        ...
+
+    async def get_many_newest(
+        self, reads: Sequence[Read], timeout: float, judges: Sequence[Judge]
+    ) -> list[Stored | Ended | BackendUnavailable | None]:
+        """Same as `BatchingBackend.get_many`, with a judge for each key.
+
+        Returns:
+            What each key holds; for one that cannot be told, the error instead of raising it.
         """
         ...
 
     async def replace_older(
-        self,
-        key: str,
-        value: bytes,
-        ttl: float,
-        version: Version,
-        timeout: float,
-        revision: Revision,
-        includes: Callable[[bytes], bool],
+        self, key: str, value: bytes, ttl: float, version: Version, timeout: float, judge: Judge
     ) -> Version | None:
         """Same as `Backend.replace`.
 
@@ -319,7 +377,6 @@ class ReplicatedBackend(AsyncBackend, Protocol):
             ttl: their time to live in seconds.
             version: of the record as it was read.
             timeout: seconds to wait for one step.
-            revision: as for `get_newest`.
-            includes: returns whether another copy was made from this change.
+            judge: of the record.
         """
         ...

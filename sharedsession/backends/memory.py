@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.backends.tombstone import Tombstone, has_note, note_on
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.observe import Observer
@@ -58,7 +59,7 @@ class MemoryBackend:
             if entry is None:
                 return None
             if entry.ended:
-                return Ended(entry.value)
+                return self._tombstone(entry)
             if touch is not None:
                 entry.expires = self._monotonic() + touch
             return Stored(entry.value, entry.version)
@@ -75,22 +76,24 @@ class MemoryBackend:
             unchanged = entry is not None and not entry.ended and entry.version == version
             return self._store(key, value, ttl) if unchanged else None
 
-    def end(self, key: str, ttl: float, timeout: float) -> None:
+    def end(self, key: str, ttl: float, timeout: float) -> bytes:
         """Same as `Backend.end`."""
         with self._lock:
-            self._entries.pop(key, None)
+            before = self._live(key)
+            self._store(key, Tombstone(ttl).encode(), ttl, ended=True)
+            return self._tombstone(before).note if before is not None and before.ended else b""
 
     def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.supersede`."""
         with self._lock:
-            if self._live(key) is None:
-                return False
-            del self._entries[key]
-            if note:
-                self._store(key, note, note_ttl, ended=True)
-            return True
+            before = self._live(key)
+            if before is not None and before.ended:
+                return has_note(before.value)
+            tombstone = Tombstone(ttl) if before is None else Tombstone(ttl, note, note_ttl)
+            self._store(key, tombstone.encode(), ttl, ended=True)
+            return before is not None
 
     def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
@@ -107,6 +110,10 @@ class MemoryBackend:
     def health(self) -> dict[str, Any]:
         """Same as `Facts.health`."""
         return {"kind": "memory", "records": len(self._entries)}
+
+    def _tombstone(self, entry: _Entry) -> Ended:
+        left = entry.expires - self._monotonic()
+        return Ended(note_on(entry.value, left), left)
 
     def _live(self, key: str) -> _Entry | None:
         entry = self._entries.get(key)

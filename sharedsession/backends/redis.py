@@ -2,15 +2,17 @@
 
 The operations are written once, over a client of either colour. redis-py reads URLs, hiredis cuts replies.
 
-A record is one string: a byte that tells a live record from a tombstone, eight random bytes that name this version, the
-sealed bytes. The compare-and-swap is one command: ``SET … IFEQ`` where the server has it, else a script that compares
-the first nine bytes.
+A record is a string: nine bytes that name this version, then the sealed bytes. The compare-and-swap is one command:
+``SET … IFEQ`` where the server has it, else a script that compares the first nine bytes.
+
+A tombstone is a list of one element. So each command for strings fails on it and leaves its life alone: a read that
+renews, an ``add``, a compare-and-swap. Nothing but the rare read of a tombstone pays for that, with a second question.
 """
 
 import math
 import re
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -18,11 +20,11 @@ import hiredis
 from redis.asyncio.connection import parse_url
 
 from sharedsession.backends.adapters import BlockingAdapter
-from sharedsession.backends.base import Ended, Stored, Version
-from sharedsession.backends.wire import superseding, tls
+from sharedsession.backends.base import Ended, Read, Stored, Version
+from sharedsession.backends.tombstone import Tombstone, has_note, is_tombstone, note_on
+from sharedsession.backends.wire import tls
 from sharedsession.backends.wire.blocking_client import BlockingClient
 from sharedsession.backends.wire.client import Client
-from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.backends.wire.node_guard import NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
@@ -31,18 +33,37 @@ from sharedsession.backends.wire.protocol import (
     Request,
     WireProtocol,
     made,
+    together,
 )
 from sharedsession.backends.wire.urls import redacted
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendUnavailable, ConfigurationError
 
-_LIVE, _ENDED = b"\x01", b"\x02"
-_HEAD = 9  # bytes: live or ended, and the version
-_WITHOUT_NOTE_TTL = 1.0  # seconds for which a tombstone without a note is kept
+_HEAD = 9  # bytes: a format, and the version
+_FORMAT = b"\x01"
 _DOUBT_AGAIN_AFTER = 1.0  # seconds
 _SWAP = b"""
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return false end
 if redis.call('GETRANGE', KEYS[1], 0, 8) ~= ARGV[1] then return false end
 return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+"""
+# KEYS: the key. ARGV: the tombstone, its life in milliseconds. They return the tombstone before, with its life; or 1.
+_END = b"""
+local type, before = redis.call('TYPE', KEYS[1])['ok'], false
+if type == 'list' then before = {redis.call('LINDEX', KEYS[1], 0), redis.call('PTTL', KEYS[1])} end
+if type == 'string' then before = 1 end
+redis.call('DEL', KEYS[1])
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return before
+"""
+_SUPERSEDE = b"""
+local type = redis.call('TYPE', KEYS[1])['ok']
+if type == 'list' then return {redis.call('LINDEX', KEYS[1], 0), redis.call('PTTL', KEYS[1])} end
+redis.call('DEL', KEYS[1])
+redis.call('RPUSH', KEYS[1], type == 'string' and ARGV[1] or ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return type == 'string' and 1
 """
 _KNOWN_OPTIONS = {"host", "port", "path", "db", "username", "password", "connection_class", *tls.OPTIONS}
 _SCRIPT_REFUSED = re.compile(r"user executing the script can't|ACL failure in script|no permissions to ")
@@ -141,42 +162,77 @@ class RedisStore:
 
     async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
-        command = ("GET", key) if touch is None else ("GETEX", key, "PX", _milliseconds(touch))
-        raw = await self._ask(command, timeout, expected=("WRONGTYPE",))
+        raw = await self._ask(_get(key, touch), timeout, expected=("WRONGTYPE",))
+        return await self._found(key, raw, timeout)
+
+    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`."""
+        commands: list[tuple[Any, ...]] = []
+        for key, touch, default in reads:
+            if default is not None and touch is not None:
+                commands.append(("SET", key, self._new(default), "NX", "PX", _milliseconds(touch)))
+            commands.append(_get(key, touch))
+        replies = await self._ask_together(commands, timeout, expected=("WRONGTYPE",))
+        answers = [reply for reply, command in zip(replies, commands, strict=True) if command[0] != "SET"]
+        found = zip(reads, answers, strict=True)
+        return [await self._found(read.key, answer, timeout) for read, answer in found]
+
+    async def _found(self, key: str, raw: Any, timeout: float) -> Stored | Ended | None:
         if isinstance(raw, bytes):
-            return Ended(raw[_HEAD:]) if raw[:1] == _ENDED else Stored(raw[_HEAD:], raw)
-        return None if raw is None else Stored(b"", b"")  # no string, so not ours: nothing that opens
+            return Stored(raw[_HEAD:], raw)
+        return None if raw is None else await self._ended(key, timeout)
+
+    async def _ended(self, key: str, timeout: float) -> Stored | Ended | None:
+        """Returns what a key holds that is no string: a tombstone. Anything else is not ours, and does not open."""
+        kept, left = await self._ask_together([("LINDEX", key, "0"), ("PTTL", key)], timeout, expected=("WRONGTYPE",))
+        if isinstance(kept, bytes) and is_tombstone(kept):
+            return _tombstone(kept, left)
+        return None if kept is None else Stored(b"", b"")
 
     async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        raw = self._new(_LIVE, value)
+        raw = self._new(value)
         stored = await self._ask(("SET", key, raw, "NX", "PX", _milliseconds(ttl)), timeout)
         return raw if stored else None
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
-        raw = self._new(_LIVE, value)
-        return raw if await self._swap(key, raw, ttl, version, timeout) else None
-
-    async def _swap(self, key: str, raw: bytes, ttl: float, version: Version, timeout: float) -> bool:
         assert isinstance(version, bytes)  # noqa: S101
+        raw = self._new(value)
         if self._server.has_ifeq:
             command: tuple[Any, ...] = ("SET", key, raw, "IFEQ", version, "PX", _milliseconds(ttl))
         else:
             command = ("EVAL", _SWAP, "1", key, version[:_HEAD], raw, _milliseconds(ttl))
-        return bool(await self._ask(command, timeout))
+        stored = await self._ask(command, timeout, expected=("WRONGTYPE",))
+        return raw if stored and not isinstance(stored, hiredis.ReplyError) else None
 
-    async def end(self, key: str, ttl: float, timeout: float) -> None:
-        """Same as `Backend.end`. It only deletes: no later record has the same random bytes."""
-        await self._ask(("DEL", key), timeout)
+    async def end(self, key: str, ttl: float, timeout: float) -> bytes:
+        """Same as `Backend.end`."""
+        (before,) = await self._end([key], ttl, timeout)
+        return _tombstone(*before).note if isinstance(before, list) else b""
+
+    async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
+        """Same as `BatchingBackend.end_many`."""
+        return [before == 1 for before in await self._end(keys, ttl, timeout)]
+
+    async def _end(self, keys: Sequence[str], ttl: float, timeout: float) -> list[Any]:
+        """Leaves tombstones. A server without memory for them deletes instead (Redis lets ``DEL`` through then)."""
+        tombstone, life = Tombstone(ttl).encode(), _milliseconds(ttl)
+        ends = [("EVAL", _END, "1", key, tombstone, life) for key in keys]
+        held = await self._ask_together(ends, timeout, expected=("OOM",))
+        full = [key for key, before in zip(keys, held, strict=True) if isinstance(before, hiredis.ReplyError)]
+        if full:
+            await self._ask(("DEL", *full), timeout)
+        return held
 
     async def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.supersede`."""
-        swap = partial(self._swap, key, self._new(_ENDED, note), note_ttl or _WITHOUT_NOTE_TTL)
-        deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
-        return await superseding.supersede(swap, partial(self.get, key, None), version, deadline)
+        tombstone, plain = Tombstone(ttl, note, note_ttl).encode(), Tombstone(ttl).encode()
+        command = ("EVAL", _SUPERSEDE, "1", key, tombstone, _milliseconds(ttl), plain)
+        before = await self._ask(command, timeout)
+        return before == 1 or (isinstance(before, list) and has_note(before[0]))
 
     async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
@@ -212,12 +268,27 @@ class RedisStore:
     async def _ask(self, command: tuple[Any, ...], timeout: float, expected: Sequence[str] = ()) -> Any:
         """Sends a command. Any error but the expected ones means "cannot answer", never "not there"."""
         reply, _ = await self._client.ask(made(Request, (_packed(command), None, None, False, ())), timeout)
-        if isinstance(reply, hiredis.ReplyError) and _code(reply) not in expected:
-            raise self._server.refused(command[0], reply, str(reply))
+        if isinstance(reply, hiredis.ReplyError):
+            self._check(command, reply, expected)
         return reply
 
-    def _new(self, state: bytes, value: bytes) -> bytes:
-        return state + self._random_bytes(_HEAD - 1) + value
+    async def _ask_together(
+        self, commands: Sequence[tuple[Any, ...]], timeout: float, expected: Sequence[str] = ()
+    ) -> list[Any]:
+        """Same as `_ask` for several commands in one packet."""
+        replies, _ = await self._client.ask(together([Request(_packed(command)) for command in commands]), timeout)
+        replies = replies if len(commands) > 1 else [replies]
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, hiredis.ReplyError):
+                self._check(command, reply, expected)
+        return list(replies)
+
+    def _check(self, command: tuple[Any, ...], error: Exception, expected: Sequence[str]) -> None:
+        if _code(error) not in expected:
+            raise self._server.refused(command[0], error, str(error))
+
+    def _new(self, value: bytes) -> bytes:
+        return _FORMAT + self._random_bytes(_HEAD - len(_FORMAT)) + value
 
 
 class RedisBackend(BlockingAdapter):
@@ -303,6 +374,15 @@ def _read(url: str) -> tuple[Any, int]:
     if options.get("username") and not options.get("password"):
         raise ConfigurationError(f"backend {redacted(url)!r} has a user without a password: write user:password@")
     return options, port
+
+
+def _get(key: str, touch: float | None) -> tuple[Any, ...]:
+    return ("GET", key) if touch is None else ("GETEX", key, "PX", _milliseconds(touch))
+
+
+def _tombstone(kept: bytes, milliseconds: int) -> Ended:
+    left = milliseconds / 1000
+    return Ended(note_on(kept, left), left)
 
 
 def _packed(command: tuple[Any, ...]) -> bytes:

@@ -63,6 +63,14 @@ class Record(NamedTuple):
         write_ids, own = self.write_ids, other._own_write_id
         return any(write_ids[at : at + WRITE_ID_BYTES] == own for at in range(0, len(write_ids), WRITE_ID_BYTES))
 
+    def replaces(self, other: "Record") -> bool:
+        """Returns whether this record is newer than the other one: it includes it, or can no longer tell.
+
+        A record names its last writes only. One that is older by more than those is not a change made meanwhile, but
+        a copy that a node kept for long.
+        """
+        return self.includes(other) or self.version - other.version >= len(self.write_ids) // WRITE_ID_BYTES
+
     @property
     def _own_write_id(self) -> bytes:
         return self.write_ids[-WRITE_ID_BYTES:]

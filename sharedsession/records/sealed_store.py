@@ -6,7 +6,6 @@ error; it stays in the store, since a wrong key that was deployed by mistake can
 
 import math
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from sharedsession.backends.adapters import can_supersede
@@ -204,9 +203,18 @@ class SealedStore:
             version = await self._replace(identity, sealed, ttl, expected, timeout)
         if version is not None:
             return StoredRecord(record, version)
-        with budget as timeout:
-            found = await self._get(identity, None, timeout)
-        return self._newest(identity, found, record) if isinstance(found, Stored) else None
+        return await self._stored_instead(identity, record, budget)
+
+    async def _stored_instead(self, identity: Identity, ours: Record, budget: TimeBudget) -> StoredRecord | None:
+        """Returns what is stored, after a refusal; ours is acknowledged only where enough nodes hold it."""
+        while True:
+            with budget as timeout:
+                found = await self._get(identity, None, timeout)
+            opened = self._opened(identity, found)
+            if not isinstance(found, Stored) or not isinstance(opened, StoredRecord):
+                return None
+            if found.settled or not opened.record.includes(ours):
+                return opened
 
     async def renew(self, identity: Identity, idle: float, budget: TimeBudget) -> None:
         """Renews the life of a session, to so many seconds."""
@@ -268,7 +276,7 @@ class SealedStore:
         self, identity: Identity, renew: float | None, timeout: float
     ) -> Coroutine[Any, Any, Stored | Ended | None]:
         if self._replicated:
-            return self._replicated.get_newest(identity.store_key, renew, timeout, partial(self._revision, identity))
+            return self._replicated.get_newest(identity.store_key, renew, timeout, _Judge(self, identity))
         return self._store.get(identity.store_key, renew, timeout)
 
     def _replace(
@@ -276,27 +284,8 @@ class SealedStore:
     ) -> Coroutine[Any, Any, Version | None]:
         key = identity.store_key
         if self._replicated:
-            judges = partial(self._revision, identity), partial(self._includes, identity, sealed)
-            return self._replicated.replace_older(key, sealed, ttl, expected, timeout, *judges)
+            return self._replicated.replace_older(key, sealed, ttl, expected, timeout, _Judge(self, identity))
         return self._store.replace(key, sealed, ttl, expected, timeout)
-
-    def _newest(self, identity: Identity, found: Stored, ours: Record) -> StoredRecord | None:
-        """Returns what is stored. Of siblings, one that does not include our write, so that it is merged, not lost."""
-        values = (found.value, *found.siblings)
-        records = [record for value in values if (record := self._unsealed(identity, value, Record.decode))]
-        others = [record for record in records if not record.includes(ours)]
-        return StoredRecord((others or records)[0], found.version) if records else None
-
-    def _revision(self, identity: Identity, sealed: bytes) -> int | None:
-        """Returns the version number of a genuine copy; only a holder of the ID and a secret can tell."""
-        record = self._unsealed(identity, sealed, Record.decode)
-        return record.version if record else None
-
-    def _includes(self, identity: Identity, sealed: bytes, copy: bytes) -> bool:
-        """Returns whether a copy was made from a change."""
-        copied = self._unsealed(identity, copy, Record.decode)
-        ours = self._unsealed(identity, sealed, Record.decode)
-        return copied is not None and ours is not None and copied.includes(ours)
 
     def _seal(self, identity: Identity, record: Record) -> bytes:
         encoded = record.encode()
@@ -329,3 +318,37 @@ class SealedStore:
             "app_name sealed it; the visitor is treated as anonymous and the record is kept",
         )
         return None
+
+
+class _Judge:
+    """What a ring must know of the copies of one record.
+
+    Args:
+        store: opens them.
+        identity: whose record.
+    """
+
+    __slots__ = ("_identity", "_store")
+
+    def __init__(self, store: SealedStore, identity: Identity) -> None:
+        self._store = store
+        self._identity = identity
+
+    def is_genuine(self, value: bytes) -> bool:
+        """Same as `Judge.is_genuine`."""
+        return self._opened(value) is not None
+
+    def includes(self, value: bytes, other: bytes) -> bool:
+        """Same as `Judge.includes`."""
+        return value == other or self._compare(Record.includes, value, other)
+
+    def replaces(self, value: bytes, other: bytes) -> bool:
+        """Same as `Judge.replaces`."""
+        return value == other or self._compare(Record.replaces, value, other)
+
+    def _compare(self, question: Callable[[Record, Record], bool], value: bytes, other: bytes) -> bool:
+        ours, theirs = self._opened(value), self._opened(other)
+        return ours is not None and theirs is not None and question(ours, theirs)
+
+    def _opened(self, value: bytes) -> Record | None:
+        return self._store._unsealed(self._identity, value, Record.decode)

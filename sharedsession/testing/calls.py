@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sharedsession.backends.adapters import for_event_loop
-from sharedsession.backends.base import AsyncBackend, Backend, Ended, Stored, Version
+from sharedsession.backends.base import AsyncBackend, Backend, Ended, Read, Stored, Version
 from sharedsession.environment import REAL
 
 T = TypeVar("T")
@@ -54,9 +54,19 @@ class Store:
         new: Version | None = self._result(self.backend.replace(key, value, ttl, version, self._timeout))
         return new
 
-    def end(self, key: str, ttl: float = 60) -> None:
-        """Same as `Backend.end`."""
-        self._result(self.backend.end(key, ttl, self._timeout))
+    def end(self, key: str, ttl: float = 60) -> bytes:
+        """Same as `Backend.end`; empty bytes for ``None``."""
+        return self._result(self.backend.end(key, ttl, self._timeout)) or b""
+
+    def get_many(self, *reads: Read) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`."""
+        found: list[Stored | Ended | None] = self._result(self.backend.get_many(reads, self._timeout))
+        return found
+
+    def end_many(self, *keys: str, ttl: float = 60) -> list[bool]:
+        """Same as `BatchingBackend.end_many`."""
+        ended: list[bool] = self._result(self.backend.end_many(keys, ttl, self._timeout))
+        return ended
 
     def supersede(self, key: str, version: Version, note: bytes = b"", note_ttl: float = 0.0, ttl: float = 60) -> bool:
         """Same as `Backend.supersede`."""

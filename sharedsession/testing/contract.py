@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 import pytest
 
 from sharedsession.backends.adapters import is_asynchronous
-from sharedsession.backends.base import AsyncBackend, Backend, Stored
+from sharedsession.backends.base import AsyncBackend, Backend, BatchingBackend, Ended, Read, Stored
 from sharedsession.environment import REAL
 from sharedsession.testing.calls import LoopThread, Store, at_once, new_key
 
@@ -43,11 +43,13 @@ class BackendContract:
         timeout: seconds for each operation.
         adders_may_all_lose: whether of several that add one key at the same time it may be that none succeeds, as
             where there is no single place to meet.
+        tells_lives: whether the store tells how long a tombstone lives; else its note is shown as long as that lives.
     """
 
     colours: ClassVar[tuple[Colour, ...]] = ("blocking", "asynchronous")
     timeout: ClassVar[float] = 5.0
     adders_may_all_lose: ClassVar[bool] = False
+    tells_lives: ClassVar[bool] = True
 
     # -- what a subclass provides
 
@@ -184,6 +186,58 @@ class BackendContract:
         assert store.replace(key, b"2", version) is None
         assert not isinstance(store.get(key), Stored)
 
+    def test_the_end_leaves_a_tombstone(self, store: Store) -> None:
+        """What comes late finds it: an `add` that was delayed or sent twice stores nothing, also where nothing was."""
+        for key in (new_key(), new_key()):
+            store.end(key)
+            assert store.add(key, b"late") is None
+            assert store.touch(key, 60) is False
+            assert store.note(key) == b""
+
+    def test_the_end_replaces_a_note(self, store: Store) -> None:
+        """`end` of a superseded record returns the note, and the note is gone. A plain tombstone stays plain."""
+        key = new_key()
+        version = store.add(key, b"1")
+        store.supersede(key, version, b"moved", 30)
+        assert store.end(key) == b"moved"
+        assert store.note(key) == b""
+        assert store.end(key) == b""
+        assert store.supersede(key, version, b"late", 30) is False
+        assert store.note(key) == b""
+
+    def test_no_read_changes_the_life_of_a_tombstone(self, make_store: Callable[[], Store]) -> None:
+        """A thousand reads that renew, by six web nodes, and the tombstone is forgotten when it was to be."""
+        key, superseded, records = new_key(), new_key(), [make_store() for _ in range(6)]
+        store = records[0]
+        version = store.add(superseded, b"1")
+        began = REAL.monotonic()
+        store.end(key, ttl=3)
+        store.supersede(superseded, version, b"moved", 1, ttl=3)
+
+        def read(number: int) -> None:
+            for _ in range(85):
+                assert isinstance(records[number].get(key, 1000), Ended)
+                assert isinstance(records[number].get(superseded, 1000), Ended)
+
+        at_once([partial(read, number) for number in range(6)])
+        if REAL.monotonic() - began < 2:  # a slow machine reads until they are forgotten
+            assert store.note(key) == b""
+        assert self.is_forgotten(store, key)
+        assert self.is_forgotten(store, superseded)
+
+    def test_a_note_is_shown_for_its_time(self, store: Store) -> None:
+        """Afterwards the tombstone goes on without it."""
+        if not self.tells_lives:
+            pytest.skip("the store does not tell how long a tombstone lives")
+        key = new_key()
+        store.supersede(key, store.add(key, b"1"), b"moved", 1)
+        for _ in range(int(4 / _POLL)):
+            if store.note(key, 60) == b"":
+                break
+            self.pass_time(_POLL)
+        assert store.note(key) == b""
+        assert store.add(key, b"2") is None
+
     def test_a_tombstone_returns_its_note(self, store: Store) -> None:
         """Under a superseded key, `add` and `replace` are refused, and `touch` finds no live record."""
         key = new_key()
@@ -192,8 +246,9 @@ class BackendContract:
         assert store.note(key) == b"moved"
         assert store.add(key, b"2") is None
         assert store.replace(key, b"2", version) is None
-        assert store.touch(key, 60) is False
-        assert store.note(key, touch=60) == b"moved"
+        if self.tells_lives:
+            assert store.touch(key, 60) is False
+            assert store.note(key, touch=60) == b"moved"
 
     def test_supersede_ends_a_record_that_was_changed_since(self, store: Store) -> None:
         """The version need not be the newest one; afterwards none is good for `replace`."""
@@ -315,6 +370,46 @@ class BackendContract:
         results = at_once([partial(adder.add, key, b"1") for adder in adders])
         winners = sum(version is not None for version in results)
         assert winners == 1 or (winners == 0 and self.adders_may_all_lose)
+
+    # -- several keys at once, for backends that can
+
+    @pytest.fixture
+    def batching(self, store: Store) -> Store:
+        """A store that does the same to several keys in one round trip."""
+        if not isinstance(store.backend, BatchingBackend):
+            pytest.skip("this backend has no get_many and end_many: it is asked one by one")
+        return store
+
+    def test_many_reads(self, batching: Store) -> None:
+        """Each key is read, and renewed, as by `get`."""
+        there, gone, ended = new_key(), new_key(), new_key()
+        version = batching.add(there, b"1", ttl=1)
+        batching.end(ended)
+        found = batching.get_many(Read(there, 60), Read(gone), Read(ended, 60))
+        assert isinstance(found[0], Stored)
+        assert (found[0].value, found[1], type(found[2])) == (b"1", None, Ended)
+        assert batching.replace(there, b"2", found[0].version) is not None
+        assert batching.replace(there, b"3", version) is None
+        assert [type(held) for held in batching.get_many(Read(there))] == [Stored]
+
+    def test_a_read_may_add_what_is_not_there(self, batching: Store) -> None:
+        """A default is added under a key that holds nothing, and under no other."""
+        there, gone, ended = new_key(), new_key(), new_key()
+        batching.add(there, b"1")
+        batching.end(ended)
+        found = batching.get_many(Read(there, 60, b"new"), Read(gone, 60, b"new"), Read(ended, 60, b"new"))
+        assert [held.value for held in found if isinstance(held, Stored)] == [b"1", b"new"]
+        assert isinstance(found[2], Ended)
+        assert batching.record(gone).value == b"new"
+
+    def test_many_ends(self, batching: Store) -> None:
+        """Each key is ended, and it is told which held a live record."""
+        there, gone, ended = new_key(), new_key(), new_key()
+        batching.add(there, b"1")
+        batching.end(ended)
+        assert batching.end_many(there, gone, ended) == [True, False, False]
+        assert [batching.note(key) for key in (there, gone, ended)] == [b"", b"", b""]
+        assert batching.add(there, b"late") is None
 
     # -- the backend itself
 

@@ -1,14 +1,35 @@
 """The contract suite over every backend, in both colours, on real servers."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sharedsession.backends import connect
+from sharedsession.backends.base import Stored, Version
 from sharedsession.testing import ManualEnvironment, memory_backend
+from sharedsession.testing.calls import Store
 from sharedsession.testing.contract import BackendContract, MakeBackend
 from tests.support.ring import Ring
 from tests.support.servers import Memcached, Redis, Valkey
+
+
+class ReadingBetween(Store):
+    """A store whose changes bring no new version, as callers must use it: they read one."""
+
+    def __init__(self, store: Store) -> None:
+        vars(self).update(vars(store))
+
+    def add(self, key: str, *arguments: Any, **keywords: Any) -> Version | None:
+        return self._newest(key, super().add(key, *arguments, **keywords))
+
+    def replace(self, key: str, *arguments: Any, **keywords: Any) -> Version | None:
+        return self._newest(key, super().replace(key, *arguments, **keywords))
+
+    def _newest(self, key: str, stored: Version | None) -> Version | None:
+        found = None if stored is None else self.get(key)
+        return found.version if isinstance(found, Stored) else None
 
 
 class TestMemory(BackendContract):
@@ -34,6 +55,19 @@ class TestMemcached(BackendContract):
     @pytest.fixture
     def make_backend(self, memcached: Memcached) -> MakeBackend:
         return lambda: connect(memcached.url)
+
+
+class TestMemcachedText(BackendContract):
+    tells_lives = False  # the text protocol has no word for it
+
+    @pytest.fixture
+    def make_backend(self, memcached: Memcached) -> MakeBackend:
+        return lambda: connect(f"{memcached.url}?protocol=text")
+
+    @pytest.fixture
+    def store(self, make_store: Callable[[], Store]) -> Store:
+        """A change brings no new version: a caller that changes a record twice reads it in between."""
+        return ReadingBetween(make_store())
 
 
 class TestRedis(BackendContract):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sharedsession.backends.base import Ended, Stored
 from sharedsession.backends.ring.read_result import NO_ANSWER, NodeReply, ReadResult, Tokens
+from sharedsession.backends.tombstone import Tombstone
 
 DAMAGED = b"does not open"
 
@@ -18,13 +19,29 @@ def opened(value: bytes) -> int | None:
     return int(digits) if digits.isdigit() else None
 
 
+class Numbers:
+    """Judges by number: a copy was made from all those of lower ones; ``7a`` and ``7b`` know nothing of each other."""
+
+    def is_genuine(self, value: bytes) -> bool:
+        return opened(value) is not None
+
+    def includes(self, value: bytes, other: bytes) -> bool:
+        ours, theirs = opened(value), opened(other)
+        return value == other or (ours is not None and theirs is not None and ours > theirs)
+
+    replaces = includes
+
+
+PLAIN, NOTED = Tombstone(60.0).encode(), Tombstone(60.0, b"note", 10.0).encode()
+
+
 def copy(value: bytes | int, version: object = "token", ttl: float | None = 60) -> Stored:
     return Stored(value if isinstance(value, bytes) else b"%d" % value, version, ttl)
 
 
 def result_of(*answers: NodeReply) -> ReadResult:
     """The replies of nodes 0, 1 and so on."""
-    result = ReadResult(opened)
+    result = ReadResult(range(len(answers)), Numbers())
     result.add(range(len(answers)), answers)
     return result
 
@@ -35,13 +52,13 @@ def result_of(*answers: NodeReply) -> ReadResult:
 @pytest.mark.parametrize("others", [[], [copy(9)], [None], [NO_ANSWER], [copy(DAMAGED)], [copy(9), None, NO_ANSWER]])
 def test_one_tombstone_is_enough(others):
     """Whatever the other replies are, before it or behind it."""
-    assert result_of(Ended(b"."), *others).tombstone == Ended(b".")
-    assert result_of(*others, Ended(b".")).tombstone == Ended(b".")
+    assert result_of(Ended(PLAIN), *others).tombstone == Ended(PLAIN)
+    assert result_of(*others, Ended(PLAIN)).tombstone == Ended(PLAIN)
 
 
-def test_of_two_tombstones_the_one_with_a_note_counts():
-    """The note of a new ID is not lost where one node has a tombstone without it."""
-    assert result_of(Ended(b"."), Ended(b".note"), Ended(b".")).tombstone == Ended(b".note")
+def test_of_two_tombstones_the_plain_one_counts():
+    """A logout is final, also where another node only knows of a new ID."""
+    assert result_of(Ended(NOTED), Ended(PLAIN), Ended(NOTED)).tombstone == Ended(PLAIN)
 
 
 def test_without_a_tombstone_there_is_none():
@@ -51,7 +68,7 @@ def test_without_a_tombstone_there_is_none():
 
 def test_the_end_is_spread_to_nodes_that_still_hold_a_copy():
     """Also if the copy is damaged; not to nodes that have nothing, or the tombstone."""
-    assert result_of(copy(1), Ended(b"."), None, NO_ANSWER, copy(DAMAGED)).holding() == [0, 4]
+    assert result_of(copy(1), Ended(PLAIN), None, NO_ANSWER, copy(DAMAGED)).holding() == [0, 4]
 
 
 # -- the newest copy
@@ -74,37 +91,38 @@ def test_a_copy_that_does_not_open_is_never_the_best():
 def test_nothing_and_silence_have_no_best():
     """And nothing that is damaged either."""
     result = result_of(None, NO_ANSWER)
-    assert (result.best, result.damaged, result.siblings) == (None, None, ())
+    assert (result.best, result.damaged) == (None, None)
 
 
-def test_of_two_of_one_number_every_reader_takes_the_same():
-    """So that two web nodes do not repair against each other."""
-    assert result_of(copy(b"7a"), copy(b"7b")).best == result_of(copy(b"7b"), copy(b"7a")).best
+def test_of_two_of_one_number_the_later_node_wins():
+    """What has passed the owners behind is what writers acknowledge; the first owner may hold more than that."""
+    assert result_of(copy(b"7a"), copy(b"7b")).best == copy(b"7b")
+    assert result_of(copy(b"7b"), copy(b"7a"), None).best == copy(b"7a")
+    assert result_of(copy(b"7a"), copy(b"7b"), copy(6)).best == copy(b"7b")
 
 
-def test_others_of_the_newest_number_are_siblings():
-    """They were written side by side, by writers who saw no common node; older ones are not among them."""
-    result = result_of(copy(b"7a"), copy(b"7b"), copy(b"7c"), copy(b"7b"), copy(6), copy(DAMAGED))
-    best = result.best
-    assert best is not None
-    assert {best.value, *result.siblings} == {b"7a", b"7b", b"7c"}
-    assert len(result.siblings) == 2
+def test_how_many_nodes_hold_the_best():
+    """Copies of another writer do not count."""
+    result = result_of(copy(b"7a"), copy(b"7b"), None, copy(b"7b"))
+    assert result.best is not None
+    assert result.copies(result.best) == 2
 
 
 def test_a_copy_is_opened_once():
     """However often it is asked about, and however many nodes have it."""
     seen: list[bytes] = []
 
-    def counting(value: bytes) -> int | None:
-        seen.append(value)
-        return opened(value)
+    class Counting(Numbers):
+        def is_genuine(self, value: bytes) -> bool:
+            seen.append(value)
+            return super().is_genuine(value)
 
-    result = ReadResult(counting)
+    result = ReadResult(range(4), Counting())
     result.add(range(4), [copy(1), copy(1), copy(2), copy(DAMAGED)])
     for _ in range(3):
         assert result.best == copy(2)
         assert result.damaged
-        assert result.outdated() == [0, 1, 3]
+        assert result.outdated(copy(2)) == [0, 1, 3]
     assert sorted(seen) == [b"1", b"2", DAMAGED]
 
 
@@ -122,14 +140,14 @@ def test_versions_and_lives_may_differ_where_bytes_agree():
     assert result_of(copy(4, "x", 60), copy(4, "y", 59)).agreed([0, 1]) == copy(4, "x", 60)
 
 
-@pytest.mark.parametrize("other", [copy(5), copy(3), copy(b"4a"), None, NO_ANSWER, Ended(b"."), copy(DAMAGED)])
+@pytest.mark.parametrize("other", [copy(5), copy(3), copy(b"4a"), None, NO_ANSWER, Ended(PLAIN), copy(DAMAGED)])
 def test_anything_else_is_no_agreement(other):
     """Live and missing, live and silent, live and ended, older and newer: the other nodes are asked."""
     assert result_of(copy(4), other).agreed([0, 1]) is None
     assert result_of(other, copy(4)).agreed([0, 1]) is None
 
 
-@pytest.mark.parametrize("reply", [None, NO_ANSWER, Ended(b".")])
+@pytest.mark.parametrize("reply", [None, NO_ANSWER, Ended(PLAIN)])
 def test_owners_can_not_agree_on_nothing(reply):
     """That there is no session is concluded from all nodes, never from the owners alone."""
     assert result_of(reply, reply).agreed([0, 1]) is None
@@ -146,25 +164,20 @@ def test_an_owner_that_was_not_asked_does_not_agree():
 
 def test_the_missing_and_the_outdated_are_repaired():
     """A silent node is neither; a copy that does not open counts as outdated."""
-    result = result_of(copy(5), None, copy(4), NO_ANSWER, copy(DAMAGED), copy(5), Ended(b"."))
+    result = result_of(copy(5), None, copy(4), NO_ANSWER, copy(DAMAGED), copy(5), Ended(PLAIN))
     assert result.missing() == [1]
-    assert result.outdated() == [2, 4]
+    assert result.outdated(copy(5)) == [2, 4]
 
 
-def test_without_a_genuine_copy_no_node_is_outdated():
-    """A damaged record is kept: a wrong key that was deployed by mistake can be taken back."""
-    assert result_of(copy(DAMAGED), None).outdated() == []
-
-
-def test_siblings_are_not_outdated():
-    """Neither of them may be overwritten before both were merged."""
-    assert result_of(copy(b"7a"), copy(b"7b")).outdated() == []
+def test_another_writers_copy_is_not_outdated():
+    """It is left to that writer, who finds out and merges."""
+    assert result_of(copy(b"7a"), copy(b"7b")).outdated(copy(b"7b")) == []
 
 
 # -- silence and tokens
 
 
-@pytest.mark.parametrize(("answers", "silent"), [([copy(1), NO_ANSWER], True), ([copy(1), None, Ended(b".")], False)])
+@pytest.mark.parametrize(("answers", "silent"), [([copy(1), NO_ANSWER], True), ([copy(1), None, Ended(PLAIN)], False)])
 def test_silence_is_not_absence(answers, silent):
     """A node that gave no answer may hold anything."""
     assert bool(result_of(*answers).silent()) is silent
@@ -173,7 +186,7 @@ def test_silence_is_not_absence(answers, silent):
 
 def test_a_write_is_conditional_on_what_each_node_held():
     """Of a silent node nothing is known, so there is no token; where there was nothing, it is ``add``."""
-    result = result_of(copy(1, "x"), None, NO_ANSWER, copy(1, "y"), Ended(b"."))
+    result = result_of(copy(1, "x"), None, NO_ANSWER, copy(1, "y"), Ended(PLAIN))
     assert result.tokens() == Tokens({0: "x", 1: None, 3: "y", 4: None})
 
 
@@ -191,34 +204,20 @@ values = st.sampled_from([b"1", b"2", b"3", b"3a", b"3b", DAMAGED, b""])
 replies = st.one_of(
     st.none(),
     st.just(NO_ANSWER),
-    st.builds(Ended, st.sampled_from([b".", b".note"])),
+    st.builds(Ended, st.sampled_from([PLAIN, NOTED])),
     st.builds(Stored, values, st.integers(1, 9), st.none() | st.floats(1, 60)),
 )
 
 
-@given(st.lists(replies, max_size=6), st.randoms())
-def test_the_order_of_the_nodes_does_not_matter(answers: list[Any], chance):
-    """Two readers who ask in another order believe the same."""
-    shuffled = list(answers)
-    chance.shuffle(shuffled)
-    one, other = result_of(*answers), result_of(*shuffled)
-    assert (one.best and one.best.value) == (other.best and other.best.value)
-    assert one.siblings == other.siblings
-    assert (one.tombstone is None) == (other.tombstone is None)
-    assert (one.damaged is None) == (other.damaged is None)
-
-
 @given(st.lists(replies, max_size=6))
 def test_nothing_is_believed_but_a_genuine_copy(answers: list[Any]):
-    """The best and its siblings open, and nothing that opens is newer."""
+    """The best opens, and nothing that opens is newer."""
     result = result_of(*answers)
     numbers = [opened(answer.value) for answer in answers if isinstance(answer, Stored)]
     genuine = [number for number in numbers if number is not None]
     assert (result.best is None) == (not genuine)
     if result.best is not None:
         assert opened(result.best.value) == max(genuine)
-        assert {opened(value) for value in result.siblings} <= {max(genuine)}
-        assert result.best.value not in result.siblings
 
 
 @given(st.lists(replies, max_size=6))
@@ -228,7 +227,8 @@ def test_every_node_is_counted_once(answers: list[Any]):
     ended = [node for node, answer in enumerate(answers) if isinstance(answer, Ended)]
     silent = [node for node, answer in enumerate(answers) if answer is NO_ANSWER]
     assert sorted([*result.missing(), *result.holding(), *ended, *silent]) == list(range(len(answers)))
-    assert set(result.outdated()) <= set(result.holding())
+    if result.best is not None:
+        assert set(result.outdated(result.best)) <= set(result.holding())
     assert set(result.tokens().by_node) == set(range(len(answers))) - set(silent)
 
 

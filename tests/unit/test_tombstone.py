@@ -1,37 +1,60 @@
-"""What a tombstone returns: its note while that is of use, by its remaining life; then only that it is one."""
+"""The bytes of a tombstone: its lives, and its note while that is shown."""
 
 import pytest
 
-from sharedsession.backends.ring.tombstone import has_note, inscribed, is_tombstone, note_on
+from sharedsession.backends.tombstone import Tombstone, end_of, has_note, is_tombstone, life_of, note_on, plain
+
+PLAIN = Tombstone(1200.0).encode(1000.5)
+WITH_NOTE = Tombstone(1200.0, b"moved", 10.0).encode(1000.5)
 
 
-@pytest.mark.parametrize(
-    ("left", "note"), [(1200.0, b"moved"), (1191.0, b"moved"), (1190.0, b""), (1.0, b""), (None, b"")]
-)
-def test_a_note_is_returned_while_it_is_of_use(left, note):
-    """For the first ten seconds of twenty minutes; without a remaining life no note is returned."""
-    assert note_on(inscribed(b"moved", 1200.0, 10.0), left) == note
+@pytest.mark.parametrize(("left", "note"), [(1200.0, b"moved"), (1191.0, b"moved"), (1190.0, b""), (1.0, b"")])
+def test_a_note_is_shown_for_its_time(left, note):
+    """For the first ten seconds of twenty minutes, by the tombstone's remaining life."""
+    assert note_on(WITH_NOTE, left) == note
+
+
+def test_a_store_that_does_not_tell_a_life_shows_the_note():
+    """How long, the note itself must say."""
+    assert note_on(WITH_NOTE, None) == b"moved"
+
+
+@pytest.mark.parametrize("kept", [PLAIN, WITH_NOTE])
+def test_it_tells_its_lives(kept):
+    """The life that it was given, and when it ends by its writer's clock."""
+    assert (life_of(kept), end_of(kept)) == (1200.0, 2200.0)
+
+
+def test_without_its_note_it_is_plain():
+    """And is otherwise the same."""
+    assert plain(WITH_NOTE) == PLAIN
+    assert plain(PLAIN) == PLAIN
 
 
 def test_a_tombstone_is_never_empty():
     """So that damaged bytes are told from one."""
-    assert inscribed(b"", 1200.0, 0.0)
-    assert note_on(inscribed(b"", 1200.0, 0.0), 1200.0) == b""
+    assert PLAIN
+    assert note_on(PLAIN, 1200.0) == b""
 
 
 def test_what_is_no_tombstone():
     """A record whose flags were damaged on the way, and a tombstone that was cut short."""
-    assert is_tombstone(inscribed(b"moved", 1200.0, 10.0))
-    assert is_tombstone(inscribed(b"", 1200.0, 0.0))
-    assert not any(map(is_tombstone, [b"", b"\xa1sealed", b".\0\0", b"moved"]))
+    assert is_tombstone(WITH_NOTE)
+    assert is_tombstone(PLAIN)
+    assert not any(map(is_tombstone, [b"", b"\xa1sealed", b".\0\0", WITH_NOTE[:-5], b"moved"]))
 
 
 def test_an_end_for_good_is_told_from_a_new_id():
-    """The end for good wins, in whatever order; of two new IDs the first counts."""
-    assert has_note(inscribed(b"moved", 1200.0, 10.0))
-    assert not has_note(inscribed(b"", 1200.0, 0.0))
+    """The end for good has no note."""
+    assert has_note(WITH_NOTE)
+    assert not has_note(PLAIN)
 
 
 def test_a_note_for_longer_than_the_tombstone_lives():
-    """It is returned to the end."""
-    assert note_on(inscribed(b"moved", 5.0, 10.0), 1.0) == b"moved"
+    """It is shown to the end."""
+    assert note_on(Tombstone(5.0, b"moved", 10.0).encode(), 1.0) == b"moved"
+
+
+def test_lives_beyond_what_can_be_written():
+    """A life of centuries is the longest that can be written, and no error."""
+    assert life_of(Tombstone(1e12).encode(1e12)) == 2**32 - 1

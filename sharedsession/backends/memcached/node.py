@@ -8,25 +8,24 @@ that was opened after it was read.
 import itertools
 import math
 from collections.abc import Callable, Coroutine, Sequence
-from functools import cached_property, partial
+from contextlib import suppress
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from sharedsession.backends.adapters import BlockingAdapter
-from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.backends.base import Ended, Read, Stored, Version
 from sharedsession.backends.memcached import login
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply, expiry
-from sharedsession.backends.wire import superseding
+from sharedsession.backends.tombstone import Held, Tombstone, end_of, has_note, is_tombstone, life_of, note_on, plain
 from sharedsession.backends.wire.blocking_client import BlockingClient
 from sharedsession.backends.wire.client import Client
 from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.backends.wire.node_guard import NodeGuard
-from sharedsession.backends.wire.protocol import Address, Answer, Request, StaleToken, WireProtocol, made
+from sharedsession.backends.wire.protocol import Address, Answer, Request, StaleToken, WireProtocol, made, together
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendError, BackendUnavailable
-
-_WITHOUT_NOTE_TTL = 1.0  # seconds for which a tombstone without a note is kept
 
 
 class _Token(NamedTuple):
@@ -47,6 +46,7 @@ class MemcachedStore:
         self._server = server
         self._protocol = server.protocol
         self._answers = server.protocol.answers
+        self._in_ring = server.in_ring
         self._opaques = itertools.count(1)
         self._clock = server.environment.clock
         self._monotonic = server.environment.monotonic
@@ -60,12 +60,67 @@ class MemcachedStore:
         """Same as `Backend.get`."""
         exptime = touch if touch is None else expiry(touch, self._clock)
         reply, serial = await self._ask(self._protocol.get, key, timeout, None, exptime)
+        if type(reply) is Hit and not reply.flags & TOMBSTONE:
+            value, cas, _, seconds, _ = reply
+            return Stored(value, made(_Token, (cas, serial)), float(seconds) if seconds >= 0 else None)
+        return await self._found(key, reply, serial, touch, timeout)
+
+    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`."""
+        requests = []
+        for key, touch, default in reads:
+            exptime = touch if touch is None else expiry(touch, self._clock)
+            if default is not None:
+                requests.append(self._request(self._protocol.add, key, None, default, exptime))
+            requests.append(self._request(self._protocol.get, key, None, exptime))
+        replies, serial = await self._client.ask(together(requests), timeout)
+        replies = iter(replies if len(requests) > 1 else [replies])
+        found: list[Stored | Ended | None] = []
+        for key, touch, default in reads:
+            if default is not None:
+                self._stored(next(replies), serial, b"NS")
+            found.append(await self._found(key, next(replies), serial, touch, timeout))
+        return found
+
+    async def _found(
+        self, key: str, reply: Any, serial: int, touch: float | None, timeout: float
+    ) -> Stored | Ended | None:
         found = reply if type(reply) is Hit else self._hit(reply)
         if found is None:
             return None
         value, cas, flags, seconds, _ = found
-        ttl = float(seconds) if seconds >= 0 else None
-        return Ended(value, ttl) if flags & TOMBSTONE else Stored(value, made(_Token, (cas, serial)), ttl)
+        token = made(_Token, (cas, serial))
+        if flags & TOMBSTONE:
+            return await self._ended(key, found, token, touch, timeout)
+        return Stored(value, token, float(seconds) if seconds >= 0 else None)
+
+    async def _ended(self, key: str, found: Hit, token: _Token, touch: float | None, timeout: float) -> Ended:
+        kept, ttl = found.value, float(found.ttl) if found.ttl >= 0 else None
+        if touch is not None and is_tombstone(kept):
+            ttl = await self._give_back(key, kept, ttl, token, touch, timeout)
+        if self._in_ring:  # the ring compares what its nodes keep, so it gets that as it is
+            return Ended(kept, ttl)
+        return Ended(note_on(kept, ttl) if is_tombstone(kept) else b"", ttl)
+
+    async def _give_back(
+        self, key: str, kept: bytes, ttl: float | None, token: _Token, touch: float, timeout: float
+    ) -> float | None:
+        """Gives a tombstone the life back that it had before this read, since memcached cannot renew records alone.
+
+        Another reader may have been faster: then the life reported here is the one that it has just set. It knows the
+        right one, and one of the two compare-and-swaps is refused; here the clock must do. Where the server reports no
+        life, the tombstone becomes a plain one, with its full life.
+
+        Returns:
+            The life in seconds, as far as known.
+        """
+        life, back = (life_of(kept), plain(kept)) if ttl is None else (ttl, kept)
+        if ttl is not None and 0 <= math.ceil(touch) - ttl <= 1:
+            life = min(ttl, float(math.floor(end_of(kept) - self._clock())))
+        if life != touch:
+            with suppress(BackendUnavailable):  # the tombstone was found, and that is what was asked
+                await self._bury_if(key, back, life, timeout, token)
+        return ttl if ttl is None else life
 
     async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
@@ -83,8 +138,37 @@ class MemcachedStore:
             return None
         return self._stored(reply, serial, b"EX", b"NF")
 
-    async def end(self, key: str, ttl: float, timeout: float) -> None:
-        """Same as `Backend.end`. It only deletes: within one server run, memcached gives no CAS token twice."""
+    async def end(self, key: str, ttl: float, timeout: float) -> bytes:
+        """Same as `Backend.end`."""
+        (held,) = await self.bury([key], Tombstone(ttl).encode(self._clock()), ttl, timeout)
+        return held.note if isinstance(held, Ended) else b""
+
+    async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
+        """Same as `BatchingBackend.end_many`."""
+        return [
+            isinstance(held, Stored)
+            for held in await self.bury(keys, Tombstone(ttl).encode(self._clock()), ttl, timeout)
+        ]
+
+    async def bury(
+        self, keys: Sequence[str], tombstone: bytes, ttl: float, timeout: float
+    ) -> list[Stored | Ended | None]:
+        """Same as `NodeStore.bury`. Where there is no memory for a tombstone, the record is deleted instead."""
+        exptime = expiry(ttl, self._clock)
+        look = self._protocol.get if len(keys) == 1 else self._protocol.look  # only the end of one is told the note
+        requests = []
+        for key in keys:
+            requests.append(self._request(look, key, None, *([None] if len(keys) == 1 else [])))
+            requests.append(self._request(self._protocol.write_tombstone, key, None, tombstone, exptime, None))
+        replies, serial = await self._client.ask(together(requests), timeout)
+        for key, written in zip(keys, replies[1::2], strict=True):
+            if not self._is_done(written):
+                await self._delete(key, timeout)
+        found = zip(keys, replies[::2], strict=True)
+        return [await self._found(key, held, serial, None, timeout) for key, held in found]
+
+    async def _delete(self, key: str, timeout: float) -> None:
+        """Deletes a record: within one server run, memcached gives no CAS token twice."""
         reply, _ = await self._ask(self._protocol.delete, key, timeout)
         if reply.status != b"NF":
             self._expect(reply, b"HD")
@@ -93,39 +177,41 @@ class MemcachedStore:
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.supersede`."""
-        tombstone_ttl = note_ttl or _WITHOUT_NOTE_TTL
-
-        def write_tombstone_if(version: Version, timeout: float) -> Coroutine[Any, Any, bool]:
-            return self.write_tombstone(key, note, tombstone_ttl, timeout, version)
-
-        deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
-        return await superseding.supersede(write_tombstone_if, partial(self.get, key, None), version, deadline)
-
-    async def write_tombstone(
-        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None = None
-    ) -> bool:
-        """Same as `NodeStore.write_tombstone`. An unconditional one that finds no memory deletes the record instead."""
-        exptime = expiry(ttl, self._clock)
-        if version is not None:
-            return await self._write_tombstone_if(key, tombstone, exptime, timeout, version)
-        reply, _ = await self._ask(self._protocol.write_tombstone, key, timeout, None, tombstone, exptime, None)
-        if reply.status != b"HD":
+        tombstone = Tombstone(ttl, note, note_ttl).encode(self._clock())
+        held = await self.supersede_copy(key, tombstone, ttl, timeout, version)
+        if held is Held.NOTHING:
             await self.end(key, ttl, timeout)
-        return True
+        return held in {Held.LIVE, Held.NOTE}
 
-    async def _write_tombstone_if(
-        self, key: str, tombstone: bytes, exptime: int, timeout: float, version: Version
-    ) -> bool:
+    async def supersede_copy(
+        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None
+    ) -> Held:
+        """Same as `NodeStore.supersede_copy`: by compare-and-swap, however often the record changes meanwhile."""
+        deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
+        try:
+            while not await self._bury_if(key, tombstone, ttl, deadline.require(), version):
+                reply, serial = await self._ask(self._protocol.get, key, deadline.require(), None, None)
+                held = reply if type(reply) is Hit else self._hit(reply)
+                if held is not None and held.flags & TOMBSTONE:
+                    return Held.NOTE if has_note(held.value) else Held.PLAIN
+                version = None if held is None else made(_Token, (held.cas, serial))
+        except TimeoutError:
+            raise BackendUnavailable("the record changes too often to be superseded in time") from None
+        return Held.NOTHING if version is None else Held.LIVE
+
+    async def _bury_if(self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None) -> bool:
+        """Writes a tombstone in the place of one version; ``None``: if the key holds nothing. Returns if it did."""
+        exptime = expiry(ttl, self._clock)
+        if version is None:
+            reply, _ = await self._ask(self._protocol.add_tombstone, key, timeout, None, tombstone, exptime)
+            return self._is_done(reply, b"NS")
         assert isinstance(version, _Token)  # noqa: S101
         cas, serial = version
         try:
             reply, _ = await self._ask(self._protocol.write_tombstone, key, timeout, serial, tombstone, exptime, cas)
         except StaleToken:
             return False
-        if reply.status in {b"EX", b"NF"}:
-            return False
-        self._expect(reply, b"HD")
-        return True
+        return self._is_done(reply, b"EX", b"NF")
 
     async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
@@ -156,9 +242,12 @@ class MemcachedStore:
     def _ask(
         self, command: Callable[..., bytes], key: str, timeout: float, serial: int | None = None, *arguments: Any
     ) -> Coroutine[Any, Any, Answer]:
+        return self._client.ask(self._request(command, key, serial, *arguments), timeout)
+
+    def _request(self, command: Callable[..., bytes], key: str, serial: int | None, *arguments: Any) -> Request:
         opaque = next(self._opaques)
         data = command(key, *arguments, opaque)
-        return self._client.ask(made(Request, (data, (self._answers, key, opaque), serial, False, ())), timeout)
+        return made(Request, (data, (self._answers, key, opaque), serial, False, ()))
 
     def _stored(self, reply: Any, serial: int, *refusals: bytes) -> Version | None:
         if type(reply) is Done:
@@ -169,11 +258,21 @@ class MemcachedStore:
         (cas,) = _numbers(reply, b"c")
         return _Token(cas, serial)
 
+    def _is_done(self, reply: Any, *refusals: bytes) -> bool:
+        """Returns whether a tombstone was written. Without refusals, ``False`` is for want of memory."""
+        if type(reply) is Done or reply.status == b"HD":
+            return True
+        if reply.status in refusals or not refusals:
+            return False
+        self._expect(reply, b"HD")
+        return True
+
     def _hit(self, reply: Reply) -> Hit | None:
         """Returns what a reply of any form found; ``None`` if there is no item."""
         if reply.status == b"EN":
             return None
-        self._expect(reply, b"VA")
+        if reply.status != b"HD":  # where the value was not asked for
+            self._expect(reply, b"VA")
         cas, flags, ttl = _numbers(reply, b"c", b"f", b"t")
         return Hit(reply.value, cas, flags, ttl, opaque=0)
 
@@ -201,6 +300,7 @@ class MemcachedServer:
 
     Attributes:
         is_askable: returns whether a request would be sent to the node now.
+        in_ring: as given.
         evictions: of items that had not expired, when the last connection was opened.
         max_value: bytes of one value at most.
     """
@@ -221,7 +321,7 @@ class MemcachedServer:
         self.is_askable = self.guard.is_askable
         self.evictions = 0
         self.max_value = MAX_VALUE
-        self._in_ring = in_ring
+        self.in_ring = in_ring
         self._up_since = math.inf  # on the monotonic clock
         self._login = address.login
         first = (login.request(self._login),) if self._login else ()
@@ -244,7 +344,7 @@ class MemcachedServer:
 
     def blocking_client(self) -> BlockingClient:
         """Makes a client for applications that block."""
-        return BlockingClient(self._protocol, self.guard, side_by_side=self._in_ring)
+        return BlockingClient(self._protocol, self.guard, side_by_side=self.in_ring)
 
     def store(self, client: Client) -> MemcachedStore:
         """Makes the operations over a client."""

@@ -141,6 +141,8 @@ class Parser:
 def get(key: str, exptime: int | None, opaque: int) -> bytes:
     """Reads value, CAS token, client flags and remaining life, and renews, in one round trip. Renewals keep the token.
 
+    The flags are worked off in order: ``t`` before ``T`` reports the life as it was before it is renewed.
+
     Args:
         key: the store key.
         exptime: the new life as memcached reads it, see `expiry`; ``None`` leaves it as it is.
@@ -148,6 +150,11 @@ def get(key: str, exptime: int | None, opaque: int) -> bytes:
     """
     renewal = "" if exptime is None else f"T{exptime} "
     return f"mg {key} v c f t {renewal}O{opaque}\r\n".encode()
+
+
+def look(key: str, opaque: int) -> bytes:
+    """Asks for client flags and remaining life only."""
+    return f"mg {key} c f t O{opaque}\r\n".encode()
 
 
 def add(key: str, value: bytes, exptime: int, opaque: int) -> bytes:
@@ -164,6 +171,12 @@ def write_tombstone(key: str, tombstone: bytes, exptime: int, cas: int | None, o
     """Stores a tombstone if the item still has this CAS token; with ``None``, whatever the key holds."""
     condition = b"" if cas is None else b" C%d" % cas
     head = b"ms %b %d F%d%b T%d O%d\r\n" % (key.encode(), len(tombstone), TOMBSTONE, condition, exptime, opaque)
+    return head + tombstone + b"\r\n"
+
+
+def add_tombstone(key: str, tombstone: bytes, exptime: int, opaque: int) -> bytes:
+    """Stores a tombstone under a key that holds nothing."""
+    head = b"ms %b %d ME F%d T%d O%d\r\n" % (key.encode(), len(tombstone), TOMBSTONE, exptime, opaque)
     return head + tombstone + b"\r\n"
 
 

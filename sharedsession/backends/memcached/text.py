@@ -73,6 +73,11 @@ def get(key: str, exptime: int | None, _opaque: int) -> bytes:
     return f"gets {key}\r\n".encode() if exptime is None else f"gats {exptime} {key}\r\n".encode()
 
 
+def look(key: str, opaque: int) -> bytes:
+    """Reads without renewing; the text protocol has no way to leave the value out."""
+    return get(key, None, opaque)
+
+
 def add(key: str, value: bytes, exptime: int, _opaque: int) -> bytes:
     """Stores under a key that holds nothing."""
     return b"add %b 0 %d %d\r\n%b\r\n" % (key.encode(), exptime, len(value), value)
@@ -88,6 +93,11 @@ def write_tombstone(key: str, tombstone: bytes, exptime: int, cas: int | None, _
     if cas is None:
         return b"set %b %d %d %d\r\n%b\r\n" % (key.encode(), TOMBSTONE, exptime, len(tombstone), tombstone)
     return b"cas %b %d %d %d %d\r\n%b\r\n" % (key.encode(), TOMBSTONE, exptime, len(tombstone), cas, tombstone)
+
+
+def add_tombstone(key: str, tombstone: bytes, exptime: int, _opaque: int) -> bytes:
+    """Stores a tombstone under a key that holds nothing."""
+    return b"add %b %d %d %d\r\n%b\r\n" % (key.encode(), TOMBSTONE, exptime, len(tombstone), tombstone)
 
 
 def delete(key: str, _opaque: int) -> bytes:

@@ -76,4 +76,4 @@ class RingBackend(BlockingAdapter):
             RingNode(store, server.is_askable, server.knows, hints, monotonic)
             for store, server, hints in zip(stores, self._servers, self._hints, strict=True)
         ]
-        return RingStore(self.ring, nodes, self._replicas, gather, self._observer, monotonic)
+        return RingStore(self.ring, nodes, self._replicas, gather, self._observer, self._environment)

@@ -55,8 +55,11 @@ class HashRing:
         self._hash = _one_at_a_time if layout == "ketama" else _md5_word
 
     def order(self, key: str) -> tuple[int, ...]:
-        """Returns the indices of the nodes in the order in which a key prefers them, its owners first: 16 at most."""
-        point = bisect_left(self._values, self._hash(key.encode())) if len(self.places) > 1 else 0
+        """Returns the indices of the nodes in the order in which a key prefers them, its owners first: 16 at most.
+
+        Of a key with a part in braces that part is hashed, as Redis Cluster and twemproxy's ``hash_tag`` do.
+        """
+        point = bisect_left(self._values, self._hash(_hashed_part(key).encode())) if len(self.places) > 1 else 0
         order = self._orders.get(point)
         return order if order is not None else self._walk(point)
 
@@ -83,6 +86,15 @@ class HashRing:
                 break
         order = self._orders[point] = tuple(met)
         return order
+
+
+def _hashed_part(key: str) -> str:
+    """Returns what is between the first brace and the next closing one, unless that is nothing; else the whole key."""
+    start = key.find("{") + 1
+    if not start:
+        return key
+    end = key.find("}", start)
+    return key[start:end] if end > start else key
 
 
 def _points(places: Sequence[Place], layout: str) -> list[tuple[int, int]]:

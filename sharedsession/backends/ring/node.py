@@ -1,13 +1,13 @@
 """One node of a ring, in one colour: whether to ask it, and what to send it first."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sharedsession.backends.base import AsyncBackend, Ended, Version
+from sharedsession.backends.base import AsyncBackend, Ended, Read, Stored, Version
 from sharedsession.backends.ring.hints import Hints
-from sharedsession.backends.ring.read_result import NO_ANSWER, NoAnswer
-from sharedsession.backends.ring.tombstone import is_tombstone
+from sharedsession.backends.ring.read_result import NO_ANSWER, NoAnswer, NodeReply
+from sharedsession.backends.tombstone import Held, has_note, is_tombstone
 from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
@@ -17,22 +17,45 @@ _PING = 0.1  # of the timeout
 
 
 class NodeStore(AsyncBackend, Protocol):
-    """What a ring needs of a node beyond a backend's operations."""
+    """What a ring needs of a node beyond a backend's operations. `Ended.note` holds the tombstone as it is kept."""
 
-    async def write_tombstone(
-        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None = None
-    ) -> bool:
-        """Replaces a record by a tombstone.
+    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`."""
+        ...
+
+    async def bury(
+        self, keys: Sequence[str], tombstone: bytes, ttl: float, timeout: float
+    ) -> list[Stored | Ended | None]:
+        """Puts a tombstone under each key, whatever it holds, in one round trip.
+
+        Args:
+            keys: the store keys.
+            tombstone: the bytes that `Ended` holds afterwards.
+            ttl: seconds for which it is kept.
+            timeout: seconds to wait at most.
+
+        Returns:
+            What each key held before.
+
+        Raises:
+            BackendUnavailable: the node cannot be asked.
+        """
+        ...
+
+    async def supersede_copy(
+        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None
+    ) -> Held:
+        """Puts a tombstone with a note under a key, unless it holds a tombstone.
 
         Args:
             key: the store key.
             tombstone: the bytes that `Ended` holds afterwards.
             ttl: seconds for which it is kept.
             timeout: seconds to wait at most.
-            version: of the record as it was read; ``None``: whatever the key holds.
+            version: of the copy, as far as known; ``None``: there was none.
 
         Returns:
-            Whether the record is gone: ``False`` if it is no longer of the given version.
+            What the key held.
 
         Raises:
             BackendUnavailable: the node cannot be asked.
@@ -71,11 +94,13 @@ class RingNode:
 
         Args:
             operation: calls a method of the store.
-            timeout: seconds to wait for each request.
+            timeout: seconds to wait for each request; 0: it is not asked.
 
         Returns:
             What the operation returns; `NO_ANSWER` if the node cannot be asked, or its reply was damaged.
         """
+        if not timeout:
+            return NO_ANSWER
         try:
             if self.hints.waiting:
                 await self._replay_hints(timeout)
@@ -84,11 +109,21 @@ class RingNode:
             return NO_ANSWER
         return NO_ANSWER if isinstance(reply, Ended) and not is_tombstone(reply.note) else reply
 
+    async def ask_many(self, reads: Sequence[Read], timeout: float) -> list[NodeReply]:
+        """Same as `ask` for several reads, in one round trip."""
+        found = await self.ask(lambda store: store.get_many(reads, timeout), timeout)
+        if isinstance(found, NoAnswer):
+            return [NO_ANSWER] * len(reads)
+        return [NO_ANSWER if isinstance(held, Ended) and not is_tombstone(held.note) else held for held in found]
+
     async def _replay_hints(self, timeout: float) -> None:
         """Sends some of what the node missed: a request is delayed by a tenth of its timeout at most."""
         started = self.monotonic()
         for key, tombstone, ttl in self.hints.due(started):
-            await self.store.write_tombstone(key, tombstone, ttl, timeout)
+            if has_note(tombstone):  # a plain one may have come since, and stays
+                await self.store.supersede_copy(key, tombstone, ttl, timeout, None)
+            else:
+                await self.store.bury([key], tombstone, ttl, timeout)
             self.hints.done(key)
             if self.monotonic() - started > timeout * _REPLAY:
                 return
@@ -109,30 +144,49 @@ class RingNode:
             return False
         return True
 
-    async def write_tombstone(
-        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None = None
-    ) -> bool:
-        """Writes a tombstone, now or as soon as the node can be asked again.
+    async def bury(
+        self, keys: Sequence[str], tombstone: bytes, ttl: float, timeout: float
+    ) -> "list[Stored | Ended | None] | NoAnswer":
+        """Puts a tombstone under each key, now or as soon as the node can be asked again.
+
+        Args:
+            keys: the store keys.
+            tombstone: its bytes.
+            ttl: seconds for which it is kept.
+            timeout: seconds to wait; 0: only later.
+
+        Returns:
+            What each key held; `NO_ANSWER` if the node has not confirmed it.
+        """
+        held: list[Stored | Ended | None] | NoAnswer = NO_ANSWER
+        if timeout and await self.ping(timeout):
+            held = await self.ask(lambda store: store.bury(keys, tombstone, ttl, timeout), timeout)
+        if isinstance(held, NoAnswer):
+            for key in keys:
+                self.hints.add(key, tombstone, ttl, self.monotonic())
+        return held
+
+    async def supersede(
+        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None
+    ) -> "Held | NoAnswer":
+        """Puts a tombstone with a note under a key, now or as soon as the node can be asked again.
 
         Args:
             key: the store key.
             tombstone: its bytes.
             ttl: seconds for which it is kept.
             timeout: seconds to wait; 0: only later.
-            version: of the node's copy; the tombstone is not written if that has changed. ``None``: whatever it holds.
+            version: of the node's copy; ``None``: it had none.
 
         Returns:
-            Whether the node has confirmed it: ``False`` if it cannot be asked, or holds another version.
+            What the key held; `NO_ANSWER` if the node has not confirmed it.
         """
-
-        def write(store: NodeStore) -> Coroutine[Any, Any, bool]:
-            return store.write_tombstone(key, tombstone, ttl, timeout, version)
-
-        confirmed = await self.ask(write, timeout) if timeout and await self.ping(timeout) else NO_ANSWER
-        if isinstance(confirmed, NoAnswer):
+        held: Held | NoAnswer = NO_ANSWER
+        if timeout and await self.ping(timeout):
+            held = await self.ask(lambda store: store.supersede_copy(key, tombstone, ttl, timeout, version), timeout)
+        if isinstance(held, NoAnswer):
             self.hints.add(key, tombstone, ttl, self.monotonic())
-            return False
-        return confirmed
+        return held
 
     def health(self) -> dict[str, Any]:
         """Returns the node's entry of `Facts.health`, with the number of tombstones that it missed."""

@@ -1,14 +1,19 @@
 """The replies of several nodes to one read, and what follows. Pure: the rules for reading from replicas.
 
 memcached nodes do not know each other, forget without notice, and may come back with old data. So no single reply is
-final: a tombstone beats any record, a newer record beats an older one, a copy that does not open is no answer, and
-"there is nothing" is believed only of nodes that would know.
+final: a tombstone beats any record, a plain tombstone beats one with a note, a record beats those that it was made
+from, a copy that does not open is no answer, and "there is nothing" is believed only of nodes that would know.
+
+Two records of which neither was made from the other are there while a write is under way: one web node writes to the
+first owner, and another one, which cannot reach it, to those behind. Then the copy that is later in the ring's order
+wins: a write is acknowledged only when it has passed those, so what stands earlier is not acknowledged yet.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sharedsession.backends.base import Ended, Revision, Stored, Version
+from sharedsession.backends.base import Ended, Judge, Stored, Version
+from sharedsession.backends.tombstone import has_note
 
 
 class NoAnswer(NamedTuple):
@@ -33,17 +38,20 @@ class ReadResult:
     """The replies to one read, by node.
 
     Args:
-        revision: opens a copy and returns its number; ``None`` if it is not genuine.
+        order: the nodes in the order in which the key prefers them.
+        judge: knows what is inside of the copies.
 
     Attributes:
+        judge: as given.
         replies: the reply of each node that was asked.
     """
 
-    __slots__ = ("_revision", "_revisions", "replies")
+    __slots__ = ("_genuine", "_order", "judge", "replies")
 
-    def __init__(self, revision: Revision) -> None:
-        self._revision = revision
-        self._revisions: dict[bytes, int | None] = {}
+    def __init__(self, order: Sequence[int], judge: Judge) -> None:
+        self._order = order
+        self.judge = judge
+        self._genuine: dict[bytes, bool] = {}
         self.replies: dict[int, NodeReply] = {}
 
     def add(self, nodes: Iterable[int], replies: Iterable[NodeReply]) -> None:
@@ -52,29 +60,21 @@ class ReadResult:
 
     @property
     def tombstone(self) -> Ended | None:
-        """A tombstone, if any node has one; of several, one with a note."""
+        """A tombstone, if any node has one: of several a plain one, which is final."""
         found = [reply for reply in self.replies.values() if isinstance(reply, Ended)]
-        return max(found, key=lambda ended: len(ended.note), default=None)
+        return min(found, key=lambda ended: has_note(ended.note), default=None)
 
     @property
     def best(self) -> Stored | None:
-        """The newest copy that opens; of two of the same number, always the same one."""
-        return max(self._genuine(), key=self._rank, default=None)
-
-    @property
-    def siblings(self) -> tuple[bytes, ...]:
-        """Other records of the newest number, made by writers that could not see each other."""
-        best = self.best
-        if best is None:
-            return ()
-        newest = self.number(best)
-        others = {copy.value for copy in self._genuine() if self.number(copy) == newest and copy.value != best.value}
-        return tuple(sorted(others))
+        """The newest copy that opens: of those that no other copy was made from, the last in the ring's order."""
+        copies = [copy for copy in self._live() if self.is_genuine(copy)]
+        newest = [copy for copy in copies if not any(self._is_behind(copy, other) for other in copies)]
+        return newest[-1] if newest else None
 
     @property
     def damaged(self) -> Stored | None:
         """A copy that does not open."""
-        return next((copy for copy in self._live() if self.number(copy) is None), None)
+        return next((copy for copy in self._live() if not self.is_genuine(copy)), None)
 
     def agreed(self, owners: Sequence[int]) -> Stored | None:
         """Returns the record if all owners hold the same one; then no other node is asked. It is not opened."""
@@ -99,15 +99,17 @@ class ReadResult:
         """Returns the nodes that hold any copy."""
         return [node for node, reply in self.replies.items() if isinstance(reply, Stored)]
 
-    def outdated(self) -> list[int]:
-        """Returns the nodes whose copy is older than the best one, or does not open."""
-        best = self.best
-        newest = self.number(best) if best else None
+    def outdated(self, best: Stored) -> list[int]:
+        """Returns the nodes whose copy the best one takes the place of: an older one, or one that does not open."""
         return [
             node
             for node, reply in self.replies.items()
-            if isinstance(reply, Stored) and newest is not None and self._age_of(reply) < newest
+            if isinstance(reply, Stored) and (self._is_behind(reply, best) or not self.is_genuine(reply))
         ]
+
+    def copies(self, best: Stored) -> int:
+        """Returns how many nodes hold the best copy."""
+        return sum(isinstance(reply, Stored) and reply.value == best.value for reply in self.replies.values())
 
     def tokens(self) -> Tokens:
         """Returns the ring's version: a write is conditional on what each node held."""
@@ -119,21 +121,17 @@ class ReadResult:
             }
         )
 
-    def number(self, copy: Stored) -> int | None:
-        """Returns the authentic number of a copy; ``None`` if it is not genuine."""
-        if copy.value not in self._revisions:
-            self._revisions[copy.value] = self._revision(copy.value)
-        return self._revisions[copy.value]
+    def is_genuine(self, copy: Stored) -> bool:
+        """Returns whether a copy opens."""
+        if copy.value not in self._genuine:
+            self._genuine[copy.value] = self.judge.is_genuine(copy.value)
+        return self._genuine[copy.value]
 
-    def _age_of(self, copy: Stored) -> int:
-        number = self.number(copy)
-        return -1 if number is None else number
+    def _is_behind(self, copy: Stored, other: Stored) -> bool:
+        """Returns whether the other copy was made from this one."""
+        return copy.value != other.value and self.judge.replaces(other.value, copy.value)
 
     def _live(self) -> list[Stored]:
-        return [reply for reply in self.replies.values() if isinstance(reply, Stored)]
-
-    def _genuine(self) -> list[Stored]:
-        return [copy for copy in self._live() if self.number(copy) is not None]
-
-    def _rank(self, copy: Stored) -> tuple[int, bytes]:
-        return self.number(copy) or 0, copy.value
+        """Returns the copies, in the ring's order."""
+        replies = [self.replies.get(node) for node in self._order]
+        return [reply for reply in replies if isinstance(reply, Stored)]

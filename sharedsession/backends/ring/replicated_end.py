@@ -1,34 +1,33 @@
-"""The end of a record on every node of a ring: a tombstone now, or as soon as a node can be asked again.
+"""The end of records on every node of a ring: a tombstone now, or as soon as a node can be asked again.
 
-A record that another one supersedes is ended as well, but not if a logout came first: then the tombstone of the logout
-stays, on whichever node it is found, and the caller is told.
+An end is confirmed when an owner has it, and every node that answers: a reader asks the owners first, so the two meet.
+An owner that is skipped is asked all the same. What is not confirmed is kept as hints, and reported.
+
+A record that another one supersedes is ended as well, but not if a logout came first: then every node is left with the
+plain tombstone of a logout, and the caller is told.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from types import MappingProxyType
 
-from sharedsession.backends.base import Ended, Version
+from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.ring.node import RingNode
-from sharedsession.backends.ring.read_result import ReadResult, Tokens
-from sharedsession.backends.ring.replicated_write import get_copy
-from sharedsession.backends.ring.tombstone import has_note
+from sharedsession.backends.ring.read_result import NoAnswer
+from sharedsession.backends.tombstone import Held, Tombstone, has_note, note_on
 from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.concurrency import Gather
 from sharedsession.errors import BackendUnavailable
 from sharedsession.observe import Observer
 
-_NO_VERSIONS: Mapping[int, Version | None] = MappingProxyType({})
-
 
 class ReplicatedEnd:
-    """The end of one record.
+    """The end of records that live on the same nodes.
 
     Args:
-        nodes: the nodes of the key, in its order.
-        key: the store key.
-        tombstone: its bytes.
-        ttl: seconds for which the tombstone is kept.
+        nodes: the nodes of the keys, in their order.
+        owners: how many of them, from the first, own the keys.
+        keys: the store keys.
+        ttl: seconds for which tombstones are kept.
+        now: seconds since the epoch.
         deadline: of all steps.
         gather: of the nodes' colour.
         observer: counts ends that some node missed.
@@ -37,71 +36,103 @@ class ReplicatedEnd:
     def __init__(
         self,
         nodes: Mapping[int, RingNode],
-        key: str,
-        tombstone: bytes,
+        owners: int,
+        keys: Sequence[str],
         ttl: float,
+        now: float,
         deadline: Deadline,
         gather: Gather,
         observer: Observer,
     ) -> None:
         self._nodes = nodes
-        self._key = key
-        self._tombstone = tombstone
+        self._owners = list(nodes)[:owners]
+        self._keys = keys
         self._ttl = ttl
+        self._now = now
         self._deadline = deadline
         self._gather = gather
         self._observer = observer
-        self._confirmed: dict[int, bool] = {}
 
-    async def carry_out(self, unless_ended: Tokens | None = None) -> bool:
-        """Writes a tombstone to every node.
-
-        Args:
-            unless_ended: what each node held when the record was read. If given, a logout since then is respected.
+    async def end(self) -> list[list[Stored | Ended | None]]:
+        """Leaves a plain tombstone under each key on every node.
 
         Returns:
-            ``False`` if a logout came first.
+            For each node that has confirmed, what each key held.
 
         Raises:
-            BackendUnavailable: no node has confirmed it.
+            BackendUnavailable: no owner has confirmed.
         """
-        askable = [index for index, node in self._nodes.items() if node.is_askable()]
-        known = unless_ended.by_node if unless_ended else _NO_VERSIONS
-        await self._write_tombstones(askable, self._deadline.step, known)
-        refusing = [node for node in askable if not self._confirmed[node] and known.get(node) is not None]
-        if refusing and not await self._overcome(refusing):
-            return False
-        # If no node has confirmed, failing at once is of more use than trying the nodes that are skipped.
-        skipped = [node for node in self._nodes if node not in self._confirmed]
-        await self._write_tombstones(skipped, self._deadline.left() if any(self._confirmed.values()) else 0.0)
-        self._conclude()
-        return True
+        first = [index for index, node in self._nodes.items() if index in self._owners or node.is_askable()]
+        held = await self._bury(first, self._deadline.step)
+        # If no owner has confirmed, failing at once is of more use than trying the others that are skipped.
+        rest = [index for index in self._nodes if index not in first]
+        held |= await self._bury(rest, self._deadline.left() if self._is_confirmed(held) else 0.0)
+        self._report([index for index, before in held.items() if isinstance(before, NoAnswer)])
+        if not self._is_confirmed(held):
+            raise BackendUnavailable("no node that owns the session has confirmed its end")
+        return [before for before in held.values() if not isinstance(before, NoAnswer)]
 
-    async def _overcome(self, refusing: Sequence[int]) -> bool:
-        """Ends the copies of nodes that hold another version than was read; ``False`` if one has a logout."""
-        result = ReadResult(lambda _value: 0)
-        timeout = self._deadline.left()
-        read = partial(get_copy, self._key, None, timeout)
-        result.add(refusing, await self._gather([self._nodes[node].ask(read, timeout) for node in refusing]))
-        ended = {node: reply for node, reply in result.replies.items() if isinstance(reply, Ended)}
-        if not all(has_note(reply.note) for reply in ended.values()):
-            return False
-        await self._write_tombstones([*result.missing(), *result.holding()], self._deadline.left())
-        await self._write_tombstones(result.silent(), 0.0)
-        self._confirmed |= dict.fromkeys(ended, True)
-        return True
+    async def supersede(self, note: bytes, note_ttl: float, versions: Mapping[int, Version | None]) -> bool:
+        """Leaves a tombstone with a note on every node, unless a logout came first.
 
-    async def _write_tombstones(
-        self, nodes: Sequence[int], timeout: float, versions: Mapping[int, Version | None] = _NO_VERSIONS
-    ) -> None:
-        writes = [
-            self._nodes[node].write_tombstone(self._key, self._tombstone, self._ttl, timeout, versions.get(node))
-            for node in nodes
+        Args:
+            note: for readers.
+            note_ttl: seconds for which it is shown.
+            versions: what each node held when the record was read.
+
+        Returns:
+            ``False`` if a logout came first, or no node has the record any more.
+
+        Raises:
+            BackendUnavailable: no owner has confirmed.
+        """
+        (key,) = self._keys
+        tombstone = Tombstone(self._ttl, note, note_ttl).encode(self._now)
+        steps = [
+            node.supersede(
+                key,
+                tombstone,
+                self._ttl,
+                self._deadline.step if index in self._owners or node.is_askable() else 0.0,
+                versions.get(index),
+            )
+            for index, node in self._nodes.items()
         ]
-        self._confirmed |= zip(nodes, await self._gather(writes), strict=True)
+        held = dict(zip(self._nodes, await self._gather(steps), strict=True))
+        if Held.PLAIN in held.values() or not {Held.LIVE, Held.NOTE} & set(held.values()):
+            if not self._is_confirmed(held):
+                raise BackendUnavailable("no node that owns the session answers")
+            await self._bury(list(self._nodes), self._deadline.left())
+            return False
+        self._report([index for index, before in held.items() if isinstance(before, NoAnswer)])
+        if not self._is_confirmed(held):
+            raise BackendUnavailable("no node that owns the session has confirmed its end")
+        return True
 
-    def _conclude(self) -> None:
-        if not any(self._confirmed.values()):
-            raise BackendUnavailable("no node of the ring confirmed the end of the session")
-        if not all(self._confirmed.values()):
+    async def _bury(self, nodes: Sequence[int], timeout: float) -> "dict[int, list[Stored | Ended | None] | NoAnswer]":
+        tombstone = Tombstone(self._ttl).encode(self._now)
+        steps = [self._nodes[node].bury(self._keys, tombstone, self._ttl, timeout) for node in nodes]
+        return dict(zip(nodes, await self._gather(steps), strict=True))
+
+    def _is_confirmed(self, held: Mapping[int, object]) -> bool:
+        return any(not isinstance(held.get(owner), NoAnswer | None) for owner in self._owners)
+
+    def _report(self, missing: Sequence[int]) -> None:
+        if missing:
             self._observer.count("tombstones_waiting")
+
+
+def note_among(held: Sequence[Stored | Ended | None]) -> bytes:
+    """Returns the note that a record had before its end, if it was superseded and not ended for good."""
+    ended = [before for before in held if isinstance(before, Ended)]
+    if not all(has_note(before.note) for before in ended):
+        return b""
+    return next((note for before in ended if (note := note_on(before.note, before.ttl))), b"")
+
+
+def were_alive(held: Sequence[Sequence[Stored | Ended | None]], keys: int) -> list[bool]:
+    """Returns which of so many keys held a live record on any node, and no tombstone."""
+    return [
+        any(isinstance(node[at], Stored) for node in held) and not any(isinstance(node[at], Ended) for node in held)
+        for at in range(keys)
+    ]

@@ -1,12 +1,22 @@
-"""A change of one record on several nodes: by compare-and-swap, or by ``add`` where there is no copy."""
+"""A change of one record on several nodes: by compare-and-swap, or by ``add`` where there is no copy.
 
-from collections.abc import Callable, Coroutine, Sequence
+It begins at one node that held a copy when it was read; two writers meet there. Then each further node is brought so
+far that its copy includes the change. A copy that the change was made from is replaced. A copy that was made from the
+change counts as it is, and is what the nodes still behind are given: so writers that confirm the same change do not
+disturb each other. A copy of which neither is true is another web node's change: then this one is refused, and the
+caller merges the two.
+"""
+
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from sharedsession.backends.base import AsyncBackend, Ended, Revision, Stored, Version
+from sharedsession.backends.base import AsyncBackend, Ended, Judge, Stored, Version
 from sharedsession.backends.ring.node import RingNode
 from sharedsession.backends.ring.read_result import NoAnswer, NodeReply, Tokens
+from sharedsession.backends.wire.deadline import Deadline
+
+_ATTEMPTS = 8  # at one node; it changes at each of them, so the whole change has met many others
 
 
 class ReplicatedWrite:
@@ -18,13 +28,11 @@ class ReplicatedWrite:
         value: the new bytes.
         ttl: their time to live in seconds.
         expected: what each node held when the record was read.
-        timeout: seconds to wait for one request; all of them may take twice that.
-        revision: opens a copy and returns its number; ``None`` if it is not genuine.
-        includes: returns whether another copy was made from this change.
-        monotonic: the clock.
+        deadline: of all steps.
+        judge: knows what is inside of the copies.
 
     Attributes:
-        stored: the nodes that have it, with their own versions. Two writers meet on the first of them.
+        stored: the nodes whose copy includes the change, with their own versions.
     """
 
     def __init__(
@@ -34,54 +42,72 @@ class ReplicatedWrite:
         value: bytes,
         ttl: float,
         expected: Tokens,
-        timeout: float,
-        revision: Revision,
-        includes: Callable[[bytes], bool],
-        monotonic: Callable[[], float],
+        deadline: Deadline,
+        judge: Judge,
     ) -> None:
         self._nodes = nodes
         self._key = key
         self._value = value
+        self._newest = value  # what the nodes behind are given: it includes the change
         self._ttl = ttl
         self._known = expected.by_node
-        self._timeout = timeout
-        self._monotonic = monotonic
-        self._end = monotonic() + 2 * timeout
-        self._revision = revision
-        self._includes = includes
+        self._deadline = deadline
+        self._judge = judge
         self.stored: dict[int, Version | None] = {}
 
-    async def write_to(self, node: int) -> bool | None:
-        """Brings one node up to date.
+    def may_begin_at(self, node: int) -> bool:
+        """Returns whether a node held a copy when the record was read."""
+        return self._known.get(node) is not None
+
+    async def begin_at(self, node: int) -> bool | None:
+        """Changes the first node.
 
         Returns:
-            Whether it is; ``False`` if another request changed the record first, ``None`` if the node gave no answer.
+            Whether it has the change; ``False`` if its copy is no longer the one that was read, ``None`` if it gave no
+            answer.
         """
-        if self._monotonic() >= self._end:
-            return None
+        version = await self._put(node, self._known[node])
+        return self._noted(node, version)
+
+    async def bring_to(self, node: int) -> bool | None:
+        """Brings a further node so far that its copy includes the change.
+
+        Returns:
+            Whether it does; ``False`` if the node has another web node's change or a tombstone, ``None`` if it gave no
+            answer.
+        """
         if node in self._known:
-            version = await self._put(node, self._known[node])
-            if version is not None:
-                return self._note(node, version)
-            if not self.stored:
-                return False
-        reply = await self._read(node)
-        if isinstance(reply, NoAnswer) or reply is None:
-            return None if isinstance(reply, NoAnswer) else self._note(node, await self._put(node, None))
-        if isinstance(reply, Ended) or not self._is_older(reply):
-            return isinstance(reply, Stored) and self._is_in(reply) and self._note(node, reply.version)
-        return self._note(node, await self._put(node, reply.version))
+            result = self._noted(node, await self._put(node, self._known[node]))
+            if result is not False:
+                return result
+        for _ in range(_ATTEMPTS):
+            reply = await self._read(node)
+            result = await self._bring_from(node, reply)
+            if result is not False or not self._may_follow(reply):
+                return result
+        return False
 
-    def _is_older(self, copy: Stored) -> bool:
-        """Returns whether a copy may be overwritten: it is older than this change, or damaged."""
-        number, ours = self._revision(copy.value), self._revision(self._value)
-        return number is None or ours is None or number < ours
+    async def _bring_from(self, node: int, reply: NodeReply) -> bool | None:
+        """Does what the node's reply asks for; ``False`` if the node has changed since, or refuses."""
+        if isinstance(reply, NoAnswer):
+            return None
+        if reply is None:
+            return self._noted(node, await self._put(node, None))
+        if isinstance(reply, Ended):
+            return False
+        if self._judge.includes(reply.value, self._value):
+            self._newest = reply.value
+            self.stored[node] = reply.version
+            return True
+        return self._noted(node, await self._put(node, reply.version)) if self._may_follow(reply) else False
 
-    def _is_in(self, copy: Stored) -> bool:
-        """Returns whether a copy is this change, or was made from it by a writer that met it on the first node."""
-        return copy.value == self._value or (bool(self.stored) and self._includes(copy.value))
+    def _may_follow(self, reply: NodeReply) -> bool:
+        """Returns whether the change may take the place of what a node holds."""
+        if isinstance(reply, Stored):
+            return not self._judge.is_genuine(reply.value) or self._judge.replaces(self._newest, reply.value)
+        return reply is None
 
-    def _note(self, node: int, version: "Version | NoAnswer | None") -> bool | None:
+    def _noted(self, node: int, version: "Version | NoAnswer | None") -> bool | None:
         if isinstance(version, NoAnswer):
             return None
         if version is None:
@@ -90,14 +116,16 @@ class ReplicatedWrite:
         return True
 
     def _read(self, node: int) -> Coroutine[Any, Any, NodeReply]:
-        return self._nodes[node].ask(partial(get_copy, self._key, None, self._timeout), self._timeout)
+        timeout = self._deadline.left()
+        return self._nodes[node].ask(partial(get_copy, self._key, None, timeout), timeout)
 
     def _put(self, node: int, token: Version | None) -> "Coroutine[Any, Any, Version | NoAnswer | None]":
+        timeout = self._deadline.left()
         if token is None:
-            write = partial(add_copy, self._key, self._value, self._ttl, self._timeout)
+            write = partial(add_copy, self._key, self._newest, self._ttl, timeout)
         else:
-            write = partial(replace_copy, self._key, self._value, self._ttl, token, self._timeout)
-        return self._nodes[node].ask(write, self._timeout)
+            write = partial(replace_copy, self._key, self._newest, self._ttl, token, timeout)
+        return self._nodes[node].ask(write, timeout)
 
 
 def get_copy(

@@ -6,15 +6,22 @@ the last moments may be lost at a power cut.
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from sharedsession.backends.base import AsyncBackend, Ended, Stored, Version
+from sharedsession.backends.base import AsyncBackend, Ended, Read, Stored, Version
 from sharedsession.backends.sqlite import rows
-from sharedsession.backends.sqlite.session_file import MAX_VALUE, SessionFile, flushed_to_disk
+from sharedsession.backends.sqlite.session_file import (
+    MAX_VALUE,
+    SessionFile,
+    flushed_to_disk,
+    is_alive,
+    shown_note,
+)
+from sharedsession.backends.tombstone import Tombstone
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 
@@ -48,30 +55,49 @@ class SqliteBackend:
         with self._file.connection(timeout) as connection:
             return self._file.read(connection, key, touch, self._file.monotonic() + timeout)
 
+    def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`."""
+        file, deadline = self._file, self._file.monotonic() + timeout
+        with file.connection(timeout) as connection:
+            return [file.read_or_add(connection, read, deadline) for read in reads]
+
     def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        return self._write(timeout, lambda connection, now: rows.add(connection, key, value, ttl, now))
+        return self._write(timeout, lambda connection, write: rows.add(connection, key, value, ttl, write))
 
     def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
-        return self._write(timeout, lambda connection, now: rows.replace(connection, key, value, ttl, version, now))
+        return self._write(timeout, lambda connection, write: rows.replace(connection, key, value, ttl, version, write))
 
-    def end(self, key: str, ttl: float, timeout: float) -> None:
+    def end(self, key: str, ttl: float, timeout: float) -> bytes:
         """Same as `Backend.end`."""
-        with self._file.connection(timeout) as connection, flushed_to_disk(connection):
-            self._file.patiently(timeout, lambda: rows.end(connection, key))
+        (before,) = self._end([key], ttl, timeout)
+        return shown_note(before)
+
+    def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
+        """Same as `BatchingBackend.end_many`."""
+        return [is_alive(before) for before in self._end(keys, ttl, timeout)]
+
+    def _end(self, keys: Sequence[str], ttl: float, timeout: float) -> list[rows.Row | None]:
+        file = self._file
+        with file.connection(timeout) as connection, flushed_to_disk(connection):
+            return file.in_transaction(
+                connection, timeout, lambda: [rows.end(connection, key, ttl, file.new_write()) for key in keys]
+            )
 
     def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.supersede`."""
-        file = self._file
+        file, tombstone = self._file, Tombstone(ttl, note, note_ttl)
         with file.connection(timeout) as connection, flushed_to_disk(connection):
-            return file.patiently(timeout, lambda: rows.supersede(connection, key, note, note_ttl, file.clock()))
+            return file.in_transaction(
+                connection, timeout, lambda: rows.supersede(connection, key, tombstone, file.new_write())
+            )
 
     def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
-        return self._write(timeout, lambda connection, now: rows.touch(connection, key, ttl, now))
+        return self._write(timeout, lambda connection, write: rows.touch(connection, key, ttl, write.at))
 
     def close(self) -> None:
         """Same as `Backend.close`."""
@@ -81,10 +107,10 @@ class SqliteBackend:
         """Same as `Facts.health`."""
         return self._file.health()
 
-    def _write(self, timeout: float, statement: Callable[[sqlite3.Connection, float], T]) -> T:
+    def _write(self, timeout: float, statement: Callable[[sqlite3.Connection, rows.Write], T]) -> T:
         file = self._file
         with file.connection(timeout) as connection:
-            result = file.patiently(timeout, lambda: statement(connection, file.clock()))
+            result = file.patiently(timeout, lambda: statement(connection, file.new_write()))
             file.sweep(connection)
             return result
 

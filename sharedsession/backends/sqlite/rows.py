@@ -1,14 +1,16 @@
 """The statements. A row is a record or a tombstone, and each operation is one statement, atomic by itself.
 
 Nothing here waits, opens a file, reads a clock or keeps a state: the caller passes a connection, inside a transaction
-or not, and the time in seconds since the epoch. There is no index on the expiry, since each renewal would have to write
-it: an expired row is invisible until it is swept, by its number.
+or not, the time in seconds since the epoch, and the version of what is written: a random number, so that none comes
+back after a row was swept. There is no index on the expiry, since each renewal would have to write it: an expired row
+is invisible until it is swept, by its number.
 """
 
 import sqlite3
 from typing import NamedTuple
 
 from sharedsession.backends.base import Version
+from sharedsession.backends.tombstone import Tombstone, has_note
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -23,19 +25,20 @@ CREATE TABLE IF NOT EXISTS sessions (
 _FIND = "SELECT value, version, expires - ?, ended FROM sessions WHERE key = ? AND expires > ?"
 _TOUCH = "UPDATE sessions SET expires = ? WHERE key = ? AND expires > ? AND NOT ended"
 _ADD = """
-INSERT INTO sessions (key, value, version, expires) VALUES (?, ?, 1, ?)
+INSERT INTO sessions (key, value, version, expires) VALUES (?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE
-SET value = excluded.value, version = version + 1, expires = excluded.expires, ended = 0 WHERE expires <= ?
-RETURNING version
+SET value = excluded.value, version = excluded.version, expires = excluded.expires, ended = 0 WHERE expires <= ?
 """
 _REPLACE = """
-UPDATE sessions SET value = ?, version = version + 1, expires = ?
-WHERE key = ? AND version = ? AND expires > ? AND NOT ended
-RETURNING version
+UPDATE sessions SET value = ?, version = ?, expires = ? WHERE key = ? AND version = ? AND expires > ? AND NOT ended
 """
-_DELETE = "DELETE FROM sessions WHERE key = ?"
+_END = """
+INSERT INTO sessions (key, value, version, expires, ended) VALUES (?, ?, ?, ?, 1)
+ON CONFLICT (key) DO UPDATE
+SET value = excluded.value, version = excluded.version, expires = excluded.expires, ended = 1
+"""
 _SUPERSEDE = """
-UPDATE sessions SET value = ?, version = version + 1, expires = ?, ended = 1 WHERE key = ? AND expires > ?
+UPDATE sessions SET value = ?, version = ?, expires = ?, ended = 1 WHERE key = ? AND expires > ? AND NOT ended
 """
 _SWEEP = """
 DELETE FROM sessions WHERE expires <= ? AND number IN
@@ -48,8 +51,8 @@ class Row(NamedTuple):
     """What a key holds.
 
     Attributes:
-        value: the record, or the note of a tombstone.
-        version: grows with each write of the row.
+        value: the record, or the bytes of a tombstone.
+        version: of what is there; no other write has the same.
         left: seconds until it expires.
         ended: 1 for a tombstone, else 0.
     """
@@ -58,6 +61,18 @@ class Row(NamedTuple):
     version: Version
     left: float
     ended: int
+
+
+class Write(NamedTuple):
+    """What a statement needs to know of a write.
+
+    Attributes:
+        version: a random number from 0 to 2**63 - 1.
+        at: when it is made, in seconds since the epoch.
+    """
+
+    version: int
+    at: float
 
 
 def find(connection: sqlite3.Connection, key: str, now: float) -> Row | None:
@@ -74,26 +89,38 @@ def touch(connection: sqlite3.Connection, key: str, ttl: float, now: float) -> b
     return connection.execute(_TOUCH, (now + ttl, key, now)).rowcount > 0
 
 
-def add(connection: sqlite3.Connection, key: str, value: bytes, ttl: float, now: float) -> Version | None:
+def add(connection: sqlite3.Connection, key: str, value: bytes, ttl: float, write: Write) -> Version | None:
     """Stores under a key that holds nothing. Returns the version, or ``None`` if the key was taken."""
-    return _version(connection.execute(_ADD, (key, value, now + ttl, now)))
+    version, now = write
+    return _version(connection.execute(_ADD, (key, value, version, now + ttl, now)), version)
 
 
 def replace(
-    connection: sqlite3.Connection, key: str, value: bytes, ttl: float, version: Version, now: float
+    connection: sqlite3.Connection, key: str, value: bytes, ttl: float, expected: Version, write: Write
 ) -> Version | None:
     """Replaces the record of one version. Returns the new version, or ``None`` if the key holds another or nothing."""
-    return _version(connection.execute(_REPLACE, (value, now + ttl, key, version, now)))
+    version, now = write
+    return _version(connection.execute(_REPLACE, (value, version, now + ttl, key, expected, now)), version)
 
 
-def end(connection: sqlite3.Connection, key: str) -> None:
-    """Deletes the row of a key. SQLite forgets no deletion, so no tombstone is needed."""
-    connection.execute(_DELETE, (key,))
+def end(connection: sqlite3.Connection, key: str, ttl: float, write: Write) -> Row | None:
+    """Leaves a plain tombstone, whatever the key holds. Returns what it held."""
+    version, now = write
+    before = find(connection, key, now)
+    connection.execute(_END, (key, Tombstone(ttl).encode(), version, now + ttl))
+    return before
 
 
-def supersede(connection: sqlite3.Connection, key: str, note: bytes, note_ttl: float, now: float) -> bool:
-    """Turns a row into a tombstone with a note. Returns whether there was a row."""
-    return connection.execute(_SUPERSEDE, (note, now + note_ttl, key, now)).rowcount == 1
+def supersede(connection: sqlite3.Connection, key: str, tombstone: Tombstone, write: Write) -> bool:
+    """Turns a record into a tombstone with a note, unless it is one. Returns whether the record was superseded."""
+    version, now = write
+    changed = connection.execute(_SUPERSEDE, (tombstone.encode(), version, now + tombstone.ttl, key, now))
+    if changed.rowcount == 1:
+        return True
+    before = find(connection, key, now)
+    if before is None:
+        end(connection, key, tombstone.ttl, write)
+    return before is not None and has_note(before.value)
 
 
 def sweep(connection: sqlite3.Connection, after: int, most: int, now: float) -> int:
@@ -113,6 +140,5 @@ def sweep(connection: sqlite3.Connection, after: int, most: int, now: float) -> 
     return last or 0
 
 
-def _version(cursor: sqlite3.Cursor) -> Version | None:
-    row = cursor.fetchone()
-    return None if row is None else row[0]
+def _version(cursor: sqlite3.Cursor, version: int) -> Version | None:
+    return version if cursor.rowcount == 1 else None

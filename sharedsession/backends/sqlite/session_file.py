@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sharedsession.backends.base import Ended, Stored
+from sharedsession.backends.base import Ended, Read, Stored
 from sharedsession.backends.sqlite import rows
+from sharedsession.backends.tombstone import is_tombstone, note_on
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable
 from sharedsession.observe import Observer
@@ -44,6 +45,7 @@ class SessionFile:
     def __init__(self, path: Path, environment: Environment) -> None:
         self.path = path
         self.clock = environment.clock
+        self._random_bytes = environment.random_bytes
         self.monotonic = environment.monotonic
         self.observer = Observer(environment=environment)
         self._sleep = environment.sleep
@@ -72,10 +74,37 @@ class SessionFile:
         if row is None:
             return None
         if row.ended:
-            return Ended(row.value)
+            return Ended(shown_note(row), row.left)
         if touch is not None and row.left < touch * _RENEW_BELOW:
             self._renew(connection, key, touch, deadline)
         return Stored(row.value, row.version)
+
+    def read_or_add(self, connection: sqlite3.Connection, read: Read, deadline: float) -> Stored | Ended | None:
+        """Same as `read`, for one of several reads."""
+        key, touch, default = read
+        if default is not None and touch is not None and rows.find(connection, key, self.clock()) is None:
+            left = max(0.0, deadline - self.monotonic())
+            self.patiently(left, lambda: rows.add(connection, key, default, touch, self.new_write()))
+        return self.read(connection, key, touch, deadline)
+
+    def new_write(self) -> rows.Write:
+        """Returns what the next write needs."""
+        return rows.Write(int.from_bytes(self._random_bytes(8)) >> 1, self.clock())
+
+    def in_transaction(self, connection: sqlite3.Connection, timeout: float, work: Callable[[], T]) -> T:
+        """Does several statements in one step.
+
+        Raises:
+            BackendUnavailable: another process holds the lock for longer than ``timeout`` seconds.
+        """
+        self.patiently(timeout, lambda: connection.execute("BEGIN IMMEDIATE"))
+        try:
+            result = work()
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        return result
 
     def _renew(self, connection: sqlite3.Connection, key: str, touch: float, deadline: float) -> None:
         try:
@@ -195,6 +224,18 @@ class SessionFile:
         self._abandoned.extend(self._idle)
         self._idle.clear()
         self._process = os.getpid()
+
+
+def shown_note(row: rows.Row | None) -> bytes:
+    """Returns the note of a tombstone, while it is shown; else empty bytes."""
+    if row is None or not row.ended or not is_tombstone(row.value):
+        return b""
+    return note_on(row.value, row.left)
+
+
+def is_alive(row: rows.Row | None) -> bool:
+    """Returns whether a row is a live record."""
+    return row is not None and not row.ended
 
 
 @contextmanager

@@ -9,14 +9,21 @@ import queue
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.backends.base import Ended, Read, Stored, Version
 from sharedsession.backends.sqlite import rows
-from sharedsession.backends.sqlite.session_file import MAX_VALUE, SessionFile, flushed_to_disk
+from sharedsession.backends.sqlite.session_file import (
+    MAX_VALUE,
+    SessionFile,
+    flushed_to_disk,
+    is_alive,
+    shown_note,
+)
+from sharedsession.backends.tombstone import Tombstone
 from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
@@ -82,28 +89,45 @@ class SqliteWorker:
         file, deadline = self._file, self._file.monotonic() + timeout
         return await self._do(timeout, lambda connection: file.read(connection, key, touch, deadline))
 
+    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+        """Same as `BatchingBackend.get_many`."""
+        file, deadline = self._file, self._file.monotonic() + timeout
+        writes = any(read.default is not None for read in reads)
+        return await self._do(
+            timeout, lambda on: [file.read_or_add(on, read, deadline) for read in reads], writes=writes
+        )
+
     async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        clock = self._file.clock
-        return await self._do(timeout, lambda on: rows.add(on, key, value, ttl, clock()), writes=True)
+        new = self._file.new_write
+        return await self._do(timeout, lambda on: rows.add(on, key, value, ttl, new()), writes=True)
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
-        clock = self._file.clock
-        return await self._do(timeout, lambda on: rows.replace(on, key, value, ttl, version, clock()), writes=True)
+        new = self._file.new_write
+        return await self._do(timeout, lambda on: rows.replace(on, key, value, ttl, version, new()), writes=True)
 
-    async def end(self, key: str, ttl: float, timeout: float) -> None:
+    async def end(self, key: str, ttl: float, timeout: float) -> bytes:
         """Same as `Backend.end`."""
-        await self._do(timeout, lambda on: rows.end(on, key), writes=True, ends=True)
+        (before,) = await self._end([key], ttl, timeout)
+        return shown_note(before)
+
+    async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
+        """Same as `BatchingBackend.end_many`."""
+        return [is_alive(before) for before in await self._end(keys, ttl, timeout)]
+
+    async def _end(self, keys: Sequence[str], ttl: float, timeout: float) -> list[rows.Row | None]:
+        new = self._file.new_write
+        return await self._do(
+            timeout, lambda on: [rows.end(on, key, ttl, new()) for key in keys], writes=True, ends=True
+        )
 
     async def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.supersede`."""
-        clock = self._file.clock
-        return await self._do(
-            timeout, lambda on: rows.supersede(on, key, note, note_ttl, clock()), writes=True, ends=True
-        )
+        new, tombstone = self._file.new_write, Tombstone(ttl, note, note_ttl)
+        return await self._do(timeout, lambda on: rows.supersede(on, key, tombstone, new()), writes=True, ends=True)
 
     async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
