@@ -45,7 +45,7 @@ class Tombstone(NamedTuple):
         return lives + _NOTE_LIFE.pack(min(_LONGEST, math.ceil(self.note_ttl))) + self.note if self.note else lives
 
 
-class Held(Enum):
+class KeyState(Enum):
     """What a key held when its record was superseded."""
 
     NOTHING = "no copy"

@@ -18,7 +18,16 @@ from sharedsession.backends.base import Ended, Read, Stored, Version
 from sharedsession.backends.memcached import login
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply, expiry
-from sharedsession.backends.tombstone import Held, Tombstone, end_of, has_note, is_tombstone, life_of, note_on, plain
+from sharedsession.backends.tombstone import (
+    KeyState,
+    Tombstone,
+    end_of,
+    has_note,
+    is_tombstone,
+    life_of,
+    note_on,
+    plain,
+)
 from sharedsession.backends.wire.blocking_client import BlockingClient
 from sharedsession.backends.wire.client import Client
 from sharedsession.backends.wire.deadline import Deadline
@@ -119,7 +128,7 @@ class MemcachedStore:
             life = min(ttl, float(math.floor(end_of(kept) - self._clock())))
         if life != touch:
             with suppress(BackendUnavailable):  # the tombstone was found, and that is what was asked
-                await self._bury_if(key, back, life, timeout, token)
+                await self._write_tombstone_if(key, back, life, timeout, token)
         return ttl if ttl is None else life
 
     async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
@@ -140,20 +149,20 @@ class MemcachedStore:
 
     async def end(self, key: str, ttl: float, timeout: float) -> bytes:
         """Same as `Backend.end`."""
-        (held,) = await self.bury([key], Tombstone(ttl).encode(self._clock()), ttl, timeout)
+        (held,) = await self.write_tombstones([key], Tombstone(ttl).encode(self._clock()), ttl, timeout)
         return held.note if isinstance(held, Ended) else b""
 
     async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
         """Same as `BatchingBackend.end_many`."""
         return [
             isinstance(held, Stored)
-            for held in await self.bury(keys, Tombstone(ttl).encode(self._clock()), ttl, timeout)
+            for held in await self.write_tombstones(keys, Tombstone(ttl).encode(self._clock()), ttl, timeout)
         ]
 
-    async def bury(
+    async def write_tombstones(
         self, keys: Sequence[str], tombstone: bytes, ttl: float, timeout: float
     ) -> list[Stored | Ended | None]:
-        """Same as `NodeStore.bury`. Where there is no memory for a tombstone, the record is deleted instead."""
+        """Same as `NodeStore.write_tombstones`. Where there is no memory for a tombstone, the record is deleted instead."""
         exptime = expiry(ttl, self._clock)
         look = self._protocol.get if len(keys) == 1 else self._protocol.look  # only the end of one is told the note
         requests = []
@@ -179,27 +188,29 @@ class MemcachedStore:
         """Same as `Backend.supersede`."""
         tombstone = Tombstone(ttl, note, note_ttl).encode(self._clock())
         held = await self.supersede_copy(key, tombstone, ttl, timeout, version)
-        if held is Held.NOTHING:
+        if held is KeyState.NOTHING:
             await self.end(key, ttl, timeout)
-        return held in {Held.LIVE, Held.NOTE}
+        return held in {KeyState.LIVE, KeyState.NOTE}
 
     async def supersede_copy(
         self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None
-    ) -> Held:
+    ) -> KeyState:
         """Same as `NodeStore.supersede_copy`: by compare-and-swap, however often the record changes meanwhile."""
         deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
         try:
-            while not await self._bury_if(key, tombstone, ttl, deadline.require(), version):
+            while not await self._write_tombstone_if(key, tombstone, ttl, deadline.require(), version):
                 reply, serial = await self._ask(self._protocol.get, key, deadline.require(), None, None)
                 held = reply if type(reply) is Hit else self._hit(reply)
                 if held is not None and held.flags & TOMBSTONE:
-                    return Held.NOTE if has_note(held.value) else Held.PLAIN
+                    return KeyState.NOTE if has_note(held.value) else KeyState.PLAIN
                 version = None if held is None else made(_Token, (held.cas, serial))
         except TimeoutError:
             raise BackendUnavailable("the record changes too often to be superseded in time") from None
-        return Held.NOTHING if version is None else Held.LIVE
+        return KeyState.NOTHING if version is None else KeyState.LIVE
 
-    async def _bury_if(self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None) -> bool:
+    async def _write_tombstone_if(
+        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None
+    ) -> bool:
         """Writes a tombstone in the place of one version; ``None``: if the key holds nothing. Returns if it did."""
         exptime = expiry(ttl, self._clock)
         if version is None:

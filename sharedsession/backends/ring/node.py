@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 from sharedsession.backends.base import AsyncBackend, Ended, Read, Stored, Version
 from sharedsession.backends.ring.hints import Hints
 from sharedsession.backends.ring.read_result import NO_ANSWER, NoAnswer, NodeReply
-from sharedsession.backends.tombstone import Held, has_note, is_tombstone
+from sharedsession.backends.tombstone import KeyState, has_note, is_tombstone
 from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class NodeStore(AsyncBackend, Protocol):
         """Same as `BatchingBackend.get_many`."""
         ...
 
-    async def bury(
+    async def write_tombstones(
         self, keys: Sequence[str], tombstone: bytes, ttl: float, timeout: float
     ) -> list[Stored | Ended | None]:
         """Puts a tombstone under each key, whatever it holds, in one round trip.
@@ -44,7 +44,7 @@ class NodeStore(AsyncBackend, Protocol):
 
     async def supersede_copy(
         self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None
-    ) -> Held:
+    ) -> KeyState:
         """Puts a tombstone with a note under a key, unless it holds a tombstone.
 
         Args:
@@ -123,7 +123,7 @@ class RingNode:
             if has_note(tombstone):  # a plain one may have come since, and stays
                 await self.store.supersede_copy(key, tombstone, ttl, timeout, None)
             else:
-                await self.store.bury([key], tombstone, ttl, timeout)
+                await self.store.write_tombstones([key], tombstone, ttl, timeout)
             self.hints.done(key)
             if self.monotonic() - started > timeout * _REPLAY:
                 return
@@ -144,7 +144,7 @@ class RingNode:
             return False
         return True
 
-    async def bury(
+    async def write_tombstones(
         self, keys: Sequence[str], tombstone: bytes, ttl: float, timeout: float
     ) -> "list[Stored | Ended | None] | NoAnswer":
         """Puts a tombstone under each key, now or as soon as the node can be asked again.
@@ -160,7 +160,7 @@ class RingNode:
         """
         held: list[Stored | Ended | None] | NoAnswer = NO_ANSWER
         if timeout and await self.ping(timeout):
-            held = await self.ask(lambda store: store.bury(keys, tombstone, ttl, timeout), timeout)
+            held = await self.ask(lambda store: store.write_tombstones(keys, tombstone, ttl, timeout), timeout)
         if isinstance(held, NoAnswer):
             for key in keys:
                 self.hints.add(key, tombstone, ttl, self.monotonic())
@@ -168,7 +168,7 @@ class RingNode:
 
     async def supersede(
         self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None
-    ) -> "Held | NoAnswer":
+    ) -> "KeyState | NoAnswer":
         """Puts a tombstone with a note under a key, now or as soon as the node can be asked again.
 
         Args:
@@ -181,7 +181,7 @@ class RingNode:
         Returns:
             What the key held; `NO_ANSWER` if the node has not confirmed it.
         """
-        held: Held | NoAnswer = NO_ANSWER
+        held: KeyState | NoAnswer = NO_ANSWER
         if timeout and await self.ping(timeout):
             held = await self.ask(lambda store: store.supersede_copy(key, tombstone, ttl, timeout, version), timeout)
         if isinstance(held, NoAnswer):

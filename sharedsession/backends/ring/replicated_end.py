@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.ring.node import RingNode
 from sharedsession.backends.ring.read_result import NoAnswer
-from sharedsession.backends.tombstone import Held, Tombstone, has_note, note_on
+from sharedsession.backends.tombstone import KeyState, Tombstone, has_note, note_on
 from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.concurrency import Gather
 from sharedsession.errors import BackendUnavailable
@@ -63,10 +63,10 @@ class ReplicatedEnd:
             BackendUnavailable: no owner has confirmed.
         """
         first = [index for index, node in self._nodes.items() if index in self._owners or node.is_askable()]
-        held = await self._bury(first, self._deadline.step)
+        held = await self._write_tombstones(first, self._deadline.step)
         # If no owner has confirmed, failing at once is of more use than trying the others that are skipped.
         rest = [index for index in self._nodes if index not in first]
-        held |= await self._bury(rest, self._deadline.left() if self._is_confirmed(held) else 0.0)
+        held |= await self._write_tombstones(rest, self._deadline.left() if self._is_confirmed(held) else 0.0)
         self._report([index for index, before in held.items() if isinstance(before, NoAnswer)])
         if not self._is_confirmed(held):
             raise BackendUnavailable("no node that owns the session has confirmed its end")
@@ -99,19 +99,21 @@ class ReplicatedEnd:
             for index, node in self._nodes.items()
         ]
         held = dict(zip(self._nodes, await self._gather(steps), strict=True))
-        if Held.PLAIN in held.values() or not {Held.LIVE, Held.NOTE} & set(held.values()):
+        if KeyState.PLAIN in held.values() or not {KeyState.LIVE, KeyState.NOTE} & set(held.values()):
             if not self._is_confirmed(held):
                 raise BackendUnavailable("no node that owns the session answers")
-            await self._bury(list(self._nodes), self._deadline.left())
+            await self._write_tombstones(list(self._nodes), self._deadline.left())
             return False
         self._report([index for index, before in held.items() if isinstance(before, NoAnswer)])
         if not self._is_confirmed(held):
             raise BackendUnavailable("no node that owns the session has confirmed its end")
         return True
 
-    async def _bury(self, nodes: Sequence[int], timeout: float) -> "dict[int, list[Stored | Ended | None] | NoAnswer]":
+    async def _write_tombstones(
+        self, nodes: Sequence[int], timeout: float
+    ) -> "dict[int, list[Stored | Ended | None] | NoAnswer]":
         tombstone = Tombstone(self._ttl).encode(self._now)
-        steps = [self._nodes[node].bury(self._keys, tombstone, self._ttl, timeout) for node in nodes]
+        steps = [self._nodes[node].write_tombstones(self._keys, tombstone, self._ttl, timeout) for node in nodes]
         return dict(zip(nodes, await self._gather(steps), strict=True))
 
     def _is_confirmed(self, held: Mapping[int, object]) -> bool:

@@ -215,7 +215,7 @@ class RingStore:
     async def _spread(self, nodes: Sequence[int], key: str, ended: Ended, touch: float | None, timeout: float) -> None:
         ttl = _remaining(ended.ttl, touch)
         self._observer.count("tombstones_spread", times=len(nodes))
-        await self._gather([self._nodes[node].bury([key], ended.note, ttl, timeout) for node in nodes])
+        await self._gather([self._nodes[node].write_tombstones([key], ended.note, ttl, timeout) for node in nodes])
 
     async def _repair(self, result: ReadResult, best: Stored, order: Sequence[int], read: Read, timeout: float) -> None:
         """Gives the newest copy to the owners without one, and to nodes with one that it was made from."""
