@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar, Unpack
 
 from sharedsession.concurrency import run
-from sharedsession.engine import Engine, Engines, SessionInfo
+from sharedsession.engine import Engine, Engines, LoginTicket, SessionInfo
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.farm import drift
@@ -93,17 +93,34 @@ class SessionManager:
             except_: the handle of a session that goes on, as ``session.id``.
 
         Returns:
-            How many were ended.
+            How many of them were listed and alive. Others, that no list has, have ended as well.
 
         Raises:
-            LogoutNotConfirmed: the store did not confirm each end.
-            BackendUnavailable: the store cannot answer.
+            LogoutNotConfirmed: the store did not confirm it: sessions may still be alive.
         """
         return self._run(lambda engine: engine.index.revoke_all(principal, except_))
 
     async def arevoke_all(self, principal: str, except_: str | None = None) -> int:
         """Same as `revoke_all`, on an event loop."""
         return await self._arun(lambda engine: engine.index.revoke_all(principal, except_))
+
+    def begin_login(self, principal: str) -> LoginTicket:
+        """Returns a ticket, to be taken before the password is checked.
+
+        ``session.principal = ticket`` makes the login; it is refused with `SessionEnded` at the commit if all sessions
+        of the principal were ended in between: a password that was changed meanwhile lets nobody in.
+
+        Args:
+            principal: who is about to log in.
+
+        Raises:
+            BackendUnavailable: the store cannot answer.
+        """
+        return self._run(lambda engine: engine.stamps.ticket(principal))
+
+    async def abegin_login(self, principal: str) -> LoginTicket:
+        """Same as `begin_login`, on an event loop."""
+        return await self._arun(lambda engine: engine.stamps.ticket(principal))
 
     # -- how the farm is
 

@@ -261,11 +261,13 @@ class Read(NamedTuple):
         key: the store key.
         touch: the new time to live in seconds; ``None`` leaves it as it is.
         default: a value that is added first, for ``touch`` seconds, if the key holds nothing.
+        longest: the longest life in seconds that the record was given, where the caller knows it.
     """
 
     key: str
     touch: float | None = None
     default: bytes | None = None
+    longest: float | None = None
 
 
 @runtime_checkable
@@ -357,9 +359,9 @@ class ReplicatedBackend(AsyncBackend, Protocol):
         ...
 
     async def get_many_newest(
-        self, reads: Sequence[Read], timeout: float, judges: Sequence[Judge]
+        self, reads: Sequence[Read], timeout: float, judges: Sequence[Judge] | None
     ) -> list[Stored | Ended | BackendUnavailable | None]:
-        """Same as `BatchingBackend.get_many`, with a judge for each key.
+        """Same as `BatchingBackend.get_many`, with a judge for each key; ``None``: what is inside does not matter.
 
         Returns:
             What each key holds; for one that cannot be told, the error instead of raising it.

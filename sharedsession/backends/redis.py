@@ -168,7 +168,7 @@ class RedisStore:
     async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
         """Same as `BatchingBackend.get_many`."""
         commands: list[tuple[Any, ...]] = []
-        for key, touch, default in reads:
+        for key, touch, default, _ in reads:
             if default is not None and touch is not None:
                 commands.append(("SET", key, self._new(default), "NX", "PX", _milliseconds(touch)))
             commands.append(_get(key, touch))

@@ -6,11 +6,13 @@ worker thread, so that the event loop does not block.
 """
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from sharedsession.concurrency.blocking import Done, gather, run
 from sharedsession.concurrency.keyed_queue import LoopQueue, ThreadQueue
+from sharedsession.concurrency.per_loop import background
 from sharedsession.concurrency.timers import LoopTimer, ThreadTimer, repeat_in_thread, repeat_on_loop
 from sharedsession.concurrency.types import Step
 from sharedsession.environment import REAL, Environment
@@ -53,6 +55,11 @@ class BlockingDriver:
         """Same as `Driver.repeat`."""
         return repeat_in_thread(seconds, step)
 
+    @staticmethod
+    def background(step: Step[None]) -> None:
+        """Same as `Driver.background`: in a thread of its own."""
+        threading.Thread(target=lambda: run(step()), name="sharedsession-background", daemon=True).start()
+
     async def pause(self, seconds: float) -> None:
         """Same as `Driver.pause`."""
         self._environment.sleep(seconds)
@@ -72,6 +79,9 @@ class LoopDriver:
     """For applications on an event loop, over a backend that never blocks it."""
 
     blocking = False
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @staticmethod
     def run(step: Step[T]) -> Awaitable[T]:
@@ -106,6 +116,12 @@ class LoopDriver:
     def repeat(seconds: float, step: Step[None]) -> Callable[[], Awaitable[None]]:
         """Same as `Driver.repeat`."""
         return repeat_on_loop(seconds, step)
+
+    def background(self, step: Step[None]) -> None:
+        """Same as `Driver.background`: in a task that ends with its loop."""
+        task = background(asyncio.get_running_loop(), step())
+        self._tasks.add(task)  # a loop keeps only weak references to its tasks
+        task.add_done_callback(self._tasks.discard)
 
     @staticmethod
     async def pause(seconds: float) -> None:

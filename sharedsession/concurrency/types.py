@@ -93,6 +93,10 @@ class Driver(Protocol):
         """Runs a step every so many seconds, from now until the result is called and awaited."""
         ...
 
+    def background(self, step: Step[None]) -> None:
+        """Runs a step that nothing waits for; it must not raise."""
+        ...
+
     async def pause(self, seconds: float) -> None:
         """Waits inside of a step."""
         ...

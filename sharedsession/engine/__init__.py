@@ -3,5 +3,6 @@
 from sharedsession.engine.engine import Engine
 from sharedsession.engine.engines import Engines
 from sharedsession.engine.principals import SessionInfo
+from sharedsession.engine.stamps import LoginTicket
 
-__all__ = ["Engine", "Engines", "SessionInfo"]
+__all__ = ["Engine", "Engines", "LoginTicket", "SessionInfo"]

@@ -10,22 +10,37 @@ back:
     modified    yes            yes      add new, supersede old      SET
     destroyed   yes            -        end                         CLEAR
     destroyed   no             -        nothing                     CLEAR if a token came in
+
+A session of a principal is entered in its index while it is stored. One that was not stored under this principal before
+takes its stamp then: there a login is ordered.
 """
 
 from collections.abc import Awaitable
+from contextlib import suppress
 
+from sharedsession.backends.base import Version
 from sharedsession.concurrency import Driver
-from sharedsession.engine.principals import Entry, PrincipalIndex
-from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded
+from sharedsession.engine.principals import Entry, PrincipalIndex, tried
+from sharedsession.engine.stamps import Stamps, insist
+from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded, SessionError
 from sharedsession.http import CLEAR, KEEP, Outcome
 from sharedsession.keys import Identity
 from sharedsession.observe import Observer
-from sharedsession.records import LEEWAY, WRITE_ID_BYTES, Record, SealedStore, SupersededNote, TimeBudget, Timeouts
+from sharedsession.records import (
+    LEEWAY,
+    MOST_HANDLES,
+    WRITE_ID_BYTES,
+    Record,
+    SealedStore,
+    StoredRecord,
+    SupersededNote,
+    TimeBudget,
+    Timeouts,
+)
 from sharedsession.session import GRACE, READ_ONLY, Session, SessionState, Unsaved, merge
 from sharedsession.settings import Settings
 
 _ATTEMPTS = 1000  # at each round of a conflict some writer wins; the request's time budget mostly ends before
-_DAY = 86400.0  # seconds
 
 
 class Committer:
@@ -35,16 +50,25 @@ class Committer:
         settings: of the farm.
         store: where the records are.
         index: of the principals' sessions.
+        stamps: of the principals.
         driver: of the store's colour.
         observer: told what happened.
     """
 
     def __init__(
-        self, settings: Settings, store: SealedStore, index: PrincipalIndex, driver: Driver, observer: Observer
+        self,
+        settings: Settings,
+        store: SealedStore,
+        index: PrincipalIndex,
+        stamps: Stamps,
+        driver: Driver,
+        observer: Observer,
     ) -> None:
         self._settings = settings
         self._store = store
         self._index = index
+        self._stamps = stamps
+        self._driver = driver
         self._queue = driver.queue()
         self._observer = observer
         self._clock = settings.environment.clock
@@ -116,12 +140,12 @@ class Committer:
 
     async def _destroy(self, state: SessionState, budget: TimeBudget) -> None:
         principal, ended = state.owner, state.take_destroyed()
-        if ended is not None:
-            try:
-                await self._store.end(ended, self._idle_of(ended), budget)
-            except BackendUnavailable:
-                raise LogoutNotConfirmed("the session store did not confirm the end of the session") from None
-            self._observer.count("destroyed", ended, principal)
+        try:
+            for identity in ended:
+                await self._store.end(identity, self._idle_of(identity), budget)
+                self._observer.count("destroyed", identity, principal)
+        except BackendUnavailable:
+            raise LogoutNotConfirmed("the session store did not confirm the end of the session") from None
         state.outcome = CLEAR if state.had_token else KEEP
 
     async def _write(self, session: Session, state: SessionState, unsaved: Unsaved, budget: TimeBudget) -> None:
@@ -133,24 +157,54 @@ class Committer:
 
     async def _add(self, session: Session, state: SessionState, record: Record, budget: TimeBudget) -> None:
         identity = state.identity_for_storing()
-        ttl = self._time_to_live(self._timeouts(state.idle_timeout), record)
-        if record.principal is not None:
-            await self._enter(state, identity, record.principal, budget)
-        version = await self._store.add(identity, record, ttl, budget)
+        if record.principal is None:
+            version = await self._store.add(identity, record, self._ttl_of(state, record), budget)
+        else:
+            record, version = await self._add_of_principal(state, identity, record, record.principal, budget)
         superseded = state.superseded
         if superseded is not None:
             await self._supersede(state, superseded, identity, budget)
         self._observer.count("created" if superseded is None else "regenerated", identity, record.principal)
         state.settle(session, record, version)
         state.outcome = self._handed_out(state, identity)
+        for rival in state.take_rivals():
+            await self._store.end(rival, self._idle_of(rival), budget)
 
-    async def _enter(self, state: SessionState, identity: Identity, principal: str, budget: TimeBudget) -> None:
-        """Writes the session into its principal's index, before it can be used."""
-        timeouts, now = self._timeouts(state.idle_timeout), self._clock()
+    async def _add_of_principal(
+        self, state: SessionState, identity: Identity, record: Record, principal: str, budget: TimeBudget
+    ) -> tuple[Record, Version]:
+        """Stores a principal's session under its stamp, and its entry side by side."""
+        handle, standing = identity.handle, await self._index.standing(principal, budget)
+        stamp = record.stamp
+        if not stamp:
+            assert identity.stamp is not None  # noqa: S101
+            found = await self._stamps.of_login(identity.stamp, standing.stamp, budget)
+            insist(state.ticket, found)
+            stamp = found.value
+        record = record._replace(stamp=stamp, handles=(*record.handles, handle)[-MOST_HANDLES:])
+        add = self._store.add(identity, record, self._ttl_of(state, record), budget)
+        enter = self._enter(state, identity, record, principal, budget, standing.listing)
+        version, refused = await self._driver.gather([tried(add), tried(enter)])
+        for result in (version, refused):
+            if isinstance(result, SessionError):
+                raise result
+        return record, version
+
+    async def _enter(
+        self,
+        state: SessionState,
+        identity: Identity,
+        record: Record,
+        principal: str,
+        budget: TimeBudget,
+        listing: StoredRecord | BackendUnavailable | None = None,
+    ) -> None:
+        """Writes the session into its principal's index."""
+        timeouts = self._timeouts(state.idle_timeout)
         agent, address = state.client or (None, None)
-        entry = Entry(identity.store_key, state.created, timeouts.idle, agent, address)
-        until = min(timeouts.ends_at(state.created), now + _DAY + 2 * timeouts.idle + LEEWAY)
-        await self._index.enter(principal, identity.handle, entry, budget, now=now, until=until)
+        entry = Entry(identity.store_key, record.created, timeouts.idle, record.stamp, agent, address)
+        until = min(timeouts.ends_at(record.created), self._clock() + 3 * timeouts.idle + LEEWAY)
+        await self._index.enter(principal, identity.handle, entry, budget, until=until, index=listing)
 
     async def _supersede(self, state: SessionState, old: Identity, new: Identity, budget: TimeBudget) -> None:
         """Ends the old ID; for a few seconds requests that still carry it are told to change nothing.
@@ -158,8 +212,10 @@ class Committer:
         Raises:
             SessionEnded: a logout was first; the new session is ended as well.
         """
-        note = SupersededNote(record=state.record if state.grace else None)
         note_ttl, idle = state.grace or GRACE, self._idle_of(old)
+        until = min(self._clock() + note_ttl, self._timeouts(state.idle_timeout).ends_at(state.created))
+        view = state.record if state.grace else None
+        note = SupersededNote(successor=new.store_key, until=until, record=view)
         if not await self._store.supersede(old, idle, budget, state.version, note, note_ttl):
             await self._store.end(new, self._idle_of(new), budget)
             raise SessionEnded("the session was destroyed by another request")
@@ -167,8 +223,7 @@ class Committer:
     async def _replace(self, session: Session, state: SessionState, ours: Record, budget: TimeBudget) -> None:
         """Writes a stored session: the requests of one process one after the other, so that none of a crowd starves."""
         identity = state.identity_for_storing()
-        if ours.principal is not None and (state.must_rewrite or _is_another_day(state.record, ours)):
-            await self._enter(state, identity, ours.principal, budget)
+        enters = ours.principal if state.enters else None
         key = identity.store_key
         acquired = self._queue.acquire(key) or await self._queue.wait(key, 2 * self._settings.timeout)
         try:
@@ -176,6 +231,17 @@ class Committer:
         finally:
             if acquired:
                 self._queue.release(key)
+        if enters is not None and state.record is not None:
+            self._enter_later(state, identity, state.record, enters)
+
+    def _enter_later(self, state: SessionState, identity: Identity, record: Record, principal: str) -> None:
+        """Renews an entry without keeping the visitor waiting. What fails now is done an idle timeout later."""
+
+        async def enter() -> None:
+            with suppress(SessionError):
+                await self._enter(state, identity, record, principal, self._store.time_budget())
+
+        self._driver.background(enter)
 
     async def _swap(
         self, session: Session, state: SessionState, identity: Identity, ours: Record, budget: TimeBudget
@@ -183,7 +249,7 @@ class Committer:
         base, record, expected = state.record, ours, state.version
         timeouts = self._timeouts(state.idle_timeout)
         for _ in range(_ATTEMPTS):
-            ttl = self._time_to_live(timeouts, record)
+            ttl = self._ttl_of(state, record)
             stored = await self._store.swap(identity, record, ttl, expected, budget)
             if stored is None or (stored.record is not record and self._is_over(timeouts, stored.record)):
                 raise SessionEnded("the session was destroyed, or given a new ID, by another request")
@@ -226,8 +292,8 @@ class Committer:
     def _is_over(self, timeouts: Timeouts, record: Record) -> bool:
         return timeouts.is_over(record.created, record.refreshed, self._clock())
 
-    def _time_to_live(self, timeouts: Timeouts, record: Record) -> float:
-        ttl = timeouts.time_to_live(record.created, self._clock())
+    def _ttl_of(self, state: SessionState, record: Record) -> float:
+        ttl = self._timeouts(state.idle_timeout).time_to_live(record.created, self._clock())
         if ttl <= 0:
             raise SessionEnded("the session reached its absolute end while the request was running")
         return ttl
@@ -247,8 +313,3 @@ def _ending(state: SessionState) -> str:
     """Returns, in one word, what the client is told."""
     outcome = state.outcome
     return "set" if outcome.token else "clear" if outcome.clear else "keep"
-
-
-def _is_another_day(base: Record | None, ours: Record) -> bool:
-    """Returns whether the last write was on another day: a session that is written all the time is entered daily."""
-    return base is not None and base.refreshed // _DAY != ours.refreshed // _DAY

@@ -4,27 +4,42 @@ It knows nothing of HTTP, of clients and of how records are sealed. What must wa
 the driver runs it in the application's colour. What a commit does is in `commit`.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from sharedsession.backends.base import AsyncBackend
-from sharedsession.concurrency import DONE, Driver
+from sharedsession.concurrency import DONE, Driver, Step
 from sharedsession.engine.commit import Committer
 from sharedsession.engine.lock import LockStore, SessionLock
 from sharedsession.engine.principals import PrincipalIndex
 from sharedsession.engine.renewal import Renewal
+from sharedsession.engine.stamps import Stamps
 from sharedsession.engine.websocket_watch import WebsocketWatch
-from sharedsession.errors import BackendUnavailable, FarmDisagrees
+from sharedsession.errors import BackendUnavailable, FarmDisagrees, SessionEnded, SessionError
 from sharedsession.farm import Monitor, ThisNode
 from sharedsession.http import Outcome
-from sharedsession.keys import ID_BYTES, Identity
+from sharedsession.keys import RANDOM_BYTES, Identity
 from sharedsession.observe import Observer
-from sharedsession.records import SealedStore, StoredRecord, SupersededNote, Timeouts
+from sharedsession.records import (
+    LEEWAY,
+    NO_RECORD,
+    Record,
+    SealedStore,
+    Stamp,
+    StoredRecord,
+    SupersededNote,
+    TimeBudget,
+    Timeouts,
+    life_of_stamps,
+)
 from sharedsession.session import READ_ONLY, UNLOADED, Session, SessionState, Tokens, Unsaved
 from sharedsession.settings import Settings
 
 S = TypeVar("S", bound=Session)
+
+_MOST_RIVALS = 8  # genuine tokens of one request that are looked up
+_LONGEST_TURN = 100  # times the timeout: a step of a session waits for the one before, whatever it waits for
 
 
 class Engine:
@@ -43,6 +58,7 @@ class Engine:
         blocking: whether the application blocks.
         observer: as given.
         index: of the principals' sessions.
+        stamps: of the principals.
         monitor: compares this web node with the others.
         clock: returns the time in seconds since the epoch.
     """
@@ -65,12 +81,15 @@ class Engine:
             compress_above=settings.compress_above,
             observer=observer,
             environment=settings.environment,
+            stamp_renewal=life_of_stamps(settings.timeouts) if settings.timeouts.absolute is None else None,
         )
-        self.index = PrincipalIndex(settings, self._store, driver, observer)
+        self.stamps = Stamps(settings, self._store, driver)
+        self.index = PrincipalIndex(settings, self._store, self.stamps, driver, observer)
         self.monitor = Monitor(settings, store, driver, observer, this_node)
         self._locks = LockStore(settings, self._store, driver, observer)
         self._renewal = Renewal(self._renew, driver, settings.environment.monotonic)
-        self._committer = Committer(settings, self._store, self.index, driver, observer)
+        self._committer = Committer(settings, self._store, self.index, self.stamps, driver, observer)
+        self._turns = driver.queue()
 
     # -- open
 
@@ -84,23 +103,22 @@ class Engine:
         """
         return kind(SessionState(self, tokens, self.clock()))
 
-    def verified(self, tokens: Sequence[bytes]) -> Identity | None:
-        """Returns the identity in what a request carries; ``None`` if nothing in it is genuine."""
+    def verified(self, tokens: Sequence[bytes]) -> Sequence[Identity]:
+        """Returns the identities in what a request carries; empty if nothing in it is genuine, or if there are many."""
         machine_key = self.settings.machine_key()
-        genuine = {found.session_id: found for token in tokens if (found := machine_key.verify(token))}
-        if len(genuine) == 1:
-            return genuine.popitem()[1]
-        if genuine:
+        genuine = {found.name: found for token in tokens if (found := machine_key.verify(token))}
+        if len(genuine) > _MOST_RIVALS:
             self.observer.event(
-                "two_tokens", "a request carries two different genuine tokens (planted cookies?): anonymous"
+                "two_tokens", f"a request carries more than {_MOST_RIVALS} genuine tokens (planted cookies?): anonymous"
             )
-        elif any(tokens):
+            return ()
+        if not genuine and any(tokens):
             self.observer.event("forged", "a token is signed by none of this node's secrets: anonymous")
-        return None
+        return tuple(genuine.values())
 
-    def new_identity(self, idle_timeout: float | None) -> Identity:
+    def new_identity(self, idle_timeout: float | None, principal: str | None) -> Identity:
         """Makes the identity of a new session."""
-        return self.settings.machine_key().new_identity(self._random_bytes(ID_BYTES), idle_timeout)
+        return self.settings.machine_key().new_identity(self._random_bytes(RANDOM_BYTES), idle_timeout, principal)
 
     def timeouts(self, idle_timeout: float | None) -> Timeouts:
         """Returns the farm's timeouts, with the session's own idle timeout in seconds if it has one."""
@@ -111,45 +129,111 @@ class Engine:
     def load(self, session: Session) -> Awaitable[None]:
         """Asks the store for a session: before it returns where the application blocks, else when awaited.
 
+        Tasks and threads of one request that look at the same time share one question.
+
         Raises:
             BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
         """
         state = session._state
-        identity = state.identity
-        if identity is None:
+        if state.identity is None:
             state.begin(session, None)
             return DONE
-        if state.status is not UNLOADED:
-            state.budget = None  # a look of its own, with time of its own
-        return self.driver.run(lambda: self._load(session, state, identity))
+        if state.status is UNLOADED:
+            return self.driver.run(lambda: self._load_once(session, state))
+        if state.unsaved(session) is not None and not state.response_started:
+            return DONE  # what was changed is kept
+        return self.driver.run(lambda: self.in_turn(state, lambda: self.load_now(session)))
+
+    async def _load_once(self, session: Session, state: SessionState) -> None:
+        async def load() -> None:
+            if state.status is UNLOADED:  # another task or thread of the request may have been first
+                await self._load(session, state)
+
+        await self.in_turn(state, load)
 
     async def load_now(self, session: Session) -> None:
-        """Same as `load`, inside of a step."""
+        """Same as `load`, inside of a step, with a time budget of its own."""
         state = session._state
         state.budget = None
-        identity = state.identity
-        if identity is None:
+        if state.identity is None:
             state.begin(session, None)
         else:
-            await self._load(session, state, identity)
+            await self._load(session, state)
 
-    def _load(self, session: Session, state: SessionState, identity: Identity) -> Coroutine[Any, Any, None]:
-        work, tracer = self._read(session, state, identity), self.observer.tracer
+    async def in_turn(self, state: SessionState, step: Step[None]) -> None:
+        """Does one step of a session after the other; one that fails hands over to the next."""
+        key = str(id(state))
+        if not self._turns.acquire(key) and not await self._turns.wait(key, _LONGEST_TURN * self.settings.timeout):
+            raise BackendUnavailable("another task or thread of this request is at work with the session")
+        try:
+            await step()
+        finally:
+            self._turns.release(key)
+
+    def _load(self, session: Session, state: SessionState) -> Coroutine[Any, Any, None]:
+        work, tracer = self._read(session, state), self.observer.tracer
         return work if tracer is None else tracer.trace("load", work, lambda: _ending(state))
 
-    async def _read(self, session: Session, state: SessionState, identity: Identity) -> None:
+    async def _read(self, session: Session, state: SessionState) -> None:
         if self.monitor.may_refuse:
             await self._insist(state)
         if state.budget is None:
             state.budget = self._store.time_budget()
         try:
+            if state.rivals:
+                await self._choose(state, state.budget)
+            identity = state.identity
+            if identity is None:
+                state.begin(session, None)
+                return
             timeouts = self.timeouts(identity.idle_timeout)
             found = await self._store.read(identity, timeouts.idle, state.budget)
+            if isinstance(found, SupersededNote) and not await self._is_shown(found, identity, state.budget):
+                found = None
         except BackendUnavailable:
             self._out_of_reach(session, state)
         else:
             self.monitor.start()
             self._begin(session, state, identity, found, timeouts)
+
+    async def _choose(self, state: SessionState, budget: TimeBudget) -> None:
+        """Finds out which of several identities counts: the one that is alive, if it is one."""
+        found = list(zip(state.rivals, await self._store.read_rivals(state.rivals, budget), strict=True))
+        alive = [one for one, held in found if isinstance(held, StoredRecord) and self._is_valid(one, held)]
+        if len(alive) > 1:
+            self.observer.event(
+                "two_tokens", "a request carries tokens of two living sessions (planted cookies?): anonymous"
+            )
+        alive = alive or [one for one, held in found if isinstance(held, SupersededNote)]
+        state.choose(alive[0] if len(alive) == 1 else None)
+
+    async def _is_shown(self, note: SupersededNote, identity: Identity, budget: TimeBudget) -> bool:
+        """Returns whether a superseded ID still shows anything: while the session lives on under the new one."""
+        if self.clock() > note.until + LEEWAY:
+            return False
+        if not note.successor:  # the note does not open, but it was left by a supersession
+            return True
+        (life,) = await self._store.lives_of_keys({note.successor: None}, budget)
+        return life is not None and (note.record is None or await self._is_view_valid(note.record, identity, budget))
+
+    async def _is_view_valid(self, view: Record, identity: Identity, budget: TimeBudget) -> bool:
+        stamp: StoredRecord | BackendUnavailable | None = None
+        if identity.stamp is not None:
+            (stamp,) = await self._store.read_beside([(identity.stamp, None, None)], budget)
+        if isinstance(stamp, BackendUnavailable):
+            raise stamp
+        beside = Stamp.of(stamp.record) if stamp is not None and stamp.record is not NO_RECORD else None
+        return self._is_valid(identity, StoredRecord(view, None, beside))
+
+    def _is_valid(self, identity: Identity, found: StoredRecord) -> bool:
+        """Returns whether a record is a session: neither of its clocks is over, and it stands under its stamp."""
+        record = found.record
+        timeouts = self.timeouts(identity.idle_timeout)
+        if record is NO_RECORD or timeouts.is_over(record.created, record.refreshed, self.clock()):
+            return False
+        if identity.stamp is None:
+            return record.principal is None
+        return found.stamp is not None and found.stamp.admits(record)
 
     def _begin(
         self,
@@ -159,18 +243,31 @@ class Engine:
         found: StoredRecord | SupersededNote | None,
         timeouts: Timeouts,
     ) -> None:
-        if isinstance(found, StoredRecord):
-            record, now = found.record, self.clock()
-            if not timeouts.is_over(record.created, record.refreshed, now):
-                state.begin(session, record, found.version)
-                state.must_rewrite = timeouts.wants_rewrite(record.refreshed, now)
-                self._renewal.add(state, timeouts.idle)
-                return
-            self.observer.count("expired", identity, record.principal)
         if isinstance(found, SupersededNote):
             state.begin(session, found.record, read_only=True)
-        else:
+            return
+        if found is None:
             state.begin(session, None)
+            return
+        record = found.record
+        if self._is_valid(identity, found):
+            state.begin(session, record, found.version)
+            state.must_rewrite = timeouts.wants_rewrite(record.refreshed, self.clock())
+            if found.stamp is not None:
+                state.stand_under(found.stamp.value)
+                state.enters = self.clock() - record.entered > timeouts.idle
+            self._renewal.add(state, timeouts.idle)
+            return
+        state.unreadable = record is NO_RECORD
+        if identity.stamp is not None and found.stamp is None and record is not NO_RECORD:
+            self.observer.event(
+                "stamp_lost",
+                "the store has forgotten the security stamp of a principal: its sessions have ended, and it may log in "
+                "again; give the store more memory if this goes on",
+            )
+        elif record is not NO_RECORD:
+            self.observer.count("expired", identity, record.principal)
+        state.begin(session, None)
 
     async def _renew(self, state: SessionState, idle: float) -> None:
         """Renews the session of a request that takes long, if the store answers."""
@@ -202,7 +299,7 @@ class Engine:
         Raises:
             SessionEnded: the session was destroyed, or given a new ID, by another request.
         """
-        return self.driver.run(lambda: self.commit_now(session))
+        return self.driver.run(lambda: self.in_turn(session._state, lambda: self.commit_now(session)))
 
     async def commit_now(self, session: Session) -> None:
         """Same as `save`, inside of a step."""
@@ -227,6 +324,30 @@ class Engine:
         if unsaved is None:
             return DONE
         return self.driver.run(lambda: self._committed(session, unsaved, self._committer.finish))
+
+    def revoke_others(self, session: Session) -> Awaitable[None]:
+        """Ends the other sessions of a session's principal; see `Session.revoke_others`."""
+        state = session._state
+        if state.principal is None:
+            raise SessionError("the session has no principal: set session.principal at login")
+        return self.driver.run(lambda: self.in_turn(state, lambda: self._revoke_others(state)))
+
+    async def _revoke_others(self, state: SessionState) -> None:
+        principal, record = state.principal, state.record
+        assert principal is not None  # noqa: S101
+        is_login = record is None or not state.stamp
+        handles = () if is_login else state.handles
+
+        def spare(stamp: Stamp) -> Mapping[str, bytes]:
+            if is_login:  # it takes the new stamp at its commit
+                return {}
+            if record is None or not (stamp.value == state.stamp or stamp.admits(record)):
+                raise SessionEnded("the session was ended meanwhile, so it ends no others")
+            return dict.fromkeys(handles, record.stamp + stamp.value)
+
+        changed = await self.index.revoke_others(principal, handles, spare)
+        if not is_login:
+            state.stand_under(changed.value)
 
     def drop(self, session: Session, reason: str) -> None:
         """Saves nothing of a session any more, and logs it."""
@@ -270,7 +391,8 @@ class Engine:
             if not identity.is_of(self.settings.machine_key().keys):
                 return False  # the secret that it began under was taken away
             idle = self.timeouts(identity.idle_timeout).idle if renew else None
-            return await self.driver.run(lambda: self._store.is_alive(identity, idle, self._store.time_budget()))
+            found = await self.driver.run(lambda: self._store.read(identity, idle, self._store.time_budget()))
+            return isinstance(found, StoredRecord) and self._is_valid(identity, found)
 
         watch = WebsocketWatch(is_alive, on_end)
         if self.settings.websocket_check is not None:

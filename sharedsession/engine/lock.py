@@ -11,12 +11,12 @@ every hundredth of a second, since a memcached cannot call.
 
 from typing import Any, Generic, Protocol, TypeVar
 
-from sharedsession.concurrency import Driver
+from sharedsession.concurrency import Driver, Step
 from sharedsession.errors import BackendUnavailable, Conflict, LockTimeout, SessionError
 from sharedsession.keys import Identity
 from sharedsession.observe import Observer
-from sharedsession.records import WRITE_ID_BYTES, Record, SealedStore, StoredRecord
-from sharedsession.session import Session, state_of
+from sharedsession.records import NO_RECORD, WRITE_ID_BYTES, Record, SealedStore, StoredRecord
+from sharedsession.session import Session, SessionState, state_of
 from sharedsession.settings import Settings
 
 MOST_WAITING = 50
@@ -45,6 +45,10 @@ class LockHost(Protocol):
         """Commits a session, with a time budget of its own."""
         ...
 
+    async def in_turn(self, state: SessionState, step: Step[None]) -> None:
+        """Does one step of a session after the other, whichever task or thread of the request asks for it."""
+        ...
+
 
 class LockStore:
     """The locks of one farm in one store.
@@ -62,6 +66,7 @@ class LockStore:
         self.queue = driver.queue()
         self.monotonic = settings.environment.monotonic
         self._store = store
+        self._clock = settings.environment.clock
         self._random_bytes = settings.environment.random_bytes
 
     async def acquire(self, identity: Identity, lease: float) -> "Lock | None":
@@ -95,7 +100,7 @@ class LockStore:
 
     async def _read(self, lock: Identity) -> StoredRecord | None:
         found = await self._store.read(lock, None, self._store.time_budget())
-        return found if isinstance(found, StoredRecord) else None
+        return found if isinstance(found, StoredRecord) and found.record is not NO_RECORD else None
 
     async def _put(
         self, lock: Identity, stored: StoredRecord | None, wanted: Record, ttl: float
@@ -108,7 +113,7 @@ class LockStore:
 
     def _record(self, stored: StoredRecord | None, items: dict[str, bytes]) -> Record:
         """Returns the next version of a lock."""
-        version = stored.record.version + 1 if stored else 1
+        version = (stored.record if stored else NO_RECORD).next_number(self._clock())
         write_id = self._random_bytes(WRITE_ID_BYTES)
         return Record(version=version, created=0.0, refreshed=0.0, items=items, write_ids=write_id)
 
@@ -208,18 +213,22 @@ class SessionLock(Generic[S]):
         if state.held_lock is not None:
             raise SessionError("this request holds the session's lock already")
         if session.modified:
-            await engine.commit_now(session)  # what was changed before belongs to before
+            await engine.in_turn(state, lambda: engine.commit_now(session))  # what was changed before belongs to before
         identity = state.identity
         if identity is None:
             return  # new: no other request can have it
         state.held_lock = await self._acquired(identity)
         try:
-            await engine.load_now(session)
-            state.must_rewrite = state.record is not None
-            await engine.commit_now(session)
+            await engine.in_turn(state, self._load_anew)
         except BaseException:
             await self._release()
             raise
+
+    async def _load_anew(self) -> None:
+        """Loads the session, and writes it once: from then on a writer that read it before is refused."""
+        await self._engine.load_now(self._session)
+        self._state.must_rewrite = self._state.record is not None
+        await self._engine.commit_now(self._session)
 
     async def _acquired(self, identity: Identity) -> Lock:
         store, deadline = self._store, self._store.monotonic() + self._timeout
@@ -247,11 +256,19 @@ class SessionLock(Generic[S]):
         state = self._state
         try:
             if not failed:
-                await self._engine.commit_now(self._session)
+                await self._engine.in_turn(state, self._save_or_drop)
             elif state.is_loaded:
                 state.revert(self._session)
         finally:
             await self._release()
+
+    async def _save_or_drop(self) -> None:
+        """Commits. What is refused is never saved later: the session is unloaded, and the next look loads it anew."""
+        try:
+            await self._engine.commit_now(self._session)
+        except BaseException:
+            self._state.unload(self._session)
+            raise
 
     async def _release(self) -> None:
         lock, self._state.held_lock = self._state.held_lock, None

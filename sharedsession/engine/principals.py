@@ -1,8 +1,8 @@
-"""The sessions of each principal: an index in the store, beside the sessions.
+"""The sessions of each principal: an index in the store, beside the sessions. It lists them, and nothing more.
 
-An index is a record like a session's, sealed and changed by compare-and-swap, under an ID that no token leads to. An
-entry is written before its session is, so each session that can be used stands in it, and again once an idle timeout.
-So an index that the store forgot is made anew by use. What is listed was seen alive.
+An index is a record like a session's, sealed and changed by compare-and-swap, under a name that no token leads to. An
+entry is renewed once an idle timeout, so an index that the store forgot is made anew by use. Whether a session is valid
+does not depend on it: that is what the principal's stamp says (`stamps`).
 """
 
 import math
@@ -12,14 +12,17 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 from sharedsession.concurrency import Driver
+from sharedsession.engine.stamps import Spare, Stamps
 from sharedsession.environment import Environment
-from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed
-from sharedsession.keys import Identity
+from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionError
+from sharedsession.keys import INDEX, STAMP, Identity
 from sharedsession.observe import Observer
 from sharedsession.records import (
+    NO_RECORD,
     WRITE_ID_BYTES,
     Record,
     SealedStore,
+    Stamp,
     StoredRecord,
     TimeBudget,
     codec,
@@ -32,7 +35,8 @@ T = TypeVar("T")
 MOST_SESSIONS = 250
 """The most sessions of one principal; one more ends the oldest."""
 _ATTEMPTS = 1000  # the request's time budget mostly ends before
-_AT_A_TIME = 16  # questions to the store side by side
+_LONGEST_AGENT = 200  # characters of a browser's name
+_LONGEST_ADDRESS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class SessionInfo:
     Attributes:
         id: its public handle, as `Session.id`.
         created_at: when it began (UTC).
-        user_agent: of the browser at login; ``None`` unless ``remember_client`` is set.
+        user_agent: of the browser at login, at most 200 characters; ``None`` unless ``remember_client`` is set.
         address: of the client at login, likewise.
     """
 
@@ -59,6 +63,7 @@ class Entry(NamedTuple):
         store_key: of its record.
         created: when it began, in seconds since the epoch.
         idle: its idle timeout in seconds.
+        stamp: the value of the stamp that it stands under.
         user_agent: of the browser, if it is kept.
         address: of the client, if it is kept.
     """
@@ -66,8 +71,21 @@ class Entry(NamedTuple):
     store_key: str
     created: float
     idle: float
+    stamp: bytes
     user_agent: str | None = None
     address: str | None = None
+
+
+class Standing(NamedTuple):
+    """What the store has of a principal, under one secret.
+
+    Attributes:
+        stamp: as it was read.
+        listing: the index, as it was read.
+    """
+
+    stamp: StoredRecord | BackendUnavailable | None
+    listing: StoredRecord | BackendUnavailable | None
 
 
 class PrincipalIndex:
@@ -76,22 +94,47 @@ class PrincipalIndex:
     Args:
         settings: of the farm.
         store: where the indexes are.
+        stamps: of the principals.
         driver: of the store's colour.
         observer: told what happened.
     """
 
-    def __init__(self, settings: Settings, store: SealedStore, driver: Driver, observer: Observer) -> None:
+    def __init__(
+        self, settings: Settings, store: SealedStore, stamps: Stamps, driver: Driver, observer: Observer
+    ) -> None:
         self._machine_key = settings.machine_key
         self._timeout = settings.timeout
         self._most = min(settings.max_sessions or MOST_SESSIONS, MOST_SESSIONS)
         self._store = store
+        self._stamps = stamps
         self._gather = driver.gather
         self._queue = driver.queue()
         self._observer = observer
         self._environment: Environment = settings.environment
 
+    # -- reading and entering
+
+    async def standing(self, principal: str, budget: TimeBudget) -> Standing:
+        """Reads the stamp and the index of a principal under the first secret, in one round trip: a login's question.
+
+        Where there is no stamp, the store may have added one.
+
+        Raises:
+            BackendUnavailable: the store cannot answer at all.
+        """
+        stamp, index = self._of(principal)[0]
+        questions = [self._stamps.question(stamp), (index, None, None)]
+        return Standing(*await self._store.read_beside(questions, budget))
+
     async def enter(
-        self, principal: str, handle: str, entry: Entry, budget: TimeBudget, *, now: float, until: float
+        self,
+        principal: str,
+        handle: str,
+        entry: Entry,
+        budget: TimeBudget,
+        *,
+        until: float,
+        index: StoredRecord | BackendUnavailable | None = None,
     ) -> None:
         """Writes an entry. A principal that has too many sessions loses the oldest.
 
@@ -100,47 +143,80 @@ class PrincipalIndex:
             handle: of the session.
             entry: of the session.
             budget: of the request.
-            now: seconds since the epoch.
             until: when the session has ended at the latest, or is entered again, in seconds since the epoch.
+            index: as it was read.
 
         Raises:
             BackendUnavailable: the store cannot answer.
         """
-        index = self._machine_key().index_identities(principal)[0]
-        key = index.store_key
+        identity = self._of(principal)[0][1]
+        key = identity.store_key
         acquired = self._queue.acquire(key) or await self._queue.wait(key, 2 * self._timeout)
         try:
-            await self._insert(index, handle, entry, budget, now=now, until=until)
+            await self._insert(identity, handle, entry, budget, until, index)
         finally:
             if acquired:
                 self._queue.release(key)
 
     async def _insert(
-        self, index: Identity, handle: str, entry: Entry, budget: TimeBudget, *, now: float, until: float
+        self,
+        identity: Identity,
+        handle: str,
+        entry: Entry,
+        budget: TimeBudget,
+        until: float,
+        index: StoredRecord | BackendUnavailable | None,
     ) -> None:
-        try:
-            stored = await self._read(index, budget)
-        except (
-            BackendUnavailable
-        ):  # one node of a ring that is down forbids "there is none"; `add` needs no such answer
-            stored = None
+        # One node of a ring that is down forbids "there is none"; `add` needs no such answer.
+        stored = index if isinstance(index, StoredRecord) else None
+        agent, address = entry.user_agent, entry.address
+        entry = entry._replace(
+            user_agent=agent and agent[:_LONGEST_AGENT], address=address and address[:_LONGEST_ADDRESS]
+        )
         for _ in range(_ATTEMPTS):
-            record = self._following(stored, now, until)
-            items = await self._with_room({name: item for name, item in record.items.items() if name != handle})
+            record = self._following(stored, until)
+            others = {name: item for name, item in record.items.items() if name != handle}
+            items = await self._with_room(others, entry.stamp, budget)
             record = record._replace(items={**items, handle: codec.pack(handle, list(entry))})
-            newest = await self._put(index, stored, record, record.refreshed - now, budget)
+            newest = await self._put(identity, stored, record, budget)
             if newest is not None and newest.record.includes(record):
                 return
             stored = newest
         raise Conflict("too many sessions of one principal begin at once")
 
+    async def _with_room(self, items: Mapping[str, bytes], stamp: bytes, budget: TimeBudget) -> Mapping[str, bytes]:
+        """Returns so many items that one more has room: without those that have ended, then without the oldest.
+
+        What loses its entry is ended first: so a login that is under way finds that out when it stores its session.
+        """
+        if len(items) < self._most:
+            return items
+        entries = {handle: entry for handle, entry in _unpacked(items).items() if entry.stamp == stamp}
+        alive = await self._alive(entries, budget)
+        surplus = sorted(alive, key=lambda handle: alive[handle].created)[: max(0, len(alive) - self._most + 1)]
+        if surplus:
+            self._observer.event("too_many_sessions", "a principal began one session too many: the oldest was ended")
+            await self._end([alive[handle] for handle in surplus], budget)
+        return {handle: items[handle] for handle in alive if handle not in surplus}
+
+    # -- the manager's verbs
+
     async def listed(self, principal: str) -> list[SessionInfo]:
-        """Returns the sessions of a principal that are alive, oldest first.
+        """Returns the sessions of a principal that are alive, oldest first. What is not known counts as alive.
 
         Raises:
-            BackendUnavailable: the store cannot answer for all of them.
+            BackendUnavailable: the store cannot answer.
         """
-        alive = await self._alive(await self._entries(principal))
+        entries: dict[str, Entry] = {}
+        standings, budget = await self._standings(principal)
+        for _, standing in standings:
+            entries |= _valid_entries(standing)
+        failures = [
+            answer for _, standing in standings for answer in standing if isinstance(answer, BackendUnavailable)
+        ]
+        if failures and not entries:
+            raise failures[0]
+        alive = await self._alive(entries, budget)
         return sorted((_info(handle, entry) for handle, entry in alive.items()), key=lambda info: info.created_at)
 
     async def revoke(self, handle: str, idle: float) -> bool:
@@ -150,68 +226,122 @@ class PrincipalIndex:
             handle: `Session.id`.
             idle: the farm's idle timeout in seconds.
         """
-        candidates = {key: Entry(key, 0.0, idle) for key in self._machine_key().store_keys_of(handle)}
-        alive = await self._alive(candidates)
-        await self._end(alive.values())
+        budget = self._store.time_budget()
+        candidates = {key: Entry(key, 0.0, 0.0, b"") for key in self._machine_key().store_keys_of(handle)}
+        alive = await self._alive(candidates, budget)
+        await self._end([entry._replace(idle=max(idle, entry.idle)) for entry in alive.values()], budget)
         return bool(alive)
 
     async def revoke_all(self, principal: str, except_: str | None) -> int:
-        """Ends the sessions of a principal, all but one. Returns how many there were."""
-        entries = await self._entries(principal)
-        alive = await self._alive({handle: entry for handle, entry in entries.items() if handle != except_})
-        await self._end(alive.values())
-        return len(alive)
+        """Ends the sessions of a principal, all but one. Returns how many were listed and alive.
+
+        Args:
+            principal: whose.
+            except_: the handle of the one that goes on.
+
+        Raises:
+            LogoutNotConfirmed: the store did not confirm it.
+        """
+        standings, budget = await self._standings(principal)
+        changes = self._changes(standings, lambda stamp: _sparing(stamp, except_), budget)
+        # Their end is what is asked for, so it need not wait for the stamps.
+        *stamps, ended = await self._gather([*changes, self._ended(standings, {except_}, budget)])
+        _raise_first(stamps)
+        return ended if isinstance(ended, int) else 0
+
+    async def revoke_others(self, principal: str, handles: Sequence[str], spare: Spare) -> Stamp:
+        """Ends the sessions of a principal, all but the one that asks.
+
+        Args:
+            principal: whose.
+            handles: of the session that asks.
+            spare: returns what is spared; raises if the session that asks has ended itself: then nothing is changed.
+
+        Returns:
+            The new stamp under the first secret.
+
+        Raises:
+            LogoutNotConfirmed: the store did not confirm it.
+        """
+        standings, budget = await self._standings(principal)
+        stamps = await self._gather(self._changes(standings, spare, budget))
+        _raise_first(stamps)
+        await self._ended(standings, set(handles), budget)
+        return stamps[0]  # type: ignore[return-value]  # none of them is an error
+
+    def _changes(
+        self, standings: "Sequence[tuple[Identity, Standing]]", spare: Spare, budget: TimeBudget
+    ) -> "list[Coroutine[Any, Any, Stamp | SessionError | int]]":
+        return [tried(self._stamps.change(of, standing.stamp, spare, budget)) for of, standing in standings]
+
+    async def _ended(
+        self, standings: "Sequence[tuple[Identity, Standing]]", kept: Collection[str | None], budget: TimeBudget
+    ) -> int:
+        """Ends the sessions that are listed, as far as the store answers. Returns how many of them were alive.
+
+        If the one that is kept is not listed, it has a new ID that is not stored yet. Then the list does not tell which
+        it is, and the end of the others is left to their stamp.
+        """
+        entries: dict[str, Entry] = {}
+        for _, standing in standings:
+            entries |= _valid_entries(standing)
+        try:
+            if not all(handle is None or handle in entries for handle in kept):
+                return max(0, len(await self._alive(entries, budget)) - 1)
+            ended = await self._end([entry for handle, entry in entries.items() if handle not in kept], budget)
+        except (LogoutNotConfirmed, BackendUnavailable):  # their stamp has ended them
+            return 0
+        return sum(ended)
 
     # -- one index
 
-    async def _read(self, index: Identity, budget: TimeBudget) -> StoredRecord | None:
-        found = await self._store.read(index, None, budget)
-        return found if isinstance(found, StoredRecord) else None
+    def _of(self, principal: str) -> list[tuple[Identity, Identity]]:
+        """Returns the identities of stamp and index under each secret, newest first."""
+        if not isinstance(principal, str):
+            raise TypeError(f"a principal is a str, not {type(principal).__name__}")
+        key = self._machine_key()
+        return list(zip(key.of_principal(principal, STAMP), key.of_principal(principal, INDEX), strict=True))
+
+    async def _standings(self, principal: str) -> tuple[list[tuple[Identity, Standing]], TimeBudget]:
+        """Reads stamp and index under each secret, in one round trip. Returns them with the identity of the stamp."""
+        pairs, budget = self._of(principal), self._store.time_budget()
+        try:
+            found = await self._store.read_beside([(each, None, None) for pair in pairs for each in pair], budget)
+        except BackendUnavailable as error:
+            found = [error] * (2 * len(pairs))
+        standings = zip(pairs, found[::2], found[1::2], strict=True)
+        return [(stamp, Standing(*answers)) for (stamp, _), *answers in standings], budget
 
     async def _put(
-        self, index: Identity, stored: StoredRecord | None, record: Record, ttl: float, budget: TimeBudget
+        self, index: Identity, stored: StoredRecord | None, record: Record, budget: TimeBudget
     ) -> StoredRecord | None:
+        ttl = record.refreshed - self._environment.clock()
         if stored is not None:
             return await self._store.swap(index, record, ttl, stored.version, budget)
         version = await self._store.add_if_free(index, record, ttl, budget)
-        return await self._read(index, budget) if version is None else StoredRecord(record, version)
+        if version is not None:
+            return StoredRecord(record, version)
+        (found,) = await self._store.read_beside([(index, None, None)], budget)
+        return None if isinstance(found, BackendUnavailable) else found
 
-    async def _entries(self, principal: str) -> Mapping[str, Entry]:
-        """Returns the entries of a principal under all secrets."""
-        if not isinstance(principal, str):
-            raise TypeError(f"a principal is a str, not {type(principal).__name__}")
-        entries: dict[str, Entry] = {}
-        for index in self._machine_key().index_identities(principal):
-            stored = await self._read(index, self._store.time_budget())
-            entries |= _unpacked(stored.record.items) if stored else {}
-        return entries
-
-    async def _with_room(self, items: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """Returns so many items that one more has room: without those that have ended, then without the oldest."""
-        if len(items) < self._most:
-            return items
-        alive = await self._alive(_unpacked(items))
-        surplus = list(alive)[: max(0, len(alive) - self._most + 1)]
-        if surplus:
-            self._observer.event("too_many_sessions", "a principal began one session too many: the oldest was ended")
-        await self._end([alive[handle] for handle in surplus])
-        return {handle: items[handle] for handle in alive if handle not in surplus}
-
-    def _following(self, stored: StoredRecord | None, now: float, until: float) -> Record:
+    def _following(self, stored: StoredRecord | None, until: float) -> Record:
         """Returns the next version of an index; its ``refreshed`` is when the last of its sessions has ended."""
-        write_id = self._environment.random_bytes(WRITE_ID_BYTES)
-        if stored is None:
-            return Record(version=1, created=now, refreshed=until, write_ids=write_id)
-        before = stored.record
-        write_ids = with_write_id(before.write_ids, write_id, calm=False)
-        return before._replace(version=before.version + 1, refreshed=max(until, before.refreshed), write_ids=write_ids)
+        now, write_id = self._environment.clock(), self._environment.random_bytes(WRITE_ID_BYTES)
+        before = stored.record if stored else NO_RECORD
+        return Record(
+            version=before.next_number(now),
+            created=before.created or now,
+            refreshed=max(until, before.refreshed),
+            items=before.items,
+            write_ids=with_write_id(before.write_ids, write_id, calm=False),
+        )
 
     # -- their sessions
 
-    async def _alive(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    async def _alive(self, entries: Mapping[str, Entry], budget: TimeBudget) -> dict[str, Entry]:
         """Returns the sessions that the store has, each with the longest life that a copy may still have."""
-        lives = await self._side_by_side(
-            [self._store.life_of_key(entry.store_key, self._store.time_budget()) for entry in entries.values()]
+        lives = await self._store.lives_of_keys(
+            {entry.store_key: entry.idle or None for entry in entries.values()}, budget
         )
         found = zip(entries.items(), lives, strict=True)
         return {
@@ -220,33 +350,55 @@ class PrincipalIndex:
             if life is not None
         }
 
-    async def _end(self, entries: Collection[Entry]) -> None:
-        ends = [self._store.end_key(entry.store_key, entry.idle, self._store.time_budget()) for entry in entries]
+    async def _end(self, entries: Sequence[Entry], budget: TimeBudget) -> list[bool]:
+        if not entries:
+            return []
+        idle = max(entry.idle for entry in entries)
         try:
-            await self._side_by_side(ends)
+            ended = await self._store.end_keys([entry.store_key for entry in entries], idle, budget)
         except BackendUnavailable:
             raise LogoutNotConfirmed("the session store did not confirm the end of each session") from None
-        self._observer.count("revoked", times=len(ends))
-
-    async def _side_by_side(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-        """Runs all, a few at a time.
-
-        Raises:
-            BackendUnavailable: some failed so; the others were run all the same.
-        """
-        results: list[T | BackendUnavailable] = []
-        for first in range(0, len(coroutines), _AT_A_TIME):
-            results += await self._gather([_tried(each) for each in coroutines[first : first + _AT_A_TIME]])
-        for result in results:
-            if isinstance(result, BackendUnavailable):
-                raise result
-        return results  # type: ignore[return-value]  # none of them is an error
+        self._observer.count("revoked", times=len(ended))
+        return ended
 
 
-async def _tried(coroutine: Coroutine[Any, Any, T]) -> "T | BackendUnavailable":
+def _sparing(stamp: Stamp, handle: str | None) -> Mapping[str, bytes]:
+    """Returns what spares one session from a change of its stamp: by the value that it stands under.
+
+    That is the stamp's, or an older one: the same session was spared before, and has not been seen since.
+    """
+    return {} if handle is None else {handle: stamp.spared.get(handle, b"") + stamp.value}
+
+
+def _valid_entries(standing: Standing) -> dict[str, Entry]:
+    """Returns the entries whose sessions stand under the stamp as it is, or are spared from its last change.
+
+    Under a stamp that is not known they count.
+    """
+    if not isinstance(standing.listing, StoredRecord):
+        return {}
+    entries = _unpacked(standing.listing.record.items)
+    if isinstance(standing.stamp, BackendUnavailable):
+        return entries
+    if standing.stamp is None or standing.stamp.record is NO_RECORD:
+        return {}
+    value, spared = Stamp.of(standing.stamp.record)
+    return {
+        handle: entry for handle, entry in entries.items() if entry.stamp == value or spared.get(handle) == entry.stamp
+    }
+
+
+def _raise_first(results: Sequence[object]) -> None:
+    for result in results:
+        if isinstance(result, SessionError):
+            raise result
+
+
+async def tried(coroutine: Coroutine[Any, Any, T]) -> "T | SessionError":
+    """Returns what a coroutine returns, or the error that it raises: what runs side by side must not raise."""
     try:
         return await coroutine
-    except BackendUnavailable as error:
+    except SessionError as error:
         return error
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from sharedsession.errors import ConfigurationError
 
-MAX_CANDIDATES = 3
+MAX_CANDIDATES = 256  # no header that servers let through has more; each costs one keyed hash
 MAX_AGE = 34_560_000  # 400 days, RFC 6265bis section 5.5: browsers clamp anything longer
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _DOMAIN = re.compile(r"\.?[A-Za-z0-9]([A-Za-z0-9\-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9\-]*[A-Za-z0-9])?)*")
@@ -58,7 +58,7 @@ class CookiePolicy:
             header: the header's bytes, however long and hostile.
 
         Returns:
-            At most three values, in the order of the header. More than one may mean that cookies were planted.
+            At most 256 values, in the order of the header. More than one may mean that cookies were planted.
         """
         return [value.rstrip(b" \t") for value in self._pattern.findall(header)[:MAX_CANDIDATES]]
 

@@ -1,14 +1,17 @@
 """Secrets, and what is made from them: signed tokens, store keys, sealed records, public handles."""
 
-from sharedsession.keys.identity import NONCE_BYTES, Identity
+from sharedsession.keys.derivation import RANDOM_BYTES
+from sharedsession.keys.identity import INDEX, NONCE_BYTES, STAMP, Identity
 from sharedsession.keys.key_file import KeyFile, rotate
-from sharedsession.keys.machine_key import ID_BYTES, MachineKey, SecretKey
+from sharedsession.keys.machine_key import MachineKey, SecretKey
 from sharedsession.keys.reloading import ReloadingKey
 from sharedsession.keys.strength import problem_with
 
 __all__ = [
-    "ID_BYTES",
+    "INDEX",
     "NONCE_BYTES",
+    "RANDOM_BYTES",
+    "STAMP",
     "Identity",
     "KeyFile",
     "MachineKey",

@@ -5,11 +5,11 @@ one secret have nothing in common.
 """
 
 import hashlib
+from base64 import urlsafe_b64decode
 from binascii import b2a_base64
 from functools import lru_cache
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -17,23 +17,34 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from itsdangerous import Signer
 
 KEY_ID_BYTES = 6
-BLOCK_BYTES = 16
+RANDOM_BYTES = 16
+TAG_BYTES = 8
+NO_TAG = bytes(TAG_BYTES)
+"""The tag of a session without a principal."""
+DIGEST_BYTES = 16
+HANDLE_BYTES = TAG_BYTES + DIGEST_BYTES
+ID_CHARACTERS = 40
+_BLOCK_CHARACTERS = 32  # random bytes and tag, as text
+_HALF = HANDLE_BYTES // 2
+_ROUNDS = 4  # Luby and Rackoff 1988: with four rounds of a keyed hash nobody tells it from a random permutation
 _REMEMBERED = 128
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-class SessionKeys(NamedTuple):
-    """What is derived from one secret for one session.
+class RecordKeys(NamedTuple):
+    """What is derived from one secret for one record.
 
     Attributes:
-        store_key: the name of its record.
-        cipher: a key per session: a dump together with the secret still opens nothing without the cookies.
+        store_key: the name of the record.
+        cipher: a key per record: a dump together with the secret still opens nothing without the cookies.
         context: what a sealed record is bound to, behind its header.
+        tag: of the principal; `NO_TAG` if there is none.
     """
 
     store_key: str
     cipher: AESGCM
     context: bytes
+    tag: bytes
 
 
 class SecretKeys:
@@ -46,10 +57,10 @@ class SecretKeys:
     Attributes:
         key_id: the secret's public name.
         signer: signs session IDs.
-        of_session: returns the keys of a session, given its ID.
+        of_record: returns the keys of a record, given its name; see `Identity`.
     """
 
-    __slots__ = ("_app_name", "_handle", "_index", "_mac", "_seal", "_store", "key_id", "of_session", "signer")
+    __slots__ = ("_app_name", "_handle", "_mac", "_mask", "_seal", "_store", "_tag", "key_id", "of_record", "signer")
 
     def __init__(self, secret: bytes, app_name: bytes) -> None:
         def derive(purpose: bytes, length: int = 32) -> bytes:
@@ -63,34 +74,63 @@ class SecretKeys:
         self._seal = KeyedHash(derive(b"seal"))
         self._mac = KeyedHash(derive(b"authenticate"))
         self._store = KeyedHash(derive(b"store key"))
-        self._index = KeyedHash(derive(b"index"))
-        self._handle = derive(b"handle")
-        # A request needs them for one session several times; remembered for the sessions of a moment.
-        self.of_session = lru_cache(_REMEMBERED)(self._of_session)
+        self._tag = KeyedHash(derive(b"principal"))
+        self._mask = KeyedHash(derive(b"mask"))
+        self._handle = KeyedHash(derive(b"handle"))
+        # A request needs them for one record several times; remembered for the sessions of a moment.
+        self.of_record = lru_cache(_REMEMBERED)(self._of_record)
 
-    def store_digest(self, session_id: str) -> bytes:
-        """Returns the digest that a store key is made of."""
-        return self._store(session_id.encode())[:BLOCK_BYTES]
+    def session_id(self, random: bytes, tag: bytes, idle: str) -> str:
+        """Returns a new session ID.
 
-    def index_name(self, principal: str) -> str:
+        Args:
+            random: 16 random bytes.
+            tag: of the principal.
+            idle: two characters for the session's own idle timeout.
+        """
+        return url_text(random + self._masked(random, tag)) + self.key_id.decode() + idle
+
+    def tag_of(self, principal: str) -> bytes:
         """Returns a keyed hash of a principal: a store cannot tell who logs in."""
-        return url_text(self._index(principal.encode()))
+        return self._tag(principal.encode())[:TAG_BYTES]
 
-    def _of_session(self, session_id: str) -> SessionKeys:
-        raw = session_id.encode()
-        store_key = store_key_of(self._store(raw)[:BLOCK_BYTES])
-        return SessionKeys(store_key, AESGCM(self._seal(raw)), b"\0".join((b"", self._app_name, raw)))
+    def digest(self, name: str) -> bytes:
+        """Returns the digest that the store key of a record is made of."""
+        return self._store(name.encode())[:DIGEST_BYTES]
+
+    def _of_record(self, name: str) -> RecordKeys:
+        raw, tag = name.encode(), self._tag_in(name)
+        store_key = store_key_of(tag, self._store(raw)[:DIGEST_BYTES])
+        return RecordKeys(store_key, AESGCM(self._seal(raw)), b"\0".join((b"", self._app_name, raw)), tag)
+
+    def _tag_in(self, name: str) -> bytes:
+        """Returns the tag in the name of a record: it begins with a session ID, or with a tag."""
+        origin, _, _ = name.partition(".")
+        if len(origin) != ID_CHARACTERS:
+            return urlsafe_b64decode(f"{origin}=")
+        block = urlsafe_b64decode(origin[:_BLOCK_CHARACTERS])
+        return self._masked(block[:RANDOM_BYTES], block[RANDOM_BYTES:])
+
+    def _masked(self, random: bytes, tag: bytes) -> bytes:
+        """Masks a tag, or unmasks it: the IDs of one principal's sessions have nothing in common."""
+        return _xor(tag, self._mask(random)[:TAG_BYTES])
 
     def mac(self, context: bytes, record: bytes) -> bytes:
         """Returns the MAC of a record that stays readable."""
         return self._mac(context + b"\0" + record)
 
     def permute(self, block: bytes, *, back: bool = False) -> bytes:
-        """Turns a store key's digest into a handle, or back."""
-        # A single block: ECB is the bare permutation here.
-        cipher = Cipher(algorithms.AES(self._handle), modes.ECB())  # noqa: S305
-        context = cipher.decryptor() if back else cipher.encryptor()
-        return context.update(block) + context.finalize()
+        """Turns tag and digest of a session into a handle, or back: a Feistel network over a keyed hash."""
+        left, right = block[:_HALF], block[_HALF:]
+        for number in range(_ROUNDS):
+            if back:
+                left, right = _xor(right, self._round(_ROUNDS - 1 - number, left)), left
+            else:
+                left, right = right, _xor(left, self._round(number, right))
+        return left + right
+
+    def _round(self, number: int, half: bytes) -> bytes:
+        return self._handle(bytes((number,)) + half)[:_HALF]
 
 
 class KeyedHash:
@@ -122,14 +162,18 @@ class _CachedSigner(Signer):
         return _base64(self._hash(value if isinstance(value, bytes) else value.encode()))
 
 
-def store_key_of(digest: bytes) -> str:
-    """Returns the store key of a record, given its digest."""
-    return f"ss:{url_text(digest)}"
+def store_key_of(tag: bytes, digest: bytes) -> str:
+    """Returns the store key of a record. All that belongs to a principal has its tag in braces, and lives together."""
+    return f"ss:{url_text(digest)}" if tag == NO_TAG else f"ss:{{{url_text(tag)}}}{url_text(digest)}"
 
 
 def url_text(raw: bytes) -> str:
     """Base64 for URLs and cookies, without padding (RFC 4648, section 5)."""
     return _base64(raw).decode()
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(map(int.__xor__, one, other))
 
 
 def _base64(raw: bytes) -> bytes:

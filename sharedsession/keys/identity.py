@@ -1,4 +1,4 @@
-"""One session's ID with everything made from it, made once when its token was verified. Pure; it cannot be printed.
+"""One record's name with everything made from it, made once when a token was verified. Pure; it cannot be printed.
 
 An `Identity` keeps the secrets as they were at that moment. So a request that has begun ends well, even if a secret is
 taken away meanwhile.
@@ -11,12 +11,17 @@ from typing import NamedTuple, NoReturn
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sharedsession.keys.derivation import KEY_ID_BYTES, SecretKeys, url_text
+from sharedsession.keys import idle_code
+from sharedsession.keys.derivation import ID_CHARACTERS, KEY_ID_BYTES, NO_TAG, SecretKeys, url_text
 
 NONCE_BYTES = 12
 _SEALED = b"\xa1"  # the first byte of a record is its format, so that readers recognise older and newer ones
 _AUTHENTICATED = b"\xa2"
 _MAC_BYTES = 32
+_IDLE = slice(ID_CHARACTERS - 2, ID_CHARACTERS)
+
+INDEX, STAMP = "index", "stamp"
+"""The records of a principal."""
 
 
 class KeySet(NamedTuple):
@@ -32,47 +37,62 @@ class KeySet(NamedTuple):
 
 
 class Identity:
-    """A session ID, and what is made from it.
+    """The name of a record, and what is made from it.
+
+    A session's record is named by its ID. Other records are named by a session's ID or a principal's tag, and a suffix:
+    such a name is never signed, so no token leads there.
 
     Args:
-        session_id: random, secret; never leaves this process but in the signed token.
-        own: the keys of the secret that the ID was made under.
+        name: random, secret; never leaves this process but in a session's signed token.
+        own: the keys of the secret that the name was made under.
         keys: all secrets.
 
     Attributes:
-        session_id: as given.
+        name: as given.
         store_key: the name under which a store keeps the record: a keyed hash, useless as a cookie.
-        cipher: encrypts and opens this session's record.
+        cipher: encrypts and opens the record.
         context: what a sealed record is bound to.
-        idle_timeout: the session's own idle timeout in seconds; ``None`` for the farm's.
+        stamp: the identity of the principal's security stamp, for a session that has a principal.
     """
 
-    __slots__ = ("_keys", "_own", "cipher", "context", "idle_timeout", "session_id", "store_key")
+    __slots__ = ("_keys", "_own", "_tag", "cipher", "context", "name", "stamp", "store_key")
 
-    def __init__(self, session_id: str, own: SecretKeys, keys: KeySet) -> None:
-        self.session_id = session_id
-        self.store_key, self.cipher, self.context = own.of_session(session_id)
-        fields = session_id.split(".")
-        self.idle_timeout = int(fields[2]) / 1000 if len(fields) == 3 and fields[2].isdecimal() else None
+    def __init__(self, name: str, own: SecretKeys, keys: KeySet) -> None:
+        self.name = name
+        self.store_key, self.cipher, self.context, self._tag = own.of_record(name)
         self._own = own
         self._keys = keys
+        self.stamp: Identity | None = None
+        if self._tag != NO_TAG and len(name) == ID_CHARACTERS:
+            self.stamp = Identity(f"{url_text(self._tag)}.{STAMP}", own, keys)
+
+    @property
+    def is_session(self) -> bool:
+        """Whether this is the name of a session's record: a session ID."""
+        return len(self.name) == ID_CHARACTERS
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """The session's own idle timeout in seconds; ``None`` for the farm's."""
+        return idle_code.decode(self.name[_IDLE])
 
     @property
     def token(self) -> str:
         """The signed ID: what travels."""
-        return self._own.signer.sign(self.session_id).decode()
+        return self._own.signer.sign(self.name).decode()
 
     @property
     def handle(self) -> str:
         """The session's public name for logs and lists: it leads neither to the cookie nor to the record.
 
-        A permutation of the store key under a key of its own, so that a holder of the secret can go back.
+        A permutation of principal's tag and store key's digest under a key of its own, so that a holder of the secret
+        can go back.
         """
-        return url_text(self._own.permute(self._own.store_digest(self.session_id)))
+        return url_text(self._own.permute(self._tag + self._own.digest(self.name)))
 
     def for_lock(self) -> "Identity":
-        """Returns the identity of the session's lock. Its ID is never signed, so no token leads there."""
-        return Identity(f"{self.session_id}.lock", self._own, self._keys)
+        """Returns the identity of the session's lock."""
+        return Identity(f"{self.name}.lock", self._own, self._keys)
 
     def is_of(self, keys: KeySet) -> bool:
         """Returns whether the secret that the ID was made under is still one of these."""
@@ -114,7 +134,7 @@ class Identity:
 
     def _made_by(self, key: SecretKeys) -> tuple[AESGCM, bytes]:
         """Returns cipher and context under another secret than the ID's own."""
-        _, cipher, context = key.of_session(self.session_id)
+        _, cipher, context, _ = key.of_record(self.name)
         return cipher, context
 
     def __repr__(self) -> str:

@@ -2,9 +2,9 @@
 
 Pure: no clock, no I/O; random bytes are handed in. Nothing here can be printed, pickled or compared.
 
-    session ID   <43 random characters>.<key ID>[.<idle milliseconds>]
+    session ID   <128 random bits><masked tag of the principal><key ID><own idle timeout>   240 bits, 40 characters
     token        <session ID>.<signature>                                     what travels
-    store key    ss:<keyed hash of the session ID>                            what a store sees
+    store key    ss:{<tag>}<keyed hash of the session ID>                     what a store sees
     record       <format><key ID><nonce><AES-256-GCM ciphertext and tag>      what a store keeps
 """
 
@@ -15,16 +15,25 @@ from typing import NoReturn, TypeAlias, Union
 
 from sharedsession.environment import REAL
 from sharedsession.errors import ConfigurationError
-from sharedsession.keys.derivation import BLOCK_BYTES, KEY_ID_BYTES, SecretKeys, store_key_of, url_text
+from sharedsession.keys import idle_code
+from sharedsession.keys.derivation import (
+    HANDLE_BYTES,
+    ID_CHARACTERS,
+    KEY_ID_BYTES,
+    NO_TAG,
+    TAG_BYTES,
+    SecretKeys,
+    store_key_of,
+    url_text,
+)
 from sharedsession.keys.identity import Identity, KeySet
 from sharedsession.keys.strength import problem_with
 
 SecretKey: TypeAlias = Union[str, bytes, "MachineKey", Sequence[Union[str, bytes, "MachineKey"]]]
 
-ID_BYTES = 32
-MAX_TOKEN_BYTES = 160
-_KEY_ID = slice(44, 44 + KEY_ID_BYTES)  # behind the 43 characters of 32 random bytes, and a dot
 _SIGNATURE = 44  # a dot and the 43 characters of 32 bytes
+TOKEN_BYTES = ID_CHARACTERS + _SIGNATURE
+_KEY_ID = slice(ID_CHARACTERS - KEY_ID_BYTES - 2, ID_CHARACTERS - 2)
 _GENERATED_BYTES = 48
 
 
@@ -55,19 +64,17 @@ class MachineKey:
         """Makes a new secret of 384 random bits, ready for ``secret_key`` or a line of ``key_file``."""
         return url_text(REAL.random_bytes(_GENERATED_BYTES))
 
-    def new_identity(self, random: bytes, idle_timeout: float | None = None) -> Identity:
+    def new_identity(self, random: bytes, idle_timeout: float | None = None, principal: str | None = None) -> Identity:
         """Makes the identity of a new session, under the first secret.
 
         Args:
-            random: 32 random bytes, fresh for each call.
-            idle_timeout: the session's own idle timeout in seconds, if it differs from the farm's. It is part of the
-                ID because a read renews the record before it has seen it.
+            random: 16 random bytes, fresh for each call.
+            idle_timeout: the session's own idle timeout in seconds, if it differs from the farm's; see `idle_code`.
+            principal: whose session it is.
         """
         first = self.keys.first
-        session_id = f"{url_text(random)}.{first.key_id.decode()}"
-        if idle_timeout is not None:
-            session_id = f"{session_id}.{max(1, round(idle_timeout * 1000))}"
-        return Identity(session_id, first, self.keys)
+        tag = NO_TAG if principal is None else first.tag_of(principal)
+        return Identity(first.session_id(random, tag, idle_code.encode(idle_timeout)), first, self.keys)
 
     def verify(self, token: bytes) -> Identity | None:
         """Finds the identity behind a token, in constant time for tokens of one length.
@@ -77,12 +84,12 @@ class MachineKey:
         Returns:
             The identity, or ``None`` for a token that no holder of a secret has signed.
         """
-        if len(token) > MAX_TOKEN_BYTES:
+        if len(token) != TOKEN_BYTES:
             return None
-        signed = token[:-_SIGNATURE]
+        signed = token[:ID_CHARACTERS]
         key = self.keys.by_id.get(signed[_KEY_ID])
         signature = (key or self.keys.first).signer.get_signature(signed)
-        genuine = hmac.compare_digest(b".%b" % signature, token[-_SIGNATURE:])
+        genuine = hmac.compare_digest(b".%b" % signature, token[ID_CHARACTERS:])
         return Identity(signed.decode("ascii"), key, self.keys) if key and genuine else None
 
     def store_keys_of(self, handle: str) -> list[str]:
@@ -91,21 +98,23 @@ class MachineKey:
         A handle does not tell which secret made it. What is no handle has no store keys.
         """
         try:
-            block = urlsafe_b64decode(f"{handle}==")
+            block = urlsafe_b64decode(handle)
         except ValueError:
             return []
-        if len(block) != BLOCK_BYTES or url_text(block) != handle:
+        if len(block) != HANDLE_BYTES or url_text(block) != handle:
             return []
-        return [store_key_of(key.permute(block, back=True)) for key in self.keys.by_id.values()]
+        blocks = [key.permute(block, back=True) for key in self.keys.by_id.values()]
+        return [store_key_of(block[:TAG_BYTES], block[TAG_BYTES:]) for block in blocks]
 
-    def index_identities(self, principal: str) -> list[Identity]:
-        """Returns the identities of the index of a principal's sessions: one for each secret, newest first.
+    def of_principal(self, principal: str, kind: str) -> list[Identity]:
+        """Returns the identities of a principal's index or stamp: one for each secret, newest first.
 
-        Their IDs are built as session IDs are, but never signed: no token leads there.
+        Args:
+            principal: as it was given to `Session.principal`.
+            kind: `INDEX` or `STAMP`.
         """
         return [
-            Identity(f"{key.index_name(principal)}.{key_id.decode()}.index", key, self.keys)
-            for key_id, key in self.keys.by_id.items()
+            Identity(f"{url_text(key.tag_of(principal))}.{kind}", key, self.keys) for key in self.keys.by_id.values()
         ]
 
     def fingerprints(self) -> list[str]:

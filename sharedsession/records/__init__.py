@@ -1,21 +1,28 @@
 """What is sealed, and how it is kept: records, the codec of values, timeouts, and the store of sealed bytes."""
 
 from sharedsession.records import codec, compression
-from sharedsession.records.record import WRITE_ID_BYTES, Record, SupersededNote, with_write_id
+from sharedsession.records.record import NO_RECORD, WRITE_ID_BYTES, Record, SupersededNote, with_write_id
 from sharedsession.records.sealed_store import SealedStore, StoredRecord
+from sharedsession.records.stamp import MOST_HANDLES, STAMP_BYTES, Stamp, life_of_stamps, stamp_record
 from sharedsession.records.time_budget import TimeBudget
 from sharedsession.records.timeouts import LEEWAY, Timeouts
 
 __all__ = [
     "LEEWAY",
+    "MOST_HANDLES",
+    "NO_RECORD",
+    "STAMP_BYTES",
     "WRITE_ID_BYTES",
     "Record",
     "SealedStore",
+    "Stamp",
     "StoredRecord",
     "SupersededNote",
     "TimeBudget",
     "Timeouts",
     "codec",
     "compression",
+    "life_of_stamps",
+    "stamp_record",
     "with_write_id",
 ]

@@ -4,7 +4,8 @@ A record is one MessagePack array, so that it is opened without decoding what th
 value still packed.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -14,6 +15,8 @@ import ormsgpack
 WRITE_ID_BYTES = 4
 _KEPT = 32  # write IDs; more writes seldom come between a lost answer and the read that follows it
 _MOST_KEPT = 256  # while many write at once; kept until it is calm
+_CLOCKED = 10**11  # versions from here on are milliseconds since the epoch
+_LONG_AGO = 1_260_000  # milliseconds by which the clocks of two web nodes may differ, see `timeouts.LEEWAY`
 
 
 class Record(NamedTuple):
@@ -28,6 +31,9 @@ class Record(NamedTuple):
         items: the application's data, each value packed by `codec`.
         write_ids: the random IDs of the last writes, newest last. A writer that finds its own here knows that its write
             is part of this record, even if the answer was lost and others have written since.
+        stamp: the value of the principal's security stamp under which the session stands; empty without a principal.
+        handles: the public handles that the session has had under its principal, newest last.
+        entered: when it was last entered in the principal's index, in seconds since the epoch.
     """
 
     version: int
@@ -37,6 +43,9 @@ class Record(NamedTuple):
     persistent: bool | None = None
     items: Mapping[str, bytes] = MappingProxyType({})
     write_ids: bytes = b""
+    stamp: bytes = b""
+    handles: Sequence[str] = ()
+    entered: float = 0.0
 
     def __repr__(self) -> str:
         return f"<Record, version {self.version}>"
@@ -44,7 +53,10 @@ class Record(NamedTuple):
     def encode(self) -> bytes:
         """Returns the record as bytes."""
         clocks = (self.version, self.created, self.refreshed)
-        return ormsgpack.packb((*clocks, self.principal, self.persistent, dict(self.items), self.write_ids))
+        fields = (*clocks, self.principal, self.persistent, dict(self.items), self.write_ids)
+        if self.principal is None:
+            return ormsgpack.packb(fields)
+        return ormsgpack.packb((*fields, self.stamp, self.handles, self.entered))
 
     def following(self, newest: "Record", items: Mapping[str, bytes]) -> "Record":
         """Returns this record as the successor of the newest one in the store, with the items agreed on."""
@@ -52,6 +64,9 @@ class Record(NamedTuple):
             version=newest.version + 1,
             principal=newest.principal,
             persistent=newest.persistent,
+            stamp=newest.stamp,
+            handles=newest.handles,
+            entered=max(self.entered, newest.entered),
             items=items,
             write_ids=(newest.write_ids + self._own_write_id)[-WRITE_ID_BYTES * _MOST_KEPT :],
         )
@@ -69,7 +84,17 @@ class Record(NamedTuple):
         A record names its last writes only. One that is older by more than those is not a change made meanwhile, but
         a copy that a node kept for long.
         """
-        return self.includes(other) or self.version - other.version >= len(self.write_ids) // WRITE_ID_BYTES
+        counted = self.version < _CLOCKED
+        long_ago = len(self.write_ids) // WRITE_ID_BYTES if counted else _LONG_AGO
+        return self.includes(other) or self.version - other.version >= long_ago
+
+    def next_number(self, now: float) -> int:
+        """Returns the version of this record's successor, for one that the store may have forgotten in between.
+
+        It is the clock in milliseconds, unless that is behind: so no number comes back, and a record that was made
+        anew takes the place of an old copy that turns up later.
+        """
+        return max(self.version + 1, int(now * 1000))
 
     @property
     def _own_write_id(self) -> bytes:
@@ -78,7 +103,7 @@ class Record(NamedTuple):
     @classmethod
     def decode(cls, encoded: bytes) -> "Record":
         """Returns the record in bytes that `encode` made and that were authenticated."""
-        return cls._make(ormsgpack.unpackb(encoded))
+        return cls(*ormsgpack.unpackb(encoded))
 
 
 def with_write_id(write_ids: bytes, new: bytes, *, calm: bool) -> bytes:
@@ -98,17 +123,26 @@ class SupersededNote:
     """What the tombstone of a superseded ID tells for a few seconds.
 
     Attributes:
+        successor: the store key under which the session lives on; empty if the note does not open.
+        until: when the note is over at the latest, in seconds since the epoch: a bound against tombstones that someone
+            puts back later. What counts is the life that the store measures.
         record: the session as it was, if requests in flight may look at it.
     """
 
+    successor: str = ""
+    until: float = math.inf
     record: Record | None = None
 
     def encode(self) -> bytes:
         """Returns the note as bytes."""
-        return ormsgpack.packb((self.record and self.record.encode(),))
+        return ormsgpack.packb((self.successor, self.until, self.record and self.record.encode()))
 
     @classmethod
     def decode(cls, encoded: bytes) -> "SupersededNote":
         """Returns the note in bytes that `encode` made and that were authenticated."""
-        (record,) = ormsgpack.unpackb(encoded)
-        return cls(record=record and Record.decode(record))
+        successor, until, record = ormsgpack.unpackb(encoded)
+        return cls(successor=successor, until=until, record=record and Record.decode(record))
+
+
+NO_RECORD = Record(version=0, created=0.0, refreshed=0.0)
+"""Stands for what is not there, where a first version is made from it."""

@@ -5,30 +5,31 @@ error; it stays in the store, since a wrong key that was deployed by mistake can
 """
 
 import math
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sharedsession.backends.adapters import can_supersede
+from sharedsession.backends.adapters import batching, can_supersede
 from sharedsession.backends.base import (
     AsyncBackend,
     DoubtingBackend,
     Ended,
+    Read,
     ReplicatedBackend,
     SelfRenewingBackend,
     Stored,
     Version,
 )
 from sharedsession.environment import Environment
-from sharedsession.errors import BackendError, SessionEnded
+from sharedsession.errors import BackendError, BackendUnavailable, SessionEnded
 from sharedsession.keys import NONCE_BYTES, Identity
 from sharedsession.observe import Observer
 from sharedsession.records import compression
 from sharedsession.records.codec import check_size
-from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.opener import CopyJudge, Opener
+from sharedsession.records.record import NO_RECORD, Record, SupersededNote
+from sharedsession.records.stamp import Stamp
 from sharedsession.records.time_budget import TimeBudget
-from sharedsession.records.timeouts import TouchThrottle
-
-T = TypeVar("T")
+from sharedsession.records.timeouts import LEEWAY, TouchThrottle
 
 _OVERHEAD = 128  # bytes that sealing and a backend's own fields add to a record, at most
 _UNUSED_KEY = "ss:sign-of-life"  # those of sessions are longer; a server's access rules often allow no more than ss:*
@@ -40,10 +41,12 @@ class StoredRecord(NamedTuple):
     Attributes:
         record: opened and decoded.
         version: stands for it in a compare-and-swap.
+        stamp: the security stamp of its principal, read in the same packet; ``None`` if the store has none.
     """
 
     record: Record
     version: Version
+    stamp: Stamp | None = None
 
 
 class SealedStore:
@@ -57,6 +60,7 @@ class SealedStore:
         compress_above: bytes above which a record is compressed; ``None``: never.
         observer: told of what does not open.
         environment: where clocks and random bytes come from.
+        stamp_renewal: seconds to renew a stamp with whenever it is read; ``None``: logins renew it.
     """
 
     def __init__(
@@ -69,8 +73,12 @@ class SealedStore:
         compress_above: int | None,
         observer: Observer,
         environment: Environment,
+        stamp_renewal: float | None,
     ) -> None:
         self._store = store
+        self._batching = batching(store)
+        self._stamp_renewal = stamp_renewal
+        self._opener = Opener(observer)
         self._replicated = store if isinstance(store, ReplicatedBackend) else None
         self._can_supersede = can_supersede(store)
         self._doubting = store if isinstance(store, DoubtingBackend) else None
@@ -79,7 +87,6 @@ class SealedStore:
         self._encrypt = encrypt
         self._max_size = max_size
         self._compress_above = compress_above
-        self._observer = observer
         self._monotonic = environment.monotonic
         self._random_bytes = environment.random_bytes
         self._throttle = TouchThrottle()
@@ -95,22 +102,29 @@ class SealedStore:
     ) -> StoredRecord | SupersededNote | None:
         """Reads a record and, where that is due, renews its life in the same round trip.
 
+        The stamp of a session's principal is asked for in the same packet.
+
         Args:
             identity: whose record.
             idle: the idle timeout to renew with, in seconds; ``None`` leaves the record's life as it is.
             budget: of the request.
 
         Returns:
-            The record, the note of its tombstone, or ``None`` if there is no session.
+            The record, the note of its tombstone, or ``None`` if there is no session. Of one that does not open, the
+            record is `NO_RECORD`.
 
         Raises:
             BackendUnavailable: the store cannot answer.
         """
         key, found = identity.store_key, None
         renew = idle if idle is None or self._always_renews else self._throttle.due(key, idle, self._monotonic())
+        stamp: Stamp | None = None
         try:
             with budget as timeout:
-                found = await self._get(identity, renew, timeout)
+                if identity.stamp is None:
+                    found = await self._get(identity, renew, timeout)
+                else:
+                    found, stamp = await self._get_with_stamp(identity, identity.stamp, renew, timeout)
         finally:
             if found is None:
                 self._throttle.forget(key)
@@ -118,24 +132,103 @@ class SealedStore:
         if opened is None and isinstance(found, Stored) and self._doubting and self._doubting.doubt():
             with budget as timeout:
                 opened = self._opened(identity, await self._get(identity, None, timeout))
+        if opened is None and isinstance(found, Stored):
+            return StoredRecord(NO_RECORD, found.version)
+        return opened if stamp is None or not isinstance(opened, StoredRecord) else opened._replace(stamp=stamp)
+
+    async def read_rivals(
+        self, identities: Sequence[Identity], budget: TimeBudget
+    ) -> list[StoredRecord | SupersededNote | None]:
+        """Reads the records of several identities, with their stamps, in one round trip. None is renewed.
+
+        Raises:
+            BackendUnavailable: the store cannot answer for all of them.
+        """
+        wanted = [each for identity in identities for each in (identity, identity.stamp or identity)]
+        with budget as timeout:
+            found = await self._get_many([Read(each.store_key) for each in wanted], wanted, timeout)
+        answers: list[Stored | Ended | None] = []
+        for held in found:
+            if isinstance(held, BackendUnavailable):
+                raise held
+            answers.append(held)
+        opened: list[StoredRecord | SupersededNote | None] = []
+        for identity, held, beside in zip(identities, answers[::2], answers[1::2], strict=True):
+            record = self._opened(identity, held)
+            if isinstance(record, StoredRecord) and identity.stamp and isinstance(beside, Stored):
+                record = record._replace(stamp=self._opener.stamp(identity.stamp, beside.value))
+            opened.append(record)
         return opened
 
-    async def is_alive(self, identity: Identity, idle: float | None, budget: TimeBudget) -> bool:
-        """Returns whether a session is in the store; with an idle timeout in seconds, the same round trip renews it."""
-        with budget as timeout:
-            return isinstance(await self._get(identity, idle, timeout), Stored)
+    async def _get_with_stamp(
+        self, identity: Identity, of_stamp: Identity, renew: float | None, timeout: float
+    ) -> tuple[Stored | Ended | None, Stamp | None]:
+        life = self._stamp_renewal
+        due = life and self._throttle.due(of_stamp.store_key, life, self._monotonic())
+        reads = [Read(identity.store_key, renew), Read(of_stamp.store_key, due)]
+        found, stamp = await self._get_many(reads, [identity, of_stamp], timeout)
+        if isinstance(found, BackendUnavailable):
+            raise found
+        if not isinstance(found, Stored):
+            return found, None
+        if isinstance(stamp, BackendUnavailable):
+            raise stamp
+        return found, self._opener.stamp(of_stamp, stamp.value) if isinstance(stamp, Stored) else None
 
-    async def life_of_key(self, store_key: str, budget: TimeBudget) -> float | None:
-        """Returns how long a session lives, for callers that know the store key only; the record stays sealed.
+    async def read_beside(
+        self, reads: Sequence[tuple[Identity, float | None, Record | None]], budget: TimeBudget
+    ) -> list[StoredRecord | BackendUnavailable | None]:
+        """Reads several records of one principal in one round trip.
+
+        Args:
+            reads: of each record its identity; the life in seconds to renew it with, or ``None``; and a record that
+                is added for so long if there is none.
+            budget: of the request.
 
         Returns:
-            The remaining seconds, infinity where the store does not tell; ``None`` if the session has ended.
+            Each record; ``None`` if there is none that opens; the error if it cannot be told.
+
+        Raises:
+            BackendUnavailable: the store cannot answer at all.
         """
+        wanted = [
+            Read(identity.store_key, life, None if default is None else self._seal(identity, default))
+            for identity, life, default in reads
+        ]
+        identities = [identity for identity, _, _ in reads]
         with budget as timeout:
-            found = await self._store.get(store_key, None, timeout)
-        if not isinstance(found, Stored):
-            return None
-        return math.inf if found.ttl is None else found.ttl
+            found = await self._get_many(wanted, identities, timeout)
+        return [self._opened_or_error(*each) for each in zip(identities, found, strict=True)]
+
+    def _opened_or_error(
+        self, identity: Identity, found: Stored | Ended | BackendUnavailable | None
+    ) -> StoredRecord | BackendUnavailable | None:
+        if isinstance(found, BackendUnavailable):
+            return found
+        opened = self._opened(identity, found)
+        if isinstance(found, Stored) and opened is None:  # it can be replaced, though it does not open
+            return StoredRecord(NO_RECORD, found.version)
+        return opened if isinstance(opened, StoredRecord) else None
+
+    async def lives_of_keys(self, store_keys: Mapping[str, float | None], budget: TimeBudget) -> list[float | None]:
+        """Returns how long sessions live, for callers that know the store keys only; the records stay sealed.
+
+        Args:
+            store_keys: each with its idle timeout in seconds, where that is known.
+            budget: of the request.
+
+        Returns:
+            For each its remaining seconds, infinity where they are not known; ``None`` if the session has ended.
+
+        Raises:
+            BackendUnavailable: the store cannot answer at all.
+        """
+        if not store_keys:
+            return []
+        with budget as timeout:
+            reads = [Read(key, longest=idle) for key, idle in store_keys.items()]
+            found = await self._get_many(reads, None, timeout)
+        return [_life(held) for held in found]
 
     async def answers(self, budget: TimeBudget) -> bool:
         """Returns whether the store, or any node of a ring, answers. It is asked for a key that is never used."""
@@ -224,20 +317,26 @@ class SealedStore:
     # -- end
 
     async def end(self, identity: Identity, idle: float, budget: TimeBudget) -> None:
-        """Ends a session.
+        """Ends a session, and if its ID was superseded a moment ago, the one in its place.
 
         Args:
             identity: whose.
             idle: its idle timeout in seconds: the longest life that a copy may still have.
             budget: of the request.
         """
-        await self.end_key(identity.store_key, idle, budget)
-
-    async def end_key(self, store_key: str, idle: float, budget: TimeBudget) -> None:
-        """Same as `end`, for callers that know the store key only."""
         with budget as timeout:
-            await self._store.end(store_key, idle, timeout)
-        self._throttle.forget(store_key)
+            sealed = await self._store.end(identity.store_key, _tombstone_life(idle), timeout)
+        note = self._opener.note(identity, sealed) if sealed else None
+        if note is not None and note.successor:
+            await self.end_keys([note.successor], idle, budget)
+
+    async def end_keys(self, store_keys: Sequence[str], idle: float, budget: TimeBudget) -> list[bool]:
+        """Ends sessions of which only the store keys are known. Returns which of them were alive."""
+        if not store_keys:
+            return []
+        with budget as timeout:
+            ended: list[bool] = await self._batching.end_many(store_keys, _tombstone_life(idle), timeout)
+        return ended
 
     async def supersede(
         self,
@@ -266,8 +365,9 @@ class SealedStore:
         self._throttle.forget(identity.store_key)
         with budget as timeout:
             if self._can_supersede:
-                return await self._store.supersede(identity.store_key, idle, timeout, version, sealed, note_ttl)
-            await self._store.end(identity.store_key, idle, timeout)
+                life = _tombstone_life(idle)
+                return await self._store.supersede(identity.store_key, life, timeout, version, sealed, note_ttl)
+            await self._store.end(identity.store_key, _tombstone_life(idle), timeout)
             return True
 
     # -- inside
@@ -276,79 +376,50 @@ class SealedStore:
         self, identity: Identity, renew: float | None, timeout: float
     ) -> Coroutine[Any, Any, Stored | Ended | None]:
         if self._replicated:
-            return self._replicated.get_newest(identity.store_key, renew, timeout, _Judge(self, identity))
+            return self._replicated.get_newest(identity.store_key, renew, timeout, CopyJudge(self._opener, identity))
         return self._store.get(identity.store_key, renew, timeout)
+
+    async def _get_many(
+        self, reads: Sequence[Read], identities: Sequence[Identity] | None, timeout: float
+    ) -> list[Stored | Ended | BackendUnavailable | None]:
+        if self._replicated is None:
+            found: list[Stored | Ended | BackendUnavailable | None] = await self._batching.get_many(reads, timeout)
+            return found
+        judges = [CopyJudge(self._opener, identity) for identity in identities] if identities else None
+        return await self._replicated.get_many_newest(reads, timeout, judges)
 
     def _replace(
         self, identity: Identity, sealed: bytes, ttl: float, expected: Version, timeout: float
     ) -> Coroutine[Any, Any, Version | None]:
         key = identity.store_key
         if self._replicated:
-            return self._replicated.replace_older(key, sealed, ttl, expected, timeout, _Judge(self, identity))
+            judge = CopyJudge(self._opener, identity)
+            return self._replicated.replace_older(key, sealed, ttl, expected, timeout, judge)
         return self._store.replace(key, sealed, ttl, expected, timeout)
 
     def _seal(self, identity: Identity, record: Record) -> bytes:
         encoded = record.encode()
-        check_size(record.items, len(encoded), self._max_size)
+        if identity.is_session:
+            check_size(record.items, len(encoded), self._max_size)
         packed = compression.shrunk(encoded, self._compress_above)
         check_size(record.items, len(packed), self._store.max_value - _OVERHEAD)
         return identity.seal(packed, self._random_bytes(NONCE_BYTES), encrypt=self._encrypt)
 
     def _opened(self, identity: Identity, found: Stored | Ended | None) -> StoredRecord | SupersededNote | None:
         if isinstance(found, Stored):
-            record = self._unsealed(identity, found.value, Record.decode)
+            record = self._opener.record(identity, found.value)
             return StoredRecord(record, found.version) if record else None
         if isinstance(found, Ended) and found.note:  # one that does not open was left by a supersession all the same
-            return self._unsealed(identity, found.note, SupersededNote.decode) or SupersededNote()
-        return None
-
-    def _unsealed(self, identity: Identity, sealed: bytes, decode: Callable[[bytes], T]) -> T | None:
-        plain = identity.open(sealed)
-        try:
-            if plain is not None:
-                return decode(compression.restored(plain))
-        except ImportError:
-            self._observer.event("zstd_missing", compression.MISSING)
-            return None
-        except (ValueError, TypeError):  # authentic, but of the other kind, or of a newer version
-            pass
-        self._observer.event(
-            "unsealed",
-            "a record in the store does not open: it is damaged, was swapped or planted, or another secret or "
-            "app_name sealed it; the visitor is treated as anonymous and the record is kept",
-        )
+            return self._opener.note(identity, found.note) or SupersededNote()
         return None
 
 
-class _Judge:
-    """What a ring must know of the copies of one record.
+def _tombstone_life(idle: float) -> float:
+    """Returns for how many seconds a tombstone is kept: a copy that comes later is over by what is sealed in it."""
+    return 2 * idle + LEEWAY
 
-    Args:
-        store: opens them.
-        identity: whose record.
-    """
 
-    __slots__ = ("_identity", "_store")
-
-    def __init__(self, store: SealedStore, identity: Identity) -> None:
-        self._store = store
-        self._identity = identity
-
-    def is_genuine(self, value: bytes) -> bool:
-        """Same as `Judge.is_genuine`."""
-        return self._opened(value) is not None
-
-    def includes(self, value: bytes, other: bytes) -> bool:
-        """Same as `Judge.includes`."""
-        return value == other or self._compare(Record.includes, value, other)
-
-    def replaces(self, value: bytes, other: bytes) -> bool:
-        """Same as `Judge.replaces`."""
-        return value == other or self._compare(Record.replaces, value, other)
-
-    def _compare(self, question: Callable[[Record, Record], bool], value: bytes, other: bytes) -> bool:
-        ours, theirs = self._opened(value), self._opened(other)
-        return ours is not None and theirs is not None and question(ours, theirs)
-
-    def _opened(self, value: bytes) -> Record | None:
-        return self._store._unsealed(self._identity, value, Record.decode)
+def _life(held: Stored | Ended | BackendUnavailable | None) -> float | None:
+    if isinstance(held, Stored):
+        return math.inf if held.ttl is None else held.ttl
+    return math.inf if isinstance(held, BackendUnavailable) else None

@@ -1,7 +1,7 @@
 """What the application sees, and what it did: the session, its state, and how changes are merged."""
 
 from sharedsession.session.changes import Unsaved
-from sharedsession.session.host import Client, Exclusive, HeldLock, SessionHost, Tokens
+from sharedsession.session.host import Client, Exclusive, HeldLock, SessionHost, Ticket, Tokens
 from sharedsession.session.mapping import GRACE, Session, state_of
 from sharedsession.session.merge import merge
 from sharedsession.session.state import DESTROYED, OPEN, READ_ONLY, UNLOADED, SessionState, Status
@@ -19,6 +19,7 @@ __all__ = [
     "SessionHost",
     "SessionState",
     "Status",
+    "Ticket",
     "Tokens",
     "Unsaved",
     "merge",

@@ -4,7 +4,7 @@ A protocol, so that sessions know nothing of stores.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from sharedsession.keys import Identity
 from sharedsession.records import Timeouts
@@ -16,6 +16,16 @@ Tokens = Sequence[bytes] | Callable[[], Sequence[bytes]]
 
 Client = tuple[str | None, str | None]
 """The browser's user agent, and the address that a request came from."""
+
+
+@runtime_checkable
+class Ticket(Protocol):
+    """What `SessionManager.begin_login` returns."""
+
+    @property
+    def principal(self) -> str:
+        """Whose login it is."""
+        ...
 
 
 class HeldLock(Protocol):
@@ -67,11 +77,15 @@ class SessionHost(Protocol):
         """Returns the lock of a session, an `Exclusive` that is not entered yet."""
         ...
 
-    def verified(self, tokens: Sequence[bytes]) -> Identity | None:
-        """Returns the identity in what a request carries; ``None`` if nothing in it is genuine."""
+    def revoke_others(self, session: Any) -> Awaitable[None]:
+        """Ends the other sessions of the session's principal: as `save` waits."""
         ...
 
-    def new_identity(self, idle_timeout: float | None) -> Identity:
+    def verified(self, tokens: Sequence[bytes]) -> Sequence[Identity]:
+        """Returns the identities in what a request carries; empty if nothing in it is genuine."""
+        ...
+
+    def new_identity(self, idle_timeout: float | None, principal: str | None) -> Identity:
         """Makes the identity of a new session."""
         ...
 

@@ -14,11 +14,13 @@ from sharedsession import durations
 from sharedsession.errors import SessionError, SessionNotLoaded
 from sharedsession.records import codec
 from sharedsession.session.changes import Step
-from sharedsession.session.host import Exclusive
+from sharedsession.session.host import Exclusive, Ticket
 from sharedsession.session.state import NOT_LOADED, READ_ONLY, UNLOADED, SessionState
 
 GRACE = 10.0
 """Seconds for which requests with a superseded ID get a read-only answer."""
+MOST_GRACE = 60.0
+"""The most seconds of a read-only view."""
 
 _MISSING = object()
 
@@ -224,18 +226,24 @@ class Session(dict[str, Any]):
 
     @property
     def principal(self) -> str | None:
-        """Whose session it is, as ``"user:42"``. Setting another value regenerates the ID."""
+        """Whose session it is, as ``"user:42"``. Setting another value regenerates the ID.
+
+        A ticket of `SessionManager.begin_login` is set likewise: then the login is refused with `SessionEnded`, at the
+        commit, if all sessions of the principal were ended since the ticket was taken.
+        """
         self._look()
         return self._state.principal
 
     @principal.setter
-    def principal(self, principal: str | None) -> None:
-        if principal is not None and not isinstance(principal, str):
-            raise TypeError(f"principal must be a str or None, not {type(principal).__name__}")
-        codec.pack("principal", principal)  # text that is no Unicode is found here, not at the commit
-        if principal != self.principal:
+    def principal(self, principal: str | Ticket | None) -> None:
+        ticket = principal if isinstance(principal, Ticket) else None
+        name = ticket.principal if ticket else principal
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"principal must be a str, a ticket or None, not {type(principal).__name__}")
+        codec.pack("principal", name)  # text that is no Unicode is found here, not at the commit
+        if name != self.principal or ticket is not None:
             self.regenerate()
-            self._state.principal = principal
+            self._state.set_principal(name, ticket)
 
     @property
     def idle_timeout(self) -> float:
@@ -274,14 +282,14 @@ class Session(dict[str, Any]):
         never a Set-Cookie, so that it cannot overwrite the new cookie.
 
         Args:
-            grace: with more than 0, such a request gets for so many seconds a read-only view of the data as they were.
-                For rotating IDs, not for a change of rights.
+            grace: with more than 0, such a request gets for so many seconds, 60 at most, a read-only view of the data
+                as they were, while the session is alive. For rotating IDs, not for a change of rights.
 
         Raises:
             SessionError: the response has started, so the new ID could not be handed out.
         """
         self._look_to_write()
-        self._state.regenerate(grace)
+        self._state.regenerate(min(grace, MOST_GRACE))
 
     def destroy(self) -> None:
         """Ends the session everywhere and clears the cookie: logout.
@@ -289,6 +297,19 @@ class Session(dict[str, Any]):
         What is written afterwards is a new session.
         """
         self._state.destroy(self)
+
+    def revoke_others(self) -> Awaitable[None]:
+        """Ends all other sessions of its principal, now: after a change of password. In ASGI ``await`` it.
+
+        This session goes on. The order of this and of `regenerate` does not matter.
+
+        Raises:
+            SessionEnded: this session has ended itself meanwhile; then nothing was ended.
+            SessionError: the session has no principal.
+            LogoutNotConfirmed: the store did not confirm it: others may still be alive.
+        """
+        self._look()
+        return self._state.host.revoke_others(self)
 
     def load(self) -> Awaitable[None]:
         """Loads the session now; in ASGI ``await`` it. In a websocket: looks again."""

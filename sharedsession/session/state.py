@@ -5,7 +5,7 @@ themselves are in the session, which is a dictionary: who calls a method here ha
 its state, each request would leave a reference cycle behind.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -14,7 +14,7 @@ from sharedsession.http import KEEP, Outcome
 from sharedsession.keys import Identity
 from sharedsession.records import Record, TimeBudget, with_write_id
 from sharedsession.session.changes import Changes, Unsaved
-from sharedsession.session.host import Client, HeldLock, SessionHost, Tokens
+from sharedsession.session.host import Client, HeldLock, SessionHost, Ticket, Tokens
 
 _CALM = 5.0  # seconds after which no writer waits for its answer any more
 _NOTHING: Mapping[str, bytes] = {}
@@ -58,6 +58,7 @@ class SessionState:
         accessed: whether the request looked at the session in any way.
         response_started: whether the response's head has left, so that no cookie can be set any more.
         unavailable: whether the store did not answer in this request.
+        unreadable: whether the store has a record that does not open.
         was_stored: whether this request stored the session.
         must_rewrite: whether the record must be written again though nothing changed.
         store_anyway: whether a framework stores the session though it is empty, or did not change.
@@ -66,6 +67,11 @@ class SessionState:
         changes: what the request did to the data; only where the session is loaded.
         created: when the session began, in seconds since the epoch.
         principal: whose session it is.
+        ticket: of a login that began before this request set the principal.
+        stamp: the value of the principal's stamp under which the session was found valid; empty before a login.
+        handles: the handles that the session has had under its principal.
+        rivals: the identities in a request that carries several, of which at most one counts.
+        enters: whether the session's entry in the principal's index is due.
         persistent: whether the cookie outlives the browser; ``None`` for the farm's setting.
         superseded: the identity that the commit must end: after a new ID, or a logout.
         grace: seconds for which requests with the superseded ID get a read-only view.
@@ -89,7 +95,9 @@ class SessionState:
         "client",
         "created",
         "dropped",
+        "enters",
         "grace",
+        "handles",
         "held_lock",
         "host",
         "must_rewrite",
@@ -99,15 +107,21 @@ class SessionState:
         "principal",
         "record",
         "response_started",
+        "rivals",
+        "stamp",
         "status",
         "store_anyway",
         "superseded",
+        "ticket",
         "unavailable",
+        "unreadable",
         "version",
         "was_stored",
     )
 
     changes: Changes
+    stamp: bytes
+    handles: Sequence[str]
 
     def __init__(self, host: SessionHost, tokens: Tokens, now: float) -> None:
         self.host = host
@@ -119,7 +133,10 @@ class SessionState:
         self._had_token = False
         self.opened = now
         self.accessed = self.response_started = self.unavailable = self.must_rewrite = self.store_anyway = False
-        self.dropped = self.was_stored = False
+        self.dropped = self.was_stored = self.enters = False
+        self.ticket: Ticket | None = None
+        self.rivals: Sequence[Identity] = ()
+        self.unreadable = False
         self.superseded: Identity | None = None
         self.grace = 0.0
         self.client: Client | None = None
@@ -171,7 +188,7 @@ class SessionState:
     def identity_for_storing(self) -> Identity:
         """Returns the identity under which the session is stored; a new one where there is none."""
         if self._identity is None:
-            self._identity = self.host.new_identity(self._idle_timeout)
+            self._identity = self.host.new_identity(self._idle_timeout, self.principal)
         return self._identity
 
     # -- what the request did
@@ -226,6 +243,7 @@ class SessionState:
         """
         before = self.record
         write_ids, refreshed = (before.write_ids, before.refreshed) if before else (b"", now)
+        entered = before.entered if before and self.principal == before.principal and not self.enters else now
         return Record(
             version=before.version + 1 if before else 1,
             created=self.created,
@@ -234,6 +252,9 @@ class SessionState:
             persistent=self.persistent,
             items=self.changes.items(data, unsaved),
             write_ids=with_write_id(write_ids, write_id, calm=abs(now - refreshed) > _CALM),
+            stamp=self.stamp,
+            handles=self.handles,
+            entered=entered,
         )
 
     def _must_be_stored(self) -> bool:
@@ -284,6 +305,17 @@ class SessionState:
         self.superseded = None
         self.was_stored = True
 
+    def set_principal(self, principal: str | None, ticket: Ticket | None) -> None:
+        """Makes it another principal's session: it stands under that one's stamp from the commit on."""
+        self.principal = principal
+        self.ticket = ticket
+        self.stamp, self.handles = b"", ()
+
+    def stand_under(self, stamp: bytes) -> None:
+        """Notes the value of the stamp under which the session is valid; it is written to the record."""
+        self.must_rewrite = self.must_rewrite or stamp != self.stamp
+        self.stamp = stamp
+
     def regenerate(self, grace: float) -> None:
         """Gives the session a new identity; the commit ends the old one.
 
@@ -301,20 +333,31 @@ class SessionState:
         """Begins anew with an empty session; the commit ends the old one."""
         self.accessed = True
         self.dropped = False
-        if self.status is READ_ONLY and not self.unavailable:
-            dict.clear(data)  # the session lives on under another ID, which this request does not have
-            return
         self._leave()
         dict.clear(data)
         self.status = DESTROYED
 
-    def take_destroyed(self) -> Identity | None:
-        """Turns a destroyed session into a new one. Returns the identity to be ended, if there is one."""
+    def take_destroyed(self) -> Sequence[Identity]:
+        """Turns a destroyed session into a new one. Returns the identities to be ended."""
         if self.status is not DESTROYED:  # emptied by `clear`
             self._leave()
         self.status = OPEN
         ended, self.superseded = self.superseded, None
-        return ended
+        return self.take_rivals() or ((ended,) if ended else ())
+
+    def take_rivals(self) -> Sequence[Identity]:
+        """Returns the identities that came beside each other, none of which is the session: they are to be ended."""
+        rivals, self.rivals = self.rivals, ()
+        return rivals
+
+    def unload(self, data: dict[str, Any]) -> None:
+        """Forgets what was loaded and what was changed: the next look asks the store again."""
+        dict.clear(data)
+        dict.__setitem__(data, "session not loaded", NOT_LOADED)
+        self._adopt(None, None, Changes(_NOTHING))
+        self._identity = self._presented
+        self.superseded = None
+        self.status = UNLOADED
 
     # -- inside
 
@@ -324,6 +367,9 @@ class SessionState:
         self.must_rewrite = False
         self.created = record.created if record else self.opened
         self.principal = record.principal if record else None
+        self.stamp = record.stamp if record else b""
+        self.handles = record.handles if record else ()
+        self.enters = False
         self.persistent = record.persistent if record else None
         self.changes = changes
         self.status = OPEN
@@ -331,15 +377,26 @@ class SessionState:
     def _identify(self) -> None:
         tokens = self._tokens() if callable(self._tokens) else self._tokens
         self._tokens, self._had_token = (), bool(tokens)
-        self._identity = self._presented = self.host.verified(tokens)
-        self._idle_timeout = self._identity.idle_timeout if self._identity else None
+        genuine = self.host.verified(tokens)
+        if genuine:
+            self._identity = self._presented = genuine[0]
+            self._idle_timeout = genuine[0].idle_timeout
+            self.rivals = genuine if len(genuine) > 1 else ()
+
+    def choose(self, identity: Identity | None) -> None:
+        """Takes one of the rivals for the session; ``None``: it is none of them."""
+        self._identity = self._presented = identity
+        self._idle_timeout = identity.idle_timeout if identity else None
+        if identity is not None:
+            self.rivals = ()
 
     def _leave(self) -> None:
         """Starts anew; an identity under which the store may have something is left, without grace."""
         if self.record is not None or self.status is UNLOADED:
             self.superseded = self.superseded or self.identity
             self._owner_before = self.owner
-        elif self.unavailable:  # what the store did not tell may still be there
+        elif self.unavailable or self.unreadable or self.status is READ_ONLY:
+            # It may still be there, or live on under another ID: its tombstone tells which.
             self.superseded = self.superseded or self._presented
         self._identity = self._idle_timeout = None
         self.grace = 0.0

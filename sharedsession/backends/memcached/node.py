@@ -77,7 +77,7 @@ class MemcachedStore:
     async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
         """Same as `BatchingBackend.get_many`."""
         requests = []
-        for key, touch, default in reads:
+        for key, touch, default, _ in reads:
             exptime = touch if touch is None else expiry(touch, self._clock)
             if default is not None:
                 requests.append(self._request(self._protocol.add, key, None, default, exptime))
@@ -85,7 +85,7 @@ class MemcachedStore:
         replies, serial = await self._client.ask(together(requests), timeout)
         replies = iter(replies if len(requests) > 1 else [replies])
         found: list[Stored | Ended | None] = []
-        for key, touch, default in reads:
+        for key, touch, default, _ in reads:
             if default is not None:
                 self._stored(next(replies), serial, b"NS")
             found.append(await self._found(key, next(replies), serial, touch, timeout))
@@ -162,7 +162,7 @@ class MemcachedStore:
     async def write_tombstones(
         self, keys: Sequence[str], tombstone: bytes, ttl: float, timeout: float
     ) -> list[Stored | Ended | None]:
-        """Same as `NodeStore.write_tombstones`. Where there is no memory for a tombstone, the record is deleted instead."""
+        """Same as `NodeStore.write_tombstones`. Without memory for a tombstone, the record is deleted instead."""
         exptime = expiry(ttl, self._clock)
         look = self._protocol.get if len(keys) == 1 else self._protocol.look  # only the end of one is told the note
         requests = []

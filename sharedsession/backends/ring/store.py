@@ -93,16 +93,17 @@ class RingStore:
 
     async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
         """Same as `BatchingBackend.get_many`."""
-        found = await self.get_many_newest(reads, timeout, [_NO_JUDGE] * len(reads))
+        found = await self.get_many_newest(reads, timeout, None)
         for held in found:
             if isinstance(held, BackendUnavailable):
                 raise held
         return found  # type: ignore[return-value]  # none of them is an error
 
     async def get_many_newest(
-        self, reads: Sequence[Read], timeout: float, judges: Sequence[Judge]
+        self, reads: Sequence[Read], timeout: float, judges: Sequence[Judge] | None
     ) -> list[Stored | Ended | BackendUnavailable | None]:
         """Same as `ReplicatedBackend.get_many_newest`. Keys that live on the same nodes are asked for together."""
+        judges = judges or [_NO_JUDGE] * len(reads)
         by_order: dict[tuple[int, ...], list[int]] = {}
         for at, read in enumerate(reads):
             by_order.setdefault(self._ring.order(read.key), []).append(at)
@@ -174,7 +175,7 @@ class RingStore:
             return Ended(note_on(ended.note, ended.ttl), ended.ttl)
         best = result.best
         if best is None:
-            return self._nothing(result, order)
+            return self._nothing(result, order, read.longest or self._longest_idle)
         could = min(self._replicas, len(order) - len(result.silent()))
         await self._repair(result, best, order, read, deadline.left())
         return Stored(best.value, result.tokens(), best.ttl, result.copies(best) >= could)
@@ -198,19 +199,19 @@ class RingStore:
         answers = await self._gather([self._nodes[node].ping(timeout) for node in skipped])
         return [node for node, is_back in zip(skipped, answers, strict=True) if is_back]
 
-    def _nothing(self, result: ReadResult, order: Sequence[int]) -> Stored | None:
+    def _nothing(self, result: ReadResult, order: Sequence[int], longest: float) -> Stored | None:
         """Concludes that there is nothing, if that is certain: no copy opened and no tombstone was found."""
-        if result.silent() and not self._would_know(result, order):
+        if result.silent() and not self._would_know(result, order, longest):
             raise BackendUnavailable("a node that may hold the session does not answer")
         damaged = result.damaged
         return Stored(damaged.value, result.tokens(), damaged.ttl) if damaged else None
 
-    def _would_know(self, result: ReadResult, order: Sequence[int]) -> bool:
+    def _would_know(self, result: ReadResult, order: Sequence[int], longest: float) -> bool:
         """Returns whether an owner that holds nothing has been up for longer than any session lives untouched."""
-        if result.damaged or not self._longest_idle:
+        if result.damaged or not longest:
             return False
         owners = [node for node in result.missing() if node in order[: self._replicas]]
-        return any(self._nodes[node].knows(self._longest_idle) for node in owners)
+        return any(self._nodes[node].knows(longest) for node in owners)
 
     async def _spread(self, nodes: Sequence[int], key: str, ended: Ended, touch: float | None, timeout: float) -> None:
         ttl = _remaining(ended.ttl, touch)

@@ -81,7 +81,7 @@ class SessionFile:
 
     def read_or_add(self, connection: sqlite3.Connection, read: Read, deadline: float) -> Stored | Ended | None:
         """Same as `read`, for one of several reads."""
-        key, touch, default = read
+        key, touch, default, _ = read
         if default is not None and touch is not None and rows.find(connection, key, self.clock()) is None:
             left = max(0.0, deadline - self.monotonic())
             self.patiently(left, lambda: rows.add(connection, key, default, touch, self.new_write()))

@@ -1,0 +1,103 @@
+"""Sealed bytes become what was sealed. What does not open is logged, and is no error.
+
+It is another session's record, a damaged, forged or planted one. It stays in the store, since a wrong key that was
+deployed by mistake can be taken back.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sharedsession.keys import Identity
+from sharedsession.observe import Observer
+from sharedsession.records import compression
+from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.stamp import Stamp
+
+T = TypeVar("T")
+
+_MOST_STAMPS = 10_000  # remembered; then all are forgotten, which costs that each is opened once more
+
+
+class Opener:
+    """Opens records, notes and stamps.
+
+    Args:
+        observer: told of what does not open.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._stamps: dict[str, tuple[bytes, Stamp]] = {}
+
+    def record(self, identity: Identity, sealed: bytes) -> Record | None:
+        """Returns the record in sealed bytes; ``None`` if they do not open."""
+        return self._opened(identity, sealed, Record.decode)
+
+    def note(self, identity: Identity, sealed: bytes) -> SupersededNote | None:
+        """Returns the note in sealed bytes; ``None`` if they do not open."""
+        return self._opened(identity, sealed, SupersededNote.decode)
+
+    def stamp(self, identity: Identity, sealed: bytes) -> Stamp | None:
+        """Returns the stamp in sealed bytes. It is remembered: all sessions of a principal read it, and it is old."""
+        known, stamp = self._stamps.get(identity.store_key, (b"", None))
+        if stamp is not None and known == sealed:
+            return stamp
+        record = self.record(identity, sealed)
+        if record is None:
+            return None
+        if len(self._stamps) >= _MOST_STAMPS:
+            self._stamps.clear()
+        stamp = Stamp.of(record)
+        self._stamps[identity.store_key] = sealed, stamp
+        return stamp
+
+    def _opened(self, identity: Identity, sealed: bytes, decode: Callable[[bytes], T]) -> T | None:
+        plain = identity.open(sealed)
+        try:
+            if plain is not None:
+                return decode(compression.restored(plain))
+        except ImportError:
+            self._observer.event("zstd_missing", compression.MISSING)
+            return None
+        except (ValueError, TypeError):  # authentic, but of the other kind, or of a newer version
+            pass
+        self._observer.event(
+            "unsealed",
+            "a record in the store does not open: it is damaged, was swapped or planted, or another secret or "
+            "app_name sealed it; the visitor is treated as anonymous and the record is kept",
+        )
+        return None
+
+
+class CopyJudge:
+    """What a ring must know of the copies of one record.
+
+    Args:
+        opener: opens them.
+        identity: whose record.
+    """
+
+    __slots__ = ("_identity", "_opener")
+
+    def __init__(self, opener: Opener, identity: Identity) -> None:
+        self._opener = opener
+        self._identity = identity
+
+    def is_genuine(self, value: bytes) -> bool:
+        """Same as `Judge.is_genuine`."""
+        return self._opened(value) is not None
+
+    def includes(self, value: bytes, other: bytes) -> bool:
+        """Same as `Judge.includes`."""
+        return value == other or self._compare(Record.includes, value, other)
+
+    def replaces(self, value: bytes, other: bytes) -> bool:
+        """Same as `Judge.replaces`."""
+        return value == other or self._compare(Record.replaces, value, other)
+
+    def _compare(self, question: Callable[[Record, Record], bool], value: bytes, other: bytes) -> bool:
+        ours, theirs = self._opened(value), self._opened(other)
+        return ours is not None and theirs is not None and question(ours, theirs)
+
+    def _opened(self, value: bytes) -> Record | None:
+        return self._opener.record(self._identity, value)
