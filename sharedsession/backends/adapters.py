@@ -69,9 +69,11 @@ class AsyncAdapter:
         return [self._get_or_add(read, timeout) for read in reads]
 
     def _get_or_add(self, read: Read, timeout: float) -> Stored | Ended | None:
-        if read.default is not None and read.touch is not None:
-            self.backend.add(read.key, read.default, read.touch, timeout)
-        return self.backend.get(read.key, read.touch, timeout)
+        found = self.backend.get(read.key, read.touch, timeout)
+        if found is not None or read.default is None or read.touch is None:
+            return found
+        self.backend.add(read.key, read.default, read.touch, timeout)
+        return self.backend.get(read.key, None, timeout)
 
     async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
         """Same as `BatchingBackend.end_many`; one by one where the backend has no such operation."""
@@ -178,9 +180,11 @@ class OneByOne:
         return [await self._get_or_add(read, timeout) for read in reads]
 
     async def _get_or_add(self, read: Read, timeout: float) -> Stored | Ended | None:
-        if read.default is not None and read.touch is not None:
-            await self._store.add(read.key, read.default, read.touch, timeout)
-        return await self._store.get(read.key, read.touch, timeout)
+        found = await self._store.get(read.key, read.touch, timeout)
+        if found is not None or read.default is None or read.touch is None:
+            return found
+        await self._store.add(read.key, read.default, read.touch, timeout)
+        return await self._store.get(read.key, None, timeout)
 
     async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
         """Same as `BatchingBackend.end_many`."""

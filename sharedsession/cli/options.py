@@ -14,7 +14,7 @@ from sharedsession.backends.adapters import is_asynchronous
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.backends.connect import connect
 from sharedsession.cli.captured_log import captured_log
-from sharedsession.errors import BackendError, ConfigurationError
+from sharedsession.errors import BackendError, ConfigurationError, LogoutNotConfirmed
 from sharedsession.manager import SessionManager
 from sharedsession.settings import PREFIX, Settings
 
@@ -111,7 +111,7 @@ def guarded(name: str, command: Callable[[argparse.Namespace], int]) -> Callable
                 return command(arguments)
             except ConfigurationError as error:
                 return _failed(name, str(error), 2)
-            except BackendError as error:
+            except (BackendError, LogoutNotConfirmed) as error:
                 return _failed(name, messages[-1] if messages else str(error), 1)
 
     return run

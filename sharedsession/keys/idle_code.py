@@ -37,4 +37,4 @@ def _count(seconds: float, unit: float) -> int:
 
 
 def _is_whole(number: float) -> bool:
-    return abs(number - round(number)) < 1e-6
+    return number > 0.5 and abs(number - round(number)) < 1e-6

@@ -15,6 +15,7 @@ import ormsgpack
 WRITE_ID_BYTES = 4
 _KEPT = 32  # write IDs; more writes seldom come between a lost answer and the read that follows it
 _MOST_KEPT = 256  # while many write at once; kept until it is calm
+_FIELDS = (7, 10)  # of a record without a principal, and with one
 _CLOCKED = 10**11  # versions from here on are milliseconds since the epoch
 _LONG_AGO = 1_260_000  # milliseconds by which the clocks of two web nodes may differ, see `timeouts.LEEWAY`
 
@@ -103,7 +104,10 @@ class Record(NamedTuple):
     @classmethod
     def decode(cls, encoded: bytes) -> "Record":
         """Returns the record in bytes that `encode` made and that were authenticated."""
-        return cls(*ormsgpack.unpackb(encoded))
+        fields = ormsgpack.unpackb(encoded)
+        if len(fields) not in _FIELDS:
+            raise ValueError("no record")
+        return cls(*fields)
 
 
 def with_write_id(write_ids: bytes, new: bytes, *, calm: bool) -> bytes:
@@ -141,6 +145,8 @@ class SupersededNote:
     def decode(cls, encoded: bytes) -> "SupersededNote":
         """Returns the note in bytes that `encode` made and that were authenticated."""
         successor, until, record = ormsgpack.unpackb(encoded)
+        if type(successor) is not str:
+            raise ValueError("no note")
         return cls(successor=successor, until=until, record=record and Record.decode(record))
 
 

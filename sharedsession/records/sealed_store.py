@@ -73,7 +73,7 @@ class SealedStore:
         compress_above: int | None,
         observer: Observer,
         environment: Environment,
-        stamp_renewal: float | None,
+        stamp_renewal: float | None = None,
     ) -> None:
         self._store = store
         self._batching = batching(store)

@@ -9,6 +9,7 @@ import pytest
 
 from sharedsession.backends import connect
 from sharedsession.environment import Environment
+from sharedsession.keys import INDEX
 from sharedsession.manager import engines_of
 from tests.support.farm import SECRET, Browser, WebNode, destroy, everything, read, write
 
@@ -184,7 +185,7 @@ def test_a_session_is_found_again_after_its_index_was_lost(url: str, web_node: A
     node = web_node(connect(url), environment=Environment(clock=lambda: clock[0]), timeout=5.0, idle_timeout=60)
     (browser,) = logged_in([node], "user:1", 1)
     key = engines_of(node.manager).settings.machine_key()
-    (index,) = key.index_identities("user:1")
+    (index,) = key.of_principal("user:1", INDEX)
     if "replicas" in url:
         for server in request.getfixturevalue("ring").servers:
             server.command("delete", index.store_key)

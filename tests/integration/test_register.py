@@ -294,7 +294,7 @@ def test_a_visitor_with_a_session_is_refused_as_well(memcached):
 
     async def serve() -> int:
         app = AsgiMiddleware(application, **settings_of(memcached.url, idle_timeout=5))
-        token = Node(app.manager).engine.new_identity(None).token
+        token = Node(app.manager).engine.new_identity(None, None).token
         cookies = {"Cookie": f"__Host-session={token}"}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://x.example") as client:
             answer = await client.get("/", headers=cookies)

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from sharedsession import MachineKey, SessionManager
-from sharedsession.keys.derivation import BLOCK_BYTES, url_text
+from sharedsession.keys.derivation import HANDLE_BYTES, url_text
 from sharedsession.manager import engines_of
 from sharedsession.session import Session, state_of
 
 SECRET = MachineKey.generate()
-HANDLE = url_text(bytes(BLOCK_BYTES))  # of some session
+HANDLE = url_text(bytes(HANDLE_BYTES))  # of some session
 SHARED = ("sqlite", "redis", "memcached", "ring")
 
 

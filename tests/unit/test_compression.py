@@ -14,11 +14,11 @@ from sharedsession.concurrency import run
 from sharedsession.environment import REAL
 from sharedsession.observe import Observer
 from sharedsession.records.compression import MAGIC, MOST, restored, shrunk
-from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.record import NO_RECORD, Record, SupersededNote
 from sharedsession.records.sealed_store import SealedStore
 
 KEY = MachineKey(MachineKey.generate())
-SESSION = KEY.new_identity(bytes(range(32)))
+SESSION = KEY.new_identity(bytes(range(16)))
 LONG = Record(version=1, created=0.0, refreshed=0.0, items={"text": b"\xc5\x9c\x40" + b"a" * 40_000})
 NO_SIZE, SIZE = b"\x00\x38", b"\xa0"  # heads of frames: without a content size, and with one of four bytes
 
@@ -182,7 +182,7 @@ def test_an_authentic_bomb_is_no_session(bomb):
     store = Store()
     store.add(SESSION.store_key, SESSION.seal(bomb, bytes(12)), 60.0, 1.0)
     observer = Observer()
-    assert read(sealed_store(store, observer=observer)) is None
+    assert read(sealed_store(store, observer=observer)).record is NO_RECORD
     assert observer.counters == {"unsealed": 1}
     assert store.value()
 
@@ -206,7 +206,7 @@ def test_a_compressed_record_without_the_library_does_not_open(monkeypatch, capl
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "backports", None)
         without.setitem(sys.modules, "compression", None)
-        assert read(sealed_store(store)) is None
+        assert read(sealed_store(store)).record is NO_RECORD
         (record,) = caplog.records
         assert record.event == "zstd_missing"
         assert "sharedsession[zstd]" in record.message or sys.version_info >= (3, 14)

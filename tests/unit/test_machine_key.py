@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sharedsession.errors import ConfigurationError
 from sharedsession.keys.identity import Identity
-from sharedsession.keys.machine_key import MAX_TOKEN_BYTES, MachineKey
+from sharedsession.keys.machine_key import TOKEN_BYTES, MachineKey
 
 A, B = MachineKey.generate(), MachineKey.generate()
 KEY = MachineKey(A)
@@ -20,7 +20,7 @@ KEY = MachineKey(A)
 
 def new(key: MachineKey, idle_timeout: float | None = None) -> Identity:
     """A new session under these secrets."""
-    return key.new_identity(os.urandom(32), idle_timeout)
+    return key.new_identity(os.urandom(16), idle_timeout)
 
 
 def new_token(key: MachineKey) -> bytes:
@@ -43,20 +43,20 @@ def test_a_token_leads_back_to_its_session_id():
     made = new(KEY)
     found = MachineKey(A).verify(made.token.encode())
     assert found is not None
-    assert (found.session_id, found.store_key, found.handle) == (made.session_id, made.store_key, made.handle)
+    assert (found.name, found.store_key, found.handle) == (made.name, made.store_key, made.handle)
     assert (found.token, found.context) == (made.token, made.context)
 
 
 def test_session_ids_never_repeat():
-    """An ID holds 256 random bits, so two are never equal."""
-    ids = {new(KEY).session_id for _ in range(1000)}
+    """An ID holds 128 random bits, so two are never equal."""
+    ids = {new(KEY).name for _ in range(1000)}
     assert len(ids) == 1000
-    assert all(len(base64.urlsafe_b64decode(session_id.split(".")[0] + "=")) == 32 for session_id in ids)
+    assert len({base64.urlsafe_b64decode(session_id[:32])[:16] for session_id in ids}) == 1000
 
 
 def test_the_token_carries_the_id_of_its_key():
     """Whoever reads a token knows which secret to check it with."""
-    assert TOKEN.split(b".")[1].decode() == KEY.fingerprints()[0]
+    assert TOKEN[32:38].decode() == KEY.fingerprints()[0]
     assert MachineKey(B).fingerprints() != KEY.fingerprints()
 
 
@@ -64,7 +64,8 @@ def test_a_token_is_short_and_fit_for_a_cookie():
     """Name, value and attributes of the cookie stay far below what browsers keep."""
     token = new(KEY, idle_timeout=86400 * 400).token
     assert re.fullmatch(r"[A-Za-z0-9_.\-]+", token)
-    assert len(token) <= MAX_TOKEN_BYTES
+    assert len(token) == TOKEN_BYTES
+    assert len(token.partition(".")[0]) == 40  # what Django keeps in a field of its own
 
 
 def test_no_flipped_bit_goes_unnoticed():
@@ -131,7 +132,7 @@ def test_parts_of_a_token_put_together_anew_are_no_token(parts):
 @pytest.mark.parametrize("size", [10_000, 1_000_000])
 def test_a_huge_token_is_refused_before_any_cryptography(size):
     """What is longer than a token can be is no token, even under a genuine signature."""
-    signed = KEY.keys.first.signer.sign(new(KEY).session_id + "A" * size)
+    signed = KEY.keys.first.signer.sign(new(KEY).name + "A" * size)
     assert KEY.verify(signed) is None
 
 
@@ -175,8 +176,8 @@ def test_applications_of_other_names_share_nothing():
     assert two.verify(mine.token.encode()) is None
     assert two.fingerprints() != one.fingerprints()
     assert two.verify(mine.token.replace(one.fingerprints()[0], two.fingerprints()[0]).encode()) is None
-    theirs = two.new_identity(base64.urlsafe_b64decode(mine.session_id[:43] + "="))
-    assert theirs.session_id[:43] == mine.session_id[:43]
+    theirs = two.new_identity(base64.urlsafe_b64decode(mine.name[:32])[:16])
+    assert theirs.name[:21] == mine.name[:21]
     assert theirs.store_key != mine.store_key
     assert theirs.open(mine.seal(b"data", os.urandom(12))) is None
 
@@ -200,12 +201,48 @@ def test_no_name_shows_another():
     assert MachineKey(B, app_name="default").fingerprints()[0] not in token
 
 
-@pytest.mark.parametrize("idle", [None, 0.001, 1.5, 1200, 86400 * 365])
+@pytest.mark.parametrize("idle", [None, 0.5, 1.5, 2, 300, 900, 1200, 3600, 28800, 86400, 14 * 86400, 400 * 86400])
 def test_the_idle_timeout_travels_in_the_id(idle):
-    """A session's own idle timeout is signed with its ID, to the millisecond."""
+    """A session's own idle timeout is signed with its ID; what people choose is exact."""
     found = KEY.verify(new(KEY, idle).token.encode())
     assert found is not None
     assert found.idle_timeout == idle
+
+
+@given(st.floats(0.001, 400 * 86400))
+def test_an_odd_idle_timeout_is_rounded_up(idle):
+    """To the next step of a fine scale: never less than asked for, and hardly more."""
+    found = KEY.verify(new(KEY, idle).token.encode())
+    assert found is not None
+    assert found.idle_timeout is not None
+    assert idle - 1e-3 <= found.idle_timeout <= max(idle * 1.13, idle + 0.02)
+
+
+def test_the_sessions_of_a_principal_have_a_place_in_common_and_nothing_else():
+    """Their store keys have the same part in braces, as have its stamp and its index; their IDs show none of it."""
+    one, two, other = (KEY.new_identity(os.urandom(16), None, name) for name in ("ann", "ann", "bob"))
+    braces = [
+        re.findall(r"{(.+)}", each.store_key) for each in (one, two, one.for_lock(), *KEY.of_principal("ann", "index"))
+    ]
+    assert one.stamp is not None
+    assert two.stamp is not None
+    assert len({*map(tuple, braces), tuple(re.findall(r"{(.+)}", one.stamp.store_key))}) == 1
+    assert one.stamp.store_key == two.stamp.store_key
+    assert braces[0] != re.findall(r"{(.+)}", other.store_key)
+    assert len({each.store_key for each in (one, two, one.stamp, one.for_lock())}) == 4
+    assert new(KEY).stamp is None
+    assert "{" not in new(KEY).store_key
+    assert one.name[22:32] != two.name[22:32]  # where the tag is, masked
+
+
+def test_a_handle_leads_to_the_store_key():
+    """Also that of a principal's session; a handle that was typed wrong leads nowhere that exists."""
+    for principal in (None, "ann"):
+        identity = KEY.new_identity(os.urandom(16), None, principal)
+        assert len(identity.handle) == 32
+        assert KEY.store_keys_of(identity.handle) == [identity.store_key]
+        assert KEY.store_keys_of(identity.handle[::-1]) != [identity.store_key]
+        assert MachineKey([B, A]).store_keys_of(identity.handle)[1] == identity.store_key
 
 
 def test_nothing_of_a_secret_is_printed():

@@ -31,10 +31,12 @@ SESSION = {
     "persistent",
     "principal",
     "regenerate",
+    "revoke_others",
     "save",
 }
 STARTER = {"mark_accessed", "mark_modified"}  # of Starlette's own session
-MANAGER = {verb for name in ("list", "revoke", "revoke_all", "health", "fingerprint") for verb in (name, f"a{name}")}
+VERBS = ("list", "revoke", "revoke_all", "begin_login", "health", "fingerprint")
+MANAGER = {verb for name in VERBS for verb in (name, f"a{name}")}
 
 
 def names_of(thing: object) -> set[str]:

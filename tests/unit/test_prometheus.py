@@ -44,7 +44,7 @@ def test_servers_are_up_or_down_and_their_failures_are_counted():
     up = 'sharedsession_node_up{node="127.0.0.1:1"}'
     assert f"{up} 1.0" in scraped(watched)
     with pytest.raises(BackendUnavailable):
-        watched.read(watched.engine.new_identity(None).token.encode())
+        watched.read(watched.engine.new_identity(None, None).token.encode())
     lines = scraped(watched)
     assert {
         f"{up} 0.0",

@@ -8,16 +8,23 @@ from sharedsession.records.record import Record, SupersededNote
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 times = st.floats(0, 1e11)
-records = st.builds(
-    Record,
-    version=st.integers(1, 2**40),
-    created=times,
-    refreshed=times,
-    principal=st.none() | texts,
-    persistent=st.none() | st.booleans(),
-    items=st.dictionaries(texts, st.binary(max_size=20), max_size=5),
-)
-farewells = st.builds(SupersededNote, record=st.none() | records)
+fields = {
+    "version": st.integers(1, 2**40),
+    "created": times,
+    "refreshed": times,
+    "persistent": st.none() | st.booleans(),
+    "items": st.dictionaries(texts, st.binary(max_size=20), max_size=5),
+    "write_ids": st.binary(max_size=8),
+}
+of_principal = {
+    "principal": texts,
+    "stamp": st.binary(min_size=16, max_size=16),
+    "handles": st.lists(texts, max_size=4),
+    "entered": times,
+}
+nobodys = {"principal": st.none(), "stamp": st.just(b""), "handles": st.just(()), "entered": st.just(0.0)}
+records = st.builds(Record, **fields, **nobodys) | st.builds(Record, **fields, **of_principal)
+farewells = st.builds(SupersededNote, successor=texts, until=times, record=st.none() | records)
 
 
 @given(records)

@@ -10,7 +10,7 @@ from sharedsession.keys import Identity, MachineKey
 
 A, B = MachineKey.generate(), MachineKey.generate()
 KEY = MachineKey(A)
-TOKEN = KEY.new_identity(os.urandom(32)).token.encode()
+TOKEN = KEY.new_identity(os.urandom(16)).token.encode()
 PLAIN = b"what the application keeps"
 
 
@@ -70,7 +70,7 @@ def test_no_part_of_a_record_opens(encrypt):
 
 def test_a_record_opens_for_its_own_session_only(encrypt):
     """Two records that were swapped in the store both stay shut."""
-    other = KEY.new_identity(os.urandom(32))
+    other = KEY.new_identity(os.urandom(16))
     mine, theirs = seal(b"mine", encrypt=encrypt), seal(b"theirs", other, encrypt=encrypt)
     assert under().open(theirs) is None
     assert other.open(mine) is None
@@ -79,7 +79,7 @@ def test_a_record_opens_for_its_own_session_only(encrypt):
 def test_a_record_opens_for_its_own_application_only(encrypt):
     """The same secret under another ``app_name`` opens nothing, even when the record's key ID is rewritten."""
     forum = MachineKey(A, app_name="forum")
-    sealed, other = seal(PLAIN, encrypt=encrypt), forum.new_identity(os.urandom(32))
+    sealed, other = seal(PLAIN, encrypt=encrypt), forum.new_identity(os.urandom(16))
     rewritten = sealed[:1] + forum.fingerprints()[0].encode() + sealed[7:]
     assert other.open(sealed) is None
     assert other.open(rewritten) is None
@@ -90,7 +90,7 @@ def test_records_open_across_a_rotation(encrypt):
     sealed = seal(PLAIN, encrypt=encrypt)
     assert under(MachineKey([B, A])).open(sealed) == PLAIN
     assert MachineKey([B]).verify(TOKEN) is None
-    assert MachineKey([B]).new_identity(os.urandom(32)).open(sealed) is None
+    assert MachineKey([B]).new_identity(os.urandom(16)).open(sealed) is None
 
 
 def test_a_record_is_sealed_with_the_newest_secret(encrypt):

@@ -263,7 +263,7 @@ def test_a_frameworks_secrets_may_change_and_are_derived_anew_only_then():
     """The function is asked each time; the same secrets give the same machine key."""
     secrets_of_now = [SECRET]
     found = Settings.load({"backend": "memory://"}, {}, {"secret_key": lambda: tuple(secrets_of_now)})
-    token = found.machine_key().new_identity(bytes(range(32))).token
+    token = found.machine_key().new_identity(bytes(range(16))).token
     assert found.machine_key() is found.machine_key()
     secrets_of_now.insert(0, MachineKey.generate())
     assert found.machine_key().verify(token.encode())
@@ -276,5 +276,5 @@ def test_a_frameworks_secret_is_not_used_beside_a_key_file(tmp_path):
     file = tmp_path / "keys"
     file.write_text(f"{SECRET}\n")
     found = Settings.load({"backend": "memory://", "key_file": file}, {}, {"secret_key": list})
-    token = MachineKey(SECRET).new_identity(bytes(range(32))).token
+    token = MachineKey(SECRET).new_identity(bytes(range(16))).token
     assert found.machine_key().verify(token.encode())
