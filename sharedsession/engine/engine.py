@@ -39,7 +39,7 @@ from sharedsession.settings import Settings
 S = TypeVar("S", bound=Session)
 
 _MOST_RIVALS = 8  # genuine tokens of one request that are looked up
-_LONGEST_TURN = 100  # times the timeout: a step of a session waits for the one before, whatever it waits for
+_LONGEST_STEP = 100  # times the timeout: a step of a session waits for the one before, whatever it waits for
 
 
 class Engine:
@@ -89,7 +89,7 @@ class Engine:
         self._locks = LockStore(settings, self._store, driver, observer)
         self._renewal = Renewal(self._renew, driver, settings.environment.monotonic)
         self._committer = Committer(settings, self._store, self.index, self.stamps, driver, observer)
-        self._turns = driver.queue()
+        self._steps = driver.queue()
 
     # -- open
 
@@ -142,14 +142,14 @@ class Engine:
             return self.driver.run(lambda: self._load_once(session, state))
         if state.unsaved(session) is not None and not state.response_started:
             return DONE  # what was changed is kept
-        return self.driver.run(lambda: self.in_turn(state, lambda: self.load_now(session)))
+        return self.driver.run(lambda: self.one_at_a_time(state, lambda: self.load_now(session)))
 
     async def _load_once(self, session: Session, state: SessionState) -> None:
         async def load() -> None:
             if state.status is UNLOADED:  # another task or thread of the request may have been first
                 await self._load(session, state)
 
-        await self.in_turn(state, load)
+        await self.one_at_a_time(state, load)
 
     async def load_now(self, session: Session) -> None:
         """Same as `load`, inside of a step, with a time budget of its own."""
@@ -160,15 +160,15 @@ class Engine:
         else:
             await self._load(session, state)
 
-    async def in_turn(self, state: SessionState, step: Step[None]) -> None:
+    async def one_at_a_time(self, state: SessionState, step: Step[None]) -> None:
         """Does one step of a session after the other; one that fails hands over to the next."""
         key = str(id(state))
-        if not self._turns.acquire(key) and not await self._turns.wait(key, _LONGEST_TURN * self.settings.timeout):
+        if not self._steps.acquire(key) and not await self._steps.wait(key, _LONGEST_STEP * self.settings.timeout):
             raise BackendUnavailable("another task or thread of this request is at work with the session")
         try:
             await step()
         finally:
-            self._turns.release(key)
+            self._steps.release(key)
 
     def _load(self, session: Session, state: SessionState) -> Coroutine[Any, Any, None]:
         work, tracer = self._read(session, state), self.observer.tracer
@@ -299,7 +299,7 @@ class Engine:
         Raises:
             SessionEnded: the session was destroyed, or given a new ID, by another request.
         """
-        return self.driver.run(lambda: self.in_turn(session._state, lambda: self.commit_now(session)))
+        return self.driver.run(lambda: self.one_at_a_time(session._state, lambda: self.commit_now(session)))
 
     async def commit_now(self, session: Session) -> None:
         """Same as `save`, inside of a step."""
@@ -330,7 +330,7 @@ class Engine:
         state = session._state
         if state.principal is None:
             raise SessionError("the session has no principal: set session.principal at login")
-        return self.driver.run(lambda: self.in_turn(state, lambda: self._revoke_others(state)))
+        return self.driver.run(lambda: self.one_at_a_time(state, lambda: self._revoke_others(state)))
 
     async def _revoke_others(self, state: SessionState) -> None:
         principal, record = state.principal, state.record

@@ -45,7 +45,7 @@ class LockHost(Protocol):
         """Commits a session, with a time budget of its own."""
         ...
 
-    async def in_turn(self, state: SessionState, step: Step[None]) -> None:
+    async def one_at_a_time(self, state: SessionState, step: Step[None]) -> None:
         """Does one step of a session after the other, whichever task or thread of the request asks for it."""
         ...
 
@@ -213,13 +213,15 @@ class SessionLock(Generic[S]):
         if state.held_lock is not None:
             raise SessionError("this request holds the session's lock already")
         if session.modified:
-            await engine.in_turn(state, lambda: engine.commit_now(session))  # what was changed before belongs to before
+            await engine.one_at_a_time(
+                state, lambda: engine.commit_now(session)
+            )  # what was changed before belongs to before
         identity = state.identity
         if identity is None:
             return  # new: no other request can have it
         state.held_lock = await self._acquired(identity)
         try:
-            await engine.in_turn(state, self._load_anew)
+            await engine.one_at_a_time(state, self._load_anew)
         except BaseException:
             await self._release()
             raise
@@ -256,7 +258,7 @@ class SessionLock(Generic[S]):
         state = self._state
         try:
             if not failed:
-                await self._engine.in_turn(state, self._save_or_drop)
+                await self._engine.one_at_a_time(state, self._save_or_drop)
             elif state.is_loaded:
                 state.revert(self._session)
         finally:

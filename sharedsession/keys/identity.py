@@ -11,8 +11,8 @@ from typing import NamedTuple, NoReturn
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sharedsession.keys import idle_code
 from sharedsession.keys.derivation import ID_CHARACTERS, KEY_ID_BYTES, NO_TAG, SecretKeys, url_text
+from sharedsession.keys.idle_code import decode_idle
 
 NONCE_BYTES = 12
 _SEALED = b"\xa1"  # the first byte of a record is its format, so that readers recognise older and newer ones
@@ -74,7 +74,7 @@ class Identity:
     @property
     def idle_timeout(self) -> float | None:
         """The session's own idle timeout in seconds; ``None`` for the farm's."""
-        return idle_code.decode(self.name[_IDLE])
+        return decode_idle(self.name[_IDLE])
 
     @property
     def token(self) -> str:

@@ -13,7 +13,7 @@ FARM = "AA"
 """Stands for the idle timeout of the farm."""
 
 
-def encode(seconds: float | None) -> str:
+def encode_idle(seconds: float | None) -> str:
     """Returns the two characters of an idle timeout in seconds; ``None`` for that of the farm."""
     if seconds is None:
         return FARM
@@ -24,7 +24,7 @@ def encode(seconds: float | None) -> str:
     return _ALPHABET[code >> 6] + _ALPHABET[code & 63]
 
 
-def decode(characters: str) -> float | None:
+def decode_idle(characters: str) -> float | None:
     """Returns the idle timeout in seconds; ``None`` for that of the farm."""
     if characters == FARM:
         return None

@@ -15,7 +15,6 @@ from typing import NoReturn, TypeAlias, Union
 
 from sharedsession.environment import REAL
 from sharedsession.errors import ConfigurationError
-from sharedsession.keys import idle_code
 from sharedsession.keys.derivation import (
     HANDLE_BYTES,
     ID_CHARACTERS,
@@ -27,6 +26,7 @@ from sharedsession.keys.derivation import (
     url_text,
 )
 from sharedsession.keys.identity import Identity, KeySet
+from sharedsession.keys.idle_code import encode_idle
 from sharedsession.keys.strength import problem_with
 
 SecretKey: TypeAlias = Union[str, bytes, "MachineKey", Sequence[Union[str, bytes, "MachineKey"]]]
@@ -74,7 +74,7 @@ class MachineKey:
         """
         first = self.keys.first
         tag = NO_TAG if principal is None else first.tag_of(principal)
-        return Identity(first.session_id(random, tag, idle_code.encode(idle_timeout)), first, self.keys)
+        return Identity(first.session_id(random, tag, encode_idle(idle_timeout)), first, self.keys)
 
     def verify(self, token: bytes) -> Identity | None:
         """Finds the identity behind a token, in constant time for tokens of one length.
