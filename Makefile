@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test farm bench check coverage clean
+.PHONY: demo test quick farm bench check coverage clean
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
@@ -20,8 +20,14 @@ test: .venv/.dev
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m tests.support.fetch
 	@$(BIN)/python -m pytest -n $(JOBS) || status=$$?; \
+	$(BIN)/python -m tests.support.torn_coverage; \
 	$(BIN)/coverage combine -q && echo "coverage: $$($(BIN)/coverage report --format=total) %"; \
 	exit $${status:-0}
+
+# What needs no server: under a minute. A test that starts one all the same fails here.
+quick: export TESTS_WITHOUT_SERVERS = 1
+quick: .venv/.dev
+	@$(BIN)/python -m pytest -q -n auto -m "not server" tests/unit tests/contract tests/test_architecture.py tests/test_docs.py
 
 # The fault laboratory for the better part of an hour: 5,000 answered logins in each case, where `make test` has 50.
 farm: export FARM_LOGINS ?= 5000

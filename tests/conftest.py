@@ -1,6 +1,7 @@
 """Real servers as fixtures, one of each kind per test process; a test that breaks its server takes a `fresh`.
 
-A missing server skips its tests with one line that says how to get it; with ``CI=true`` it fails them.
+A missing server skips its tests with one line that says how to get it; with ``CI=true`` it fails them. A test that asks
+for one of these fixtures gets the marker ``server``; `make quick` runs the others, and there no server can be started.
 """
 
 import os
@@ -16,6 +17,19 @@ from tests.support.servers import KINDS, Memcached, Redis, Valkey
 
 hypothesis.settings.register_profile("patient", parent=hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("patient")  # no test fails because the machine is busy
+
+
+_STARTING = {"_shared", "_ring", "fresh"}  # the fixtures that start servers; all others ask for one of them
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that need a server: by their fixtures, or by the kind of server that they are run with."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        kinds = {value.partition("+")[0] for value in values if isinstance(value, str)}
+        if fixtures & _STARTING or kinds & {*KINDS, "ring"}:
+            item.add_marker(pytest.mark.server)
 
 
 def _start(kind: str, *extra_args: str) -> Any:

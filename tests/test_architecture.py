@@ -95,7 +95,6 @@ OUTSIDERS = {
     "cryptography": {"keys.derivation", "keys.identity"},
     "ormsgpack": {"records.codec", "records.record"},
     "backports": {"records.compression"},
-    "zstandard": {"records.compression"},
     "redis": {"backends.redis"},
     "hiredis": {"backends.redis"},
     "sqlalchemy": {"backends.sql"},

@@ -148,6 +148,8 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _launch(self) -> None:
+        if os.environ.get("TESTS_WITHOUT_SERVERS"):
+            raise AssertionError(f"a test that starts {self.program} has no marker `server`: see tests/conftest.py")
         program = binary(self.program)
         tie = [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid())]
         with self.log.open("ab") as log:

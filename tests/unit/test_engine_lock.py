@@ -118,6 +118,18 @@ def test_a_new_session_needs_no_lock(farm: Farm, node: Node) -> None:
     assert farm.store.asked == ["add"]
 
 
+def test_a_token_that_is_not_genuine_needs_none_either(farm: Farm, node: Node) -> None:
+    """Also if something fails inside: the store is not asked at all."""
+
+    def break_off() -> None:
+        with node.open([b"junk"]).lock():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    assert farm.store.asked == []
+
+
 def test_a_session_that_ended_meanwhile_is_empty_inside(node: Node, other: Node) -> None:
     """It is not written again, and the lock is released."""
     token = node.stored(a=1)

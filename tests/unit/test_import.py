@@ -8,7 +8,7 @@ from pathlib import Path
 import sharedsession
 
 CLIENTS = ["redis", "hiredis", "pymemcache", "sqlalchemy", "psycopg", "sqlite3"]
-BRIDGES = ["zstandard", "prometheus_client", "opentelemetry"]
+BRIDGES = ["backports", "prometheus_client", "opentelemetry"]
 FRAMEWORKS = ["flask", "werkzeug", "django", "starlette", "fastapi", "uvicorn", "gunicorn"]
 
 _WATCH = """
