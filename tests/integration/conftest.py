@@ -9,6 +9,20 @@ from sharedsession.backends import connect
 from tests.support.farm import COLOURS, Browser, WebNode
 
 SHARED = ("sqlite", "memcached", "redis", "valkey", "ring")
+COLOUR_OF = {"sqlite": "wsgi", "memcached": "wsgi", "redis": "asgi", "ring": "asgi"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs a test that waits for seconds on each store in one colour, and so in each colour on two stores.
+
+    What it waits for is the store's or the driver's. `tests/unit` has its rules in every case, without waiting.
+    """
+    items[:] = [item for item in items if not item.get_closest_marker("waits") or _is_chosen(item)]
+
+
+def _is_chosen(item: pytest.Item) -> bool:
+    chosen = item.callspec.params  # type: ignore[attr-defined]  # it is parametrised
+    return COLOUR_OF[chosen["url"]] == chosen["colour"]
 
 
 @pytest.fixture(params=COLOURS)

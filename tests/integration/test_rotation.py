@@ -12,6 +12,7 @@ import pytest
 
 from sharedsession import MachineKey
 from sharedsession.cli.__main__ import main
+from sharedsession.keys import key_file
 from sharedsession.manager import engines_of
 from sharedsession.records.sealed_store import SealedStore
 from tests.farm.laboratory import until
@@ -119,6 +120,12 @@ class Farm:
         new = copy.with_suffix(".new")
         new.write_bytes(self.master.read_bytes())
         new.replace(copy)
+
+
+@pytest.fixture(autouse=True)
+def _files_are_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once a second."""
+    monkeypatch.setattr(key_file, "_LOOK_EVERY", 0.01)
 
 
 @pytest.fixture

@@ -161,6 +161,7 @@ def test_a_logout_in_a_stream(sites: Callable[..., Any]) -> None:
     assert site.visit(show, cookie)[0] == b"None"
 
 
+@pytest.mark.waits
 def test_a_stream_keeps_its_session_alive_only_if_asked_to(sites: Callable[..., Any]) -> None:
     """Server-sent events that run for longer than the idle timeout: `load()` now and then is the asking."""
     site = sites(idle_timeout=IDLE)

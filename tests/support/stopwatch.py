@@ -7,7 +7,7 @@ metronome that beats meanwhile: what its beats are late by is the machine's.
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
@@ -22,15 +22,32 @@ _LATE = 0.01  # less is the metronome's own
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
     """Does something; returns its result, and the seconds that it took."""
-    metronome = _Metronome()
-    metronome.start()
-    began = time.monotonic()
-    try:
+    with Stopwatch() as stopwatch:
         result = work()
-    finally:
+    return result, stopwatch.took
+
+
+class Stopwatch:
+    """The same around a few lines.
+
+    Attributes:
+        took: the seconds that they took, once they are over.
+        passed: the seconds that went by meanwhile, the machine's included: for what must not be too early.
+    """
+
+    took = passed = 0.0
+
+    def __enter__(self) -> Self:
+        self._metronome = _Metronome()
+        self._metronome.start()
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         ended = time.monotonic()
-        held_up = metronome.stop(ended)
-    return result, ended - began - held_up
+        held_up = self._metronome.stop(ended)
+        self.passed = ended - self._began
+        self.took = self.passed - held_up
 
 
 class _Metronome(threading.Thread):
