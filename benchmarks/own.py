@@ -71,7 +71,7 @@ def _over(build: Callable[..., Any], store: Any) -> Callable[..., Any]:
 def _codec(rounds: int) -> dict[str, Any]:
     """What of it is the codec: a record and one value of it, back and forth."""
     items = {key: pack(key, value) for key, value in PAYLOADS[SMALL].items()}
-    encoded = Record(version=1, created=1e9, refreshed=1e9, items=items, marks=b"0000").encode()
+    encoded = Record(version=1, created=1e9, refreshed=1e9, items=items, write_ids=b"0000").encode()
 
     def there_and_back() -> None:
         record = Record.decode(encoded)

@@ -158,8 +158,8 @@ def _regenerate(session: Any, _value: str) -> Any:
 
 
 def _clock(session: Any, _value: str) -> Any:
-    """What the process, and the manager, take for the time."""
-    return [time.time(), session._keeper.clock()]
+    """What the process, and the engine, take for the time."""
+    return [time.time(), session._state.host.clock()]
 
 
 def _logout(session: Any, _value: str) -> Any:
