@@ -23,6 +23,7 @@ import pytest
 
 from sharedsession import MachineKey
 from sharedsession.settings.settings import _SETTINGS, Settings
+from tests.test_architecture import LADDER
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -277,3 +278,12 @@ def test_the_architecture_page_has_every_file():
     files = [path for path in (ROOT / "sharedsession").rglob("*.py") if path.parent.name not in {"cli", "demo"}]
     missing = [path.name for path in files if path.name not in tree]
     assert not missing, "docs/architecture.md, section 2, needs a line for each of them"
+
+
+def test_the_architecture_page_has_the_ladder_that_is_kept():
+    """Every room stands on it, no rung above one that is higher."""
+    rows = [row for row in table_rows(ROOT / "docs" / "architecture.md") if row[0].isdecimal()]
+    shown = [room for _, rooms in rows for room in re.findall(r"`(\w+)`", rooms)]
+    heights = {room: height for height, rooms in enumerate(LADDER) for room in rooms if room}
+    assert set(shown) == set(heights)
+    assert shown == sorted(shown, key=heights.__getitem__)
