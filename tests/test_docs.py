@@ -130,9 +130,8 @@ def test_the_code_is_found():
 
 PUBLIC = {
     "sharedsession", "sharedsession.asgi", "sharedsession.wsgi", "sharedsession.errors", "sharedsession.manager",
-    "sharedsession.readiness", "sharedsession.backends", "sharedsession.backends.base",
-    "sharedsession.backends.connect",
-    "sharedsession.farmpage", "sharedsession.testing",
+    "sharedsession.readiness", "sharedsession.farmpage", "sharedsession.testing",
+    "sharedsession.backends", "sharedsession.backends.base", "sharedsession.backends.connect",
 }  # fmt: skip
 PUBLIC_WITH_ALL_INSIDE = ("sharedsession.frameworks.", "sharedsession.telemetry.", "sharedsession.testing.")
 

@@ -157,13 +157,17 @@ class Committer:
 
     async def _add(self, session: Session, state: SessionState, record: Record, budget: TimeBudget) -> None:
         identity = state.identity_for_storing()
-        if record.principal is None:
-            version = await self._store.add(identity, record, self._ttl_of(state, record), budget)
-        else:
-            record, version = await self._add_of_principal(state, identity, record, record.principal, budget)
         superseded = state.superseded
-        if superseded is not None:
-            await self._supersede(state, superseded, identity, budget)
+        try:
+            if record.principal is None:
+                version = await self._store.add(identity, record, self._ttl_of(state, record), budget)
+            else:
+                record, version = await self._add_of_principal(state, identity, record, record.principal, budget)
+            if superseded is not None:
+                await self._supersede(state, superseded, identity, budget)
+        except BackendUnavailable:
+            state.forget_identity()  # its record may be stored all the same, and then it is taken
+            raise
         self._observer.count("created" if superseded is None else "regenerated", identity, record.principal)
         state.settle(session, record, version)
         state.outcome = self._handed_out(state, identity)

@@ -191,6 +191,10 @@ class SessionState:
             self._identity = self.host.new_identity(self._idle_timeout, self.principal)
         return self._identity
 
+    def forget_identity(self) -> None:
+        """Has the next attempt to store the session make another identity."""
+        self._identity = None
+
     # -- what the request did
 
     @property
