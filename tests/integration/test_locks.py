@@ -173,10 +173,10 @@ def test_a_waiting_request_gives_up_in_time(browser: Browser, holder: Callable[[
 
 @pytest.mark.waits
 def test_the_next_one_wakes_up_at_once(browser: Browser, holder: Callable[[], Holder], locked: Any) -> None:
-    """From the release in another process to the entry in this one: 25 ms at rest, the best of a few."""
+    """From the release in another process to the entry in this one: 25 ms at rest, in one of a few tries."""
     browser.go(write("n", 1))
-    took = []
-    for _ in range(4):
+    took = [1.0]
+    while min(took) >= WAKE_UP and len(took) < 8:
         process = holder()
         with ThreadPoolExecutor(1) as pool:
             entered = pool.submit(browser.nodes[0].request, locked(lambda _: None), browser.cookie)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sharedsession import Conflict, LogoutNotConfirmed, SessionEnded, SessionTooLarge
+from sharedsession.engine import commit
 from sharedsession.errors import BackendUnavailable, SessionNotLoaded
 from sharedsession.http import CLEAR, KEEP
 from sharedsession.manager import engines_of
@@ -170,8 +171,11 @@ def test_a_conflict_as_an_error_changes_nothing(farm: Farm) -> None:
 
 
 @pytest.mark.parametrize("way", ["save", "commit"])
-def test_a_session_that_is_written_without_end_is_given_up(farm: Farm, way: str) -> None:
+def test_a_session_that_is_written_without_end_is_given_up(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     """It is a conflict where the application saves, and an outage at the end of a request: try again later."""
+    monkeypatch.setattr(commit, "_ATTEMPTS", 5)
     node = farm.node()
     token = node.stored(a=0)
     session = opened(node, token)
