@@ -1,5 +1,6 @@
 """The commit beyond the plain rows of the table: conflicts, lost answers, new IDs, ends. No server, no waiting."""
 
+import contextlib
 import threading
 from typing import Any
 
@@ -495,6 +496,30 @@ def test_an_outage_at_the_commit_is_an_error_or_a_dropped_change(farm: Farm) -> 
             assert node.commit(session) == KEEP
         farm.store.down = False
         assert counted(node, "unavailable", "write_dropped") == [1, int(on_outage == "anonymous")]
+
+
+@pytest.mark.parametrize("on_outage", ["error", "anonymous"])
+def test_a_framework_s_own_500_gives_way_where_an_outage_is_an_error(farm: Farm, on_outage: str) -> None:
+    """Not where the request went on without a session, and not without an outage."""
+    node = farm.node(on_outage=on_outage)
+    session = node.open([node.stored(a=1)])
+    assert not node.engine.must_refuse(session)
+    farm.store.down = True
+    with contextlib.suppress(BackendUnavailable):
+        len(session)
+    assert node.engine.must_refuse(session) == (on_outage == "error")
+
+
+def test_what_a_front_door_drops_is_not_saved(farm: Farm) -> None:
+    """Though the application still sees what it wrote; it is logged with the reason."""
+    node = farm.node()
+    token = node.stored(a=1)
+    session = opened(node, token)
+    session["a"] = 2
+    node.engine.drop(session, "its websocket was closed")
+    assert node.commit(session) == KEEP
+    assert (session["a"], node.read(token)) == (2, {"a": 1})
+    assert counted(node, "write_dropped") == [1]
 
 
 # -- what watches

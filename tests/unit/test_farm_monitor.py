@@ -166,6 +166,34 @@ def test_an_outage_forgets_nothing(farm: Farm) -> None:
     assert len(farm_facts(one)["nodes"]) == 1
 
 
+def test_announcements_at_the_same_time_are_all_there(farm: Farm) -> None:
+    """The one that was later tries again on what is there now."""
+    one, other = farm.node(farm_check="warn"), farm.node(farm_check="warn")
+    farm.store.before("add", lambda: farm.store.before("add", lambda: run(other.engine.monitor.announce())))
+    visit(one)
+    assert {each.id for each in run(one.engine.monitor.look())} == {
+        node.engine.monitor.described().id for node in (one, other)
+    }
+
+
+def test_an_announcement_that_is_always_too_late_is_given_up(farm: Farm) -> None:
+    """Until the next minute; nobody waits for it, and what the others announced is known."""
+    one, other = farm.node(farm_check="warn"), farm.node(farm_check="warn")
+    visit(other)
+    busy: list[int] = []
+
+    def quicker() -> None:
+        if not busy:
+            busy.append(1)
+            run(other.engine.monitor.announce())
+            busy.pop()
+
+    farm.store.always_before("replace", quicker)
+    run(one.engine.monitor.announce())
+    assert names(one) == [other.engine.monitor.described().id]
+    assert names(one) == [each.id for each in run(one.engine.monitor.look())]
+
+
 def test_a_child_after_a_fork_is_a_node_of_its_own(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     """It announces itself under another ID."""
     node = farm.node(farm_check="warn")
