@@ -8,6 +8,7 @@ import pytest
 
 from sharedsession.backends import connect
 from sharedsession.backends.base import Stored, Version
+from sharedsession.environment import Environment
 from sharedsession.testing import ManualEnvironment, memory_backend
 from sharedsession.testing.calls import Store
 from sharedsession.testing.contract import BackendContract, MakeBackend
@@ -46,9 +47,16 @@ class TestMemory(BackendContract):
 
 
 class TestSqlite(BackendContract):
+    """Its records expire by the clock of the test; it waits by the system's."""
+
     @pytest.fixture
     def make_backend(self, tmp_path: Path) -> MakeBackend:
-        return lambda: connect(f"sqlite:///{tmp_path}/sessions.db")
+        self.environment = ManualEnvironment()
+        environment = Environment(clock=self.environment.clock)
+        return lambda: connect(f"sqlite:///{tmp_path}/sessions.db", environment=environment)
+
+    def pass_time(self, seconds: float) -> None:
+        self.environment.advance(seconds)
 
 
 class TestMemcached(BackendContract):

@@ -49,6 +49,11 @@ class WatchedStore:
         self._backend = memory_backend(self._environment)
         self.max_value = self._backend.max_value
 
+    @property
+    def alive(self) -> int:
+        """How many records there are, but for those that have ended."""
+        return sum(not entry.ended for entry in self._backend._entries.values())
+
     # -- what goes wrong
 
     def before(self, verb: str, action: Callable[[], object]) -> None:

@@ -346,7 +346,7 @@ def test_a_logout_that_was_first_ends_the_new_session_too(farm: Farm, way: str) 
         assert node.commit(session) == KEEP
         assert counted(node, "write_dropped", "regenerated") == [1, 0]
     assert farm.store.asked[-2:] == ["end", "end"]  # of the logout, and of the new session
-    assert farm.store.health()["records"] == 0
+    assert farm.store.alive == 0
 
 
 def test_a_destroyed_session_and_the_new_one_in_its_place(farm: Farm) -> None:
