@@ -117,14 +117,13 @@ class PrincipalIndex:
     async def standing(self, principal: str, budget: TimeBudget) -> Standing:
         """Reads the stamp and the index of a principal under the first secret, in one round trip: a login's question.
 
-        Where there is no stamp, the store may have added one.
-
-        Raises:
-            BackendUnavailable: the store cannot answer at all.
+        Where there is no stamp, the store may have added one. What cannot be told forbids no login.
         """
         stamp, index = self._of(principal)[0]
-        questions = [self._stamps.question(stamp), (index, None, None)]
-        return Standing(*await self._store.read_beside(questions, budget))
+        try:
+            return Standing(*await self._store.read_beside([self._stamps.question(stamp), (index, None, None)], budget))
+        except BackendUnavailable as error:
+            return Standing(error, error)
 
     async def enter(
         self,

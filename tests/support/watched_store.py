@@ -49,6 +49,10 @@ class WatchedStore:
         self._backend = memory_backend(self._environment)
         self.max_value = self._backend.max_value
 
+    def forget(self, key: str) -> None:
+        """Loses one record, as a store that needed its memory."""
+        self._backend._entries.pop(key, None)
+
     @property
     def alive(self) -> int:
         """How many records there are, but for those that have ended."""
