@@ -38,14 +38,13 @@ class Parser:
         Raises:
             Desynchronised: the bytes are not memcached's.
         """
-        line, end, rest = self._buffer.partition(b"\r\n")
-        if not end:
-            if len(line) > _LONGEST_LINE:
-                raise Desynchronised("a line without an end")
+        words, rest = self._line()
+        if words is not None and words[0] == b"VALUE" and self._found is None:
+            if not self._take_value(words, rest):
+                return INCOMPLETE
+            words, rest = self._line()
+        if words is None:
             return INCOMPLETE
-        words = line.split(b" ")
-        if words[0] == b"VALUE" and self._found is None:
-            return self._value(words, rest)
         self._buffer = rest
         if words[0] == b"END":
             found, self._found = self._found, None
@@ -54,18 +53,28 @@ class Parser:
             raise Desynchronised("not a reply of memcached")
         return _WORDS.get(words[0]) or Reply(words[0], words[1:])
 
-    def _value(self, words: list[bytes], rest: bytes) -> object:
+    def _line(self) -> tuple[list[bytes] | None, bytes]:
+        """Returns the words of the next line, or ``None`` until it has arrived as a whole; and what follows it."""
+        line, end, rest = self._buffer.partition(b"\r\n")
+        if end:
+            return line.split(b" "), rest
+        if len(line) > _LONGEST_LINE:
+            raise Desynchronised("a line without an end")
+        return None, b""
+
+    def _take_value(self, words: list[bytes], rest: bytes) -> bool:
+        """Takes a value for the reply that the next line ends. Returns whether it has arrived as a whole."""
         if len(words) != 5 or not all(number.isdigit() and len(number) < 21 for number in words[2:]):
             raise Desynchronised("a value without its numbers")
         key, flags, length, cas = words[1:]
         end = int(length)
         if len(rest) < end + 2:
-            return INCOMPLETE
+            return False
         if rest[end : end + 2] != b"\r\n":
             raise Desynchronised("a value of another length")
         self._found = Reply(b"VA", [b"c" + cas, b"f" + flags, b"t-1", b"k" + key], rest[:end])
         self._buffer = rest[end + 2 :]
-        return self.pop()
+        return True
 
 
 def get(key: str, exptime: int | None, _opaque: int) -> bytes:

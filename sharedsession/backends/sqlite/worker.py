@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.sqlite import rows
 from sharedsession.backends.sqlite.session_file import MAX_VALUE, SessionFile, flushed_to_disk
+from sharedsession.concurrency import PerProcess
 from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class SqliteWorker:
 
     def __init__(self, file: SessionFile) -> None:
         self._file = file
-        self._starting = threading.Lock()
+        self._starting = PerProcess(threading.Lock)
         self._process = 0
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
 
@@ -137,7 +138,7 @@ class SqliteWorker:
             raise BackendUnavailable("the session file did not answer in time") from None
 
     def _start(self) -> None:
-        with self._starting:
+        with self._starting.mine:
             if self._process == os.getpid():
                 return
             self._process = os.getpid()
