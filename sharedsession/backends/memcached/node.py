@@ -230,6 +230,7 @@ class MemcachedServer:
             greeting=(*first, *protocol.GREETING),
             admits=(self.admits, "", 0),
             greeted=self._greeted,
+            echoes=protocol.ECHOES,
         )
 
     def blocking_store(self) -> MemcachedStore:

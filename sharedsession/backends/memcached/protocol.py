@@ -185,6 +185,7 @@ def delete(key: str, opaque: int) -> bytes:
 NOTHING = b"mn\r\n"
 STATISTICS = b"stats\r\n"
 SETTINGS = b"stats settings\r\n"
+ECHOES = True
 GREETING: tuple[bytes, ...] = (STATISTICS, SETTINGS)
 
 

@@ -105,6 +105,7 @@ def delete(key: str, _opaque: int) -> bytes:
 
 
 NOTHING = b"version\r\n"
+ECHOES = False
 GREETING: tuple[bytes, ...] = ()  # a proxy would close the connection at `stats`
 
 

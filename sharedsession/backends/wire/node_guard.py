@@ -16,6 +16,10 @@ FAILURES = (OSError, EOFError, BackendError)
 """How a request ends that got no answer."""
 CLOSED = (ConnectionError, EOFError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """How a request ends on a connection that the server had closed before."""
+BELIEVED_FOR = 30.0
+"""Seconds after its last use for which a connection is taken to be open: balancers forget them after minutes."""
+FIRST_BYTE = 0.25
+"""Share of the timeout in which one that was idle for longer must say something."""
 
 
 class NodeGuard:
