@@ -7,6 +7,7 @@ sealed bytes. The compare-and-swap is one command: ``SET … IFEQ`` where the se
 the first nine bytes.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -39,7 +40,8 @@ from sharedsession.errors import BackendUnavailable, ConfigurationError
 _LIVE, _ENDED = b"\x01", b"\x02"
 _HEAD = 9  # bytes: live or ended, and the version
 _WITHOUT_NOTE_TTL = 1.0  # seconds for which a tombstone without a note is kept
-_DOUBT_AGAIN_AFTER = 1.0  # seconds
+_NAMED = b"%b*2\r\n$4\r\nECHO\r\n$9\r\n%09d\r\n"  # a command, and the number that names it
+_NUMBERS = 1_000_000_000  # they have nine digits
 _SWAP = b"""
 if redis.call('GETRANGE', KEYS[1], 0, 8) ~= ARGV[1] then return false end
 return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
@@ -55,21 +57,33 @@ _IFEQ_SINCE = {"valkey": (8, 1), "redis": (8, 4)}
 
 
 class RespParser:
-    """hiredis behind the parser interface."""
+    """hiredis behind the parser interface. What it cuts are pairs: a reply, and the name of its request.
+
+    Redis repeats nothing of a request in its reply. So an ECHO travels behind each command, with a number of its own.
+    """
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader(notEnoughData=INCOMPLETE)
+        self._reply: Any = INCOMPLETE
 
     def feed(self, data: bytes) -> None:
         """Takes bytes as they arrive."""
         self._reader.feed(data)
 
     def pop(self) -> Any:
-        """Returns the next reply, or `INCOMPLETE`. An error of the server is returned, not raised."""
+        """Returns the next reply and its name, or `INCOMPLETE`. An error of the server is returned, not raised."""
+        reply, gets = self._reply, self._reader.gets
         try:
-            return self._reader.gets()
+            if reply is INCOMPLETE:
+                reply = gets()
+            name = INCOMPLETE if reply is INCOMPLETE else gets()
         except hiredis.ProtocolError:
             raise Desynchronised("not a reply of Redis") from None
+        if name is INCOMPLETE:
+            self._reply = reply
+            return INCOMPLETE
+        self._reply = INCOMPLETE
+        return reply, name
 
 
 class _Server:
@@ -95,15 +109,18 @@ class _Server:
         # HELLO only asks for the version, so an error is no refusal: a server that does not know it has no IFEQ.
         greeting.append(("HELLO", "2"))
         self._commands = [command[0] for command in greeting]
-        requests = [*map(_packed, greeting)]
-        self.protocol = WireProtocol(parser=RespParser, greeting=requests, greeted=self._greeted, echoes=False)
+        requests = [_NAMED % (_packed(command), 0) for command in greeting]
+        self.protocol = WireProtocol(parser=RespParser, greeting=requests, greeted=self._greeted)
         self.has_ifeq = False
 
     def _greeted(self, replies: Sequence[Any]) -> None:
-        for command, reply in zip(self._commands[:-1], replies, strict=False):
+        for command, (reply, _) in zip(self._commands[:-1], replies, strict=False):
             if isinstance(reply, hiredis.ReplyError):
                 raise self.refused(command, reply, _code(reply))
-        self.has_ifeq = _has_ifeq(replies[-1])
+        hello, name = replies[-1]
+        if isinstance(name, hiredis.ReplyError):
+            raise self.refused("ECHO", name, _code(name))
+        self.has_ifeq = _has_ifeq(hello)
 
     def refused(self, command: str, reply: Exception, message: str) -> BackendUnavailable:
         """Logs a refusal; returns what to raise.
@@ -137,15 +154,13 @@ class RedisStore:
         self._server = server
         self._monotonic = environment.monotonic
         self._random_bytes = environment.random_bytes
-        self._doubted = -math.inf
+        self._numbers = itertools.count(1)
 
     async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         command = ("GET", key) if touch is None else ("GETEX", key, "PX", _milliseconds(touch))
         raw = await self._ask(command, timeout, expected=("WRONGTYPE",))
-        if isinstance(raw, bytes):
-            return Ended(raw[_HEAD:]) if raw[:1] == _ENDED else Stored(raw[_HEAD:], raw)
-        return None if raw is None else Stored(b"", b"")  # no string, so not ours: nothing that opens
+        return Stored(raw[_HEAD:], raw) if isinstance(raw, bytes) and raw[:1] != _ENDED else _without_record(raw)
 
     async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
@@ -182,22 +197,19 @@ class RedisStore:
         """Same as `Backend.touch`."""
         return isinstance(await self.get(key, ttl, timeout), Stored)
 
-    def doubt(self) -> bool:
-        """Same as `DoubtingBackend.doubt`: the record that did not open may be the reply to another request.
-
-        Returns:
-            ``False`` within a second of the last time: then it is the record that is damaged.
-        """
-        now = self._monotonic()
-        if now - self._doubted < _DOUBT_AGAIN_AFTER:
-            return False
-        self._doubted = now
-        self._client.close()
-        return True
+    async def get_afresh(self, key: str, doubted: Stored, timeout: float) -> Stored | Ended | None:
+        """Same as `DoubtingBackend.get_afresh`."""
+        raw = await self._ask(("GET", key), timeout, expected=("WRONGTYPE",), afresh=True)
+        found = Stored(raw[_HEAD:], raw) if isinstance(raw, bytes) and raw[:1] != _ENDED else _without_record(raw)
+        if found != doubted:
+            self._client.close()
+        return found
 
     async def about(self, *command: str, timeout: float) -> Any:
         """Asks the server about itself; returns ``None`` if it refuses."""
-        reply, _ = await self._client.ask(Request(_packed(command)), timeout)
+        number = next(self._numbers) % _NUMBERS
+        request = Request(_NAMED % (_packed(command), number), (_answers, "", number))
+        (reply, _), _ = await self._client.ask(request, timeout)
         return None if isinstance(reply, hiredis.ReplyError) else reply
 
     async def close(self) -> None:
@@ -209,9 +221,13 @@ class RedisStore:
         swap = "SET IFEQ" if self._server.has_ifeq else "script"
         return {"kind": "redis", "compare_and_swap": swap, "nodes": [self._guard.facts()]}
 
-    async def _ask(self, command: tuple[Any, ...], timeout: float, expected: Sequence[str] = ()) -> Any:
+    async def _ask(
+        self, command: tuple[Any, ...], timeout: float, expected: Sequence[str] = (), *, afresh: bool = False
+    ) -> Any:
         """Sends a command. Any error but the expected ones means "cannot answer", never "not there"."""
-        reply, _ = await self._client.ask(made(Request, (_packed(command), None, None, False, ())), timeout)
+        number = next(self._numbers) % _NUMBERS
+        request = made(Request, (_NAMED % (_packed(command), number), (_answers, "", number), None, False, ()))
+        (reply, _), _ = await (self._client.ask_afresh if afresh else self._client.ask)(request, timeout)
         if isinstance(reply, hiredis.ReplyError) and _code(reply) not in expected:
             raise self._server.refused(command[0], reply, str(reply))
         return reply
@@ -307,6 +323,18 @@ def _read(url: str) -> tuple[Any, int]:
 
 def _packed(command: tuple[Any, ...]) -> bytes:
     return cast("bytes", hiredis.pack_command(command))
+
+
+def _answers(reply: Any, _key: str, number: int) -> bool:
+    """Returns whether a reply names the request with this number."""
+    return bool(reply[1] == b"%09d" % number)
+
+
+def _without_record(raw: Any) -> Stored | Ended | None:
+    """Returns what a reply to GET tells that holds no live record."""
+    if isinstance(raw, bytes):
+        return Ended(raw[_HEAD:])
+    return None if raw is None else Stored(b"", b"")  # no string, so not ours: nothing that opens
 
 
 def _milliseconds(seconds: float) -> str:

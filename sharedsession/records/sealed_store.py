@@ -5,9 +5,9 @@ error; it stays in the store, since a wrong key that was deployed by mistake can
 """
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from sharedsession.backends.adapters import can_supersede
 from sharedsession.backends.base import (
@@ -25,6 +25,7 @@ from sharedsession.keys import NONCE_BYTES, Identity
 from sharedsession.observe import Observer
 from sharedsession.records import compression
 from sharedsession.records.codec import check_size
+from sharedsession.records.doubts import Doubts
 from sharedsession.records.record import Record, SupersededNote
 from sharedsession.records.time_budget import TimeBudget
 from sharedsession.records.timeouts import TouchThrottle
@@ -84,6 +85,7 @@ class SealedStore:
         self._monotonic = environment.monotonic
         self._random_bytes = environment.random_bytes
         self._throttle = TouchThrottle()
+        self._doubts = Doubts()
 
     def time_budget(self) -> TimeBudget:
         """Returns a full time budget."""
@@ -109,16 +111,32 @@ class SealedStore:
         """
         key, found = identity.store_key, None
         renew = idle if idle is None or self._always_renews else self._throttle.due(key, idle, self._monotonic())
+        if self._doubts and self._doubts.are_settled(key, self._monotonic()):
+            renew = None  # what does not open is nobody's session, and lives no longer than it would have
         try:
             with budget as timeout:
                 found = await self._get(identity, renew, timeout)
         finally:
             if found is None:
                 self._throttle.forget(key)
-        opened = self._opened(identity, found)
-        if opened is None and isinstance(found, Stored) and self._doubting and self._doubting.doubt():
+        opened = self._opened(identity, found, reports=self._doubting is None)
+        if opened is None and isinstance(found, Stored) and self._doubting is not None:
+            return await self._doubt(identity, found, budget)
+        return opened
+
+    async def _doubt(
+        self, identity: Identity, found: Stored, budget: TimeBudget
+    ) -> StoredRecord | SupersededNote | None:
+        """Asks once more for a record that did not open, since it may be the reply to another request."""
+        key, second = identity.store_key, found
+        if not self._doubts.are_settled(key, self._monotonic()):
             with budget as timeout:
-                opened = self._opened(identity, await self._get(identity, None, timeout))
+                second = await self._get_afresh(key, found, timeout)
+        opened = self._opened(identity, second)
+        if opened is None and isinstance(second, Stored):
+            self._doubts.settle(key, self._monotonic())
+        else:
+            self._doubts.forget(key)
         return opened
 
     async def is_alive(self, identity: Identity, idle: float | None, budget: TimeBudget) -> bool:
@@ -271,6 +289,10 @@ class SealedStore:
             return self._replicated.get_newest(identity.store_key, renew, timeout, partial(self._revision, identity))
         return self._store.get(identity.store_key, renew, timeout)
 
+    def _get_afresh(self, key: str, doubted: Stored, timeout: float) -> Awaitable[Stored]:
+        assert self._doubting is not None  # noqa: S101
+        return cast("Awaitable[Stored]", self._doubting.get_afresh(key, doubted, timeout))
+
     def _replace(
         self, identity: Identity, sealed: bytes, ttl: float, expected: Version, timeout: float
     ) -> Coroutine[Any, Any, Version | None]:
@@ -305,27 +327,36 @@ class SealedStore:
         check_size(record.items, len(packed), self._store.max_value - _OVERHEAD)
         return identity.seal(packed, self._random_bytes(NONCE_BYTES), encrypt=self._encrypt)
 
-    def _opened(self, identity: Identity, found: Stored | Ended | None) -> StoredRecord | SupersededNote | None:
+    def _opened(
+        self, identity: Identity, found: Stored | Ended | None, *, reports: bool = True
+    ) -> StoredRecord | SupersededNote | None:
         if isinstance(found, Stored):
-            record = self._unsealed(identity, found.value, Record.decode)
+            record = self._unsealed(identity, found.value, Record.decode, reports=reports)
             return StoredRecord(record, found.version) if record else None
         if isinstance(found, Ended) and found.note:  # one that does not open was left by a supersession all the same
             return self._unsealed(identity, found.note, SupersededNote.decode) or SupersededNote()
         return None
 
-    def _unsealed(self, identity: Identity, sealed: bytes, decode: Callable[[bytes], T]) -> T | None:
+    def _unsealed(
+        self, identity: Identity, sealed: bytes, decode: Callable[[bytes], T], *, reports: bool = True
+    ) -> T | None:
         plain = identity.open(sealed)
         try:
             if plain is not None:
                 return decode(compression.restored(plain))
         except ImportError:
-            self._observer.event("zstd_missing", compression.MISSING)
+            if reports:
+                self._observer.event("zstd_missing", compression.MISSING)
             return None
         except (ValueError, TypeError):  # authentic, but of the other kind, or of a newer version
             pass
+        if reports:
+            self._report_unsealed()
+        return None
+
+    def _report_unsealed(self) -> None:
         self._observer.event(
             "unsealed",
             "a record in the store does not open: it is damaged, was swapped or planted, or another secret or "
             "app_name sealed it; the visitor is treated as anonymous and the record is kept",
         )
-        return None

@@ -1,7 +1,5 @@
-"""Connections that were idle: deaf ones, closed ones, and those that a burst has left behind. Time passes by a clock of ours."""
+"""Connections that were idle: deaf, closed, or left behind by a burst. A night passes on a clock of ours."""
 
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from sharedsession.backends import connect
 from sharedsession.environment import Environment
-from tests.support.farm import Browser, WebNode, destroy, read, write
+from tests.support.farm import Browser, WebNode, read, write
 from tests.support.relay import Relay
 from tests.support.stopwatch import timed
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sharedsession.backends.adapters import BlockingAdapter
 from sharedsession.backends.base import Ended, Stored, Version
-from sharedsession.backends.memcached import login
+from sharedsession.backends.memcached import login, text
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply, expiry
 from sharedsession.backends.wire import superseding
@@ -59,7 +59,9 @@ class MemcachedStore:
     async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         exptime = touch if touch is None else expiry(touch, self._clock)
-        reply, serial = await self._ask(self._protocol.get, key, timeout, None, exptime)
+        return self._record(*await self._ask(self._protocol.get, key, timeout, None, exptime))
+
+    def _record(self, reply: Any, serial: int) -> Stored | Ended | None:
         found = reply if type(reply) is Hit else self._hit(reply)
         if found is None:
             return None
@@ -188,6 +190,40 @@ class MemcachedStore:
         raise BackendUnavailable(f"memcached answered {text!r}")
 
 
+class TextStore(MemcachedStore):
+    """The operations over the text protocol, whose replies name no request, except that a value names its key."""
+
+    async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
+        """Same as `Backend.get`. An absence is confirmed, since the reply may belong to another request."""
+        deadline = Deadline(self._monotonic, timeout, self._monotonic() + timeout)
+        found = await super().get(key, touch, timeout)
+        if found is None and not await self._is_absent(key, deadline.left()):
+            return await self.get_afresh(key, Stored(b"", None), deadline.left())
+        return found
+
+    async def get_afresh(self, key: str, doubted: Stored, timeout: float) -> Stored | Ended | None:
+        """Same as `DoubtingBackend.get_afresh`."""
+        request = Request(text.get(key, None, 0), (text.answers_get, key, 0))
+        reply, serial = await self._client.ask_afresh(request, timeout)
+        found = self._record(reply, serial)
+        if not isinstance(found, Stored) or found.value != doubted.value:
+            self._client.close()
+        return found
+
+    async def _is_absent(self, key: str, timeout: float) -> bool:
+        reply, _ = await self._client.ask(Request(text.confirm_absence(key), (text.answers, key, 0)), timeout)
+        if reply.status == b"EX":
+            return False
+        self._expect(reply, b"NF")
+        return True
+
+    def _ask(
+        self, command: Callable[..., bytes], key: str, timeout: float, serial: int | None = None, *arguments: Any
+    ) -> Coroutine[Any, Any, Answer]:
+        answers = text.answers_get if command is text.get else text.answers
+        return self._client.ask(Request(command(key, *arguments, 0), (answers, key, 0), serial), timeout)
+
+
 class MemcachedServer:
     """What is known of one node, for clients of both colours.
 
@@ -249,7 +285,7 @@ class MemcachedServer:
 
     def store(self, client: Client) -> MemcachedStore:
         """Makes the operations over a client."""
-        return MemcachedStore(client, self)
+        return MemcachedStore(client, self) if self.protocol.ECHOES else TextStore(client, self)
 
     def knows(self, seconds: float) -> bool:
         """Returns whether the node has been up for longer than so many seconds, and so remembers all since then."""

@@ -2,7 +2,8 @@
 
 The same functions as `protocol`, and the same `Reply`: the words of the text protocol become the status of the meta
 command. They carry less: a reply to a change names no key and brings no new CAS token. So the version after a change is
-one that `replace` refuses, and a caller that changes a record twice must read it in between.
+one that `replace` refuses, and a caller that changes a record twice must read it in between. Nothing tells an absence
+from one that another request was told, so it is asked for in two ways.
 """
 
 from sharedsession.backends.memcached.protocol import TOMBSTONE, Reply
@@ -18,6 +19,7 @@ _WORDS = {
     b"DELETED": Reply(b"HD", []),
     b"VERSION": Reply(b"MN", []),
 }
+_CHANGES = {b"HD", b"NS", b"EX", b"NF"}
 _ERRORS = (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
 
 
@@ -109,6 +111,22 @@ ECHOES = False
 GREETING: tuple[bytes, ...] = ()  # a proxy would close the connection at `stats`
 
 
-def answers(reply: object, key: str, opaque: int) -> bool:
-    """Returns whether a reply can answer a request. A value names its key; no other reply names anything."""
-    return isinstance(reply, Reply) and (reply.status != b"VA" or b"k" + key.encode() in reply.flags)
+def confirm_absence(key: str) -> bytes:
+    """Asks whether there is nothing under a key, in words whose answer is none to `get`.
+
+    It is a compare-and-swap with a token that no item has, so it changes nothing: ``NOT_FOUND`` if there is no item,
+    ``EXISTS`` if there is one.
+    """
+    return b"cas %b 0 1 0 0\r\n\r\n" % key.encode()
+
+
+def answers_get(reply: object, key: str, _opaque: int) -> bool:
+    """Returns whether a reply can answer `get`. A value names its key; an absence names nothing."""
+    if not isinstance(reply, Reply):
+        return False
+    return b"k" + key.encode() in reply.flags if reply.status == b"VA" else reply.status == b"EN" or reply.is_error
+
+
+def answers(reply: object, _key: str, _opaque: int) -> bool:
+    """Returns whether a reply can answer a change; it names nothing."""
+    return isinstance(reply, Reply) and (reply.status in _CHANGES or reply.is_error)

@@ -2,9 +2,9 @@
 
 `BlockingClient.ask` is a coroutine that suspends only before it receives, so that callers are written once for both
 colours. A connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
-`BaseException`, closes it. A connection that the server closed while it was idle is replaced, once, within the
-request's time. One that was idle for long proves itself first: firewalls and load balancers forget connections without
-a word. The stack shrinks: what a burst has opened and nothing uses is closed.
+`BaseException`, closes it. A connection that the server closed while it was idle, or that is out of step, is replaced,
+once, within the request's time. One that was idle for long proves itself first: firewalls and load balancers forget
+connections without a word. The stack shrinks: what a burst has opened and nothing uses is closed.
 """
 
 import math
@@ -30,7 +30,7 @@ from sharedsession.backends.wire.protocol import (
 )
 from sharedsession.backends.wire.sockets import SocketTimeout, connected_to
 from sharedsession.concurrency import Readable, readable
-from sharedsession.errors import BackendUnavailable
+from sharedsession.errors import BackendError, BackendUnavailable
 
 _READ = 65536  # bytes
 _UNUSED_FOR = 10.0  # seconds after which a connection is closed, if there are others
@@ -89,10 +89,7 @@ class BlockingClient:
             guard.worked(0.0 if anyway else self._monotonic() - connection.receiving_since, timeout)
         if now >= self._shrink_at:
             self._shrink(now)
-        if self._protocol.echoes or connection.is_read_out():
-            self._idle.append(connection)
-        else:
-            connection.close()
+        self._idle.append(connection)
         serial = connection.serial
         return made(Answer, (reply, serial if serial > newest else newest))
 
@@ -152,7 +149,7 @@ class BlockingClient:
         return connection
 
     async def _open_instead(self, token_serial: int | None, deadline: float) -> "_Connection":
-        """Replaces an idle connection that the server has closed. The others are as dead then, and so are tokens."""
+        """Replaces a connection that turned out to be of no use. The others are no better then, nor are tokens."""
         self.close()
         return await self._open_fresh(token_serial, deadline)
 
@@ -301,14 +298,13 @@ class _Connection:
 
     def has_ended(self) -> bool:
         """Returns whether the server has closed the connection, or sent what nobody asked for."""
-        return bool(readable([self._socket.fileno()], 0))
+        try:
+            return self._parser.pop() is not INCOMPLETE or bool(readable([self._socket.fileno()], 0))
+        except BackendError:  # what was sent is no reply
+            return True
 
     def close(self) -> None:
         self._socket.close()
-
-    def is_read_out(self) -> bool:
-        """Returns whether nothing arrived behind the last reply, as far as the socket was read."""
-        return self._parser.pop() is INCOMPLETE
 
     def _send(self, data: bytes, deadline: float) -> None:
         left, timeout = deadline - self._monotonic(), self._timeout

@@ -3,7 +3,8 @@
 Where many ask, the requests of one iteration of the loop leave in one write; a request that is alone is not delayed.
 Replies come in the order of the requests. A request that was cancelled keeps its place in the queue, so its reply is
 read and dropped, and never taken for that of another. One timer watches the whole connection: when one request gets no
-answer in time, none behind it will, and all fail. A connection that was idle for long proves itself with one request,
+answer in time, none behind it will, and all fail. Of a connection that was closed or is out of step, all requests go to
+a new one, once. A connection that was idle for long proves itself with one request,
 while the others use a new one: firewalls and load balancers forget connections without a word.
 """
 
