@@ -1,16 +1,24 @@
 """Connections that were idle: deaf, closed, or left behind by a burst. A night passes on a clock of ours."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sharedsession.backends import connect
 from sharedsession.environment import Environment
+from sharedsession.manager import engines_of
+from tests.support.binaries import MissingServerError
+from tests.support.certificates import Authority
 from tests.support.farm import Browser, WebNode, read, write
+from tests.support.processes import HOST
 from tests.support.relay import Relay
+from tests.support.secured import KINDS, tls_arguments
 from tests.support.stopwatch import timed
 
 STORES = ["memcached", "memcached+text", "redis", "valkey", "ring", "ring+text"]
@@ -224,3 +232,118 @@ def connections(relay: Relay) -> int:
     relay.reset_counts()
     relay.delay(0)
     return sum(type(end).__name__ == "_Client" for end in relay._ends)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def secure(kind: str, colour: str, authority: Authority) -> Iterator[Site]:
+    try:
+        server = KINDS[kind].start(tls_arguments(kind, authority))
+    except MissingServerError as missing:
+        pytest.skip(str(missing))
+    scheme = {"memcached": "memcacheds", "redis": "rediss"}[kind]
+    with server, ExitStack() as stack:
+        yield Site(stack, colour, [server], f"{scheme}://{HOST}:{server.port}?ssl_ca_certs={authority.file}")
+
+
+with_tls = pytest.mark.parametrize("kind", ["memcached", "redis"])
+
+
+@with_tls
+@pytest.mark.parametrize("hears", [False, True], ids=["deaf", "mute"])
+def test_deaf_connections_with_tls(secure: Site, hears: bool) -> None:
+    """As without: one request of many is slow, none fails."""
+    browsers = secure.browsers(8)
+    secure.clock.sleep(NIGHT)
+    secure.deafen(hears=hears)
+    answers = at_once(browsers, read("n"))
+    assert [answer.body for answer, _ in answers] == [str(number) for number in range(8)]
+    assert sum(took > SILENCE for _, took in answers) <= 1
+    assert secure.failures() == 0
+
+
+@with_tls
+def test_nights_with_tls(secure: Site) -> None:
+    """A connection that is well stays; one that was closed is not tried; a slow one is not deaf."""
+    (browser,) = secure.browsers(1)
+    opened = secure.relays[0].connections
+    for _ in range(3):
+        secure.clock.sleep(NIGHT)
+        assert browser.go(read("n")).body == "0"
+    assert secure.relays[0].connections == opened
+    secure.clock.sleep(NIGHT)
+    secure.relays[0].cut()
+    assert timed(lambda: browser.go(read("n")).body)[0] == "0"
+    secure.clock.sleep(NIGHT)
+    secure.relays[0].delay(TIMEOUT / 3)
+    assert browser.go(read("n")).body == "0"
+    assert secure.failures() == 0
+
+
+@pytest.mark.parametrize("kind", ["memcached", "redis"])
+def test_nights_over_a_unix_socket(kind: str, colour: str, tmp_path: Path) -> None:
+    """The same connection serves, and one that was closed is replaced."""
+    path, clock = f"{tmp_path}/{kind}.sock", Clock()
+    try:
+        server = KINDS[kind].start(["-s", path] if kind == "memcached" else ["--unixsocket", path])
+    except MissingServerError as missing:
+        pytest.skip(str(missing))
+    url = f"memcached://{path}" if kind == "memcached" else f"unix://{path}?db=0"
+    with server, WebNode(colour, connect(url, environment=clock.environment), clock.environment) as node:
+        browser = Browser([node])
+        browser.go(write("n", 1))
+        opened = facts(node)["connections_opened"]
+        for _ in range(3):
+            clock.sleep(NIGHT)
+            assert browser.go(read("n")).body == "1"
+        assert (facts(node)["connections_opened"], facts(node)["failures"]) == (opened, 0)
+        server.restart()
+        clock.sleep(NIGHT)
+        assert browser.go(read("n")).body == "None"
+        assert facts(node)["failures"] == 0
+
+
+def facts(node: WebNode) -> dict[str, Any]:
+    return dict(node.manager.health()["backend"]["nodes"][0])
+
+
+@pytest.mark.parametrize("kind", ["memcached", "redis"])
+def test_the_kernel_asks_for_signs_of_life(kind: str, colour: str, request: pytest.FixtureRequest) -> None:
+    """After 15 seconds, three times, every five."""
+    with WebNode(colour, connect(str(request.getfixturevalue(kind).url))) as node:
+        Browser([node]).go(write("n", 1))
+        backend: Any = engines_of(node.manager).settings.backend
+        if colour == "wsgi":
+            connected = backend.store._client._idle[-1]._socket
+        else:
+            (connection,) = backend.asynchronous._client._connections._values.values()
+            connected = connection._transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert [connected.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [15, 5, 3]
+
+
+@pytest.mark.parametrize("kind", ["memcached", "redis"])
+def test_a_name_that_leads_elsewhere(
+    kind: str, colour: str, fresh: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked up for each new connection: a store that has moved is found again."""
+    servers = [fresh(kind), fresh(kind)]
+    here = [servers[0]]
+    look_up = socket.getaddrinfo
+
+    def resolve(host: Any, port: Any, *args: Any, **options: Any) -> Any:
+        return look_up(HOST, here[0].port if host == "store.test" else port, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with WebNode(colour, connect(f"{kind}://store.test:1"), timeout=5.0) as node:
+        browser = Browser([node])
+        assert browser.go(write("n", 1)).status == 200
+        here[0] = servers[1]
+        servers[0].kill()
+        assert browser.go(write("n", 2)).status == 200
+        assert len(servers[1].dump()) == 1
