@@ -183,8 +183,6 @@ def test_a_packet_that_is_too_late(line: Line) -> None:
 
 def test_packets_side_by_side(protocol: Any, memcached: Memcached) -> None:
     """In a ring one thread asks several nodes at a time, also over connections that have gone deaf."""
-    from sharedsession.concurrency import BlockingDriver
-
     for key in KEYS:
         memcached.command("set", key, 0, 60, len(key), b"\r\n" + key.encode())
     with Relay(memcached.port) as relay:
