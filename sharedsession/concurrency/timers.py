@@ -1,6 +1,7 @@
 """Steps that run again and again: in a thread where the application blocks, in a task on an event loop."""
 
 import asyncio
+import os
 import threading
 from weakref import WeakMethod
 
@@ -58,21 +59,23 @@ class ThreadTimer:
         self._step = WeakMethod(step, lambda _gone: own.mine.wake_up.set())
         self._at_once = at_once
         self._seconds = threading.TIMEOUT_MAX
+        self._process = 0
 
     def ensure(self, seconds: float) -> None:
         """Same as `Timer.ensure`; in a child after a fork, a new thread starts."""
-        own = self._own.mine
-        if seconds < self._seconds:
-            self._seconds = seconds
-            own.wake_up.set()
-        if not own.has_started:
-            self._start(own)
+        if seconds < self._seconds or self._process != os.getpid():
+            self._start(seconds)
 
-    def _start(self, own: "_Own") -> None:
+    def _start(self, seconds: float) -> None:
+        own = self._own.mine
         with own.starting:
+            if seconds < self._seconds:
+                self._seconds = seconds
+                own.wake_up.set()
             if not own.has_started:
                 own.has_started = True
                 threading.Thread(target=self._work, args=(own,), name="sharedsession-timer", daemon=True).start()
+            self._process = os.getpid()
 
     def _work(self, own: "_Own") -> None:
         is_due = self._at_once

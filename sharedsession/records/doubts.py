@@ -9,15 +9,16 @@ _MOST_KEYS = 1000
 
 
 class Doubts:
-    """What is known of records that do not open; each key by itself, so that one of them hides no other fault."""
+    """What is known of records that do not open; each key by itself, so that one of them hides no other fault.
 
-    __slots__ = ("_settled",)
+    Attributes:
+        settled: until when each key is believed, on the monotonic clock. Empty where all is well.
+    """
+
+    __slots__ = ("settled",)
 
     def __init__(self) -> None:
-        self._settled: dict[str, float] = {}  # key: until when, on the monotonic clock
-
-    def __bool__(self) -> bool:
-        return bool(self._settled)
+        self.settled: dict[str, float] = {}
 
     def are_settled(self, key: str, now: float) -> bool:
         """Returns whether it is the record that is damaged.
@@ -26,14 +27,14 @@ class Doubts:
             key: the store key.
             now: seconds on a monotonic clock.
         """
-        return now < self._settled.get(key, now)
+        return now < self.settled.get(key, now)
 
     def settle(self, key: str, now: float) -> None:
         """Notes that a record did not open the second time either. Arguments as for `are_settled`."""
-        if len(self._settled) >= _MOST_KEYS:
-            self._settled.clear()
-        self._settled[key] = now + _BELIEVED_FOR
+        if len(self.settled) >= _MOST_KEYS:
+            self.settled.clear()
+        self.settled[key] = now + _BELIEVED_FOR
 
     def forget(self, key: str) -> None:
         """Notes that a record opens."""
-        self._settled.pop(key, None)
+        self.settled.pop(key, None)

@@ -111,7 +111,7 @@ class SealedStore:
         """
         key, found = identity.store_key, None
         renew = idle if idle is None or self._always_renews else self._throttle.due(key, idle, self._monotonic())
-        if self._doubts and self._doubts.are_settled(key, self._monotonic()):
+        if self._doubts.settled and self._doubts.are_settled(key, self._monotonic()):
             renew = None  # what does not open is nobody's session, and lives no longer than it would have
         try:
             with budget as timeout:

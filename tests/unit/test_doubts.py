@@ -6,10 +6,10 @@ from sharedsession.records.doubts import Doubts
 def test_a_record_is_believed_for_a_minute():
     """Then it is doubted again; others are doubted all the time."""
     doubts = Doubts()
-    assert not doubts
+    assert not doubts.settled
     assert not doubts.are_settled("x", 100)
     doubts.settle("x", 100)
-    assert doubts
+    assert doubts.settled
     assert doubts.are_settled("x", 159.9)
     assert not doubts.are_settled("x", 160)
     assert not doubts.are_settled("y", 101)
@@ -29,5 +29,5 @@ def test_the_memory_is_bounded():
     doubts = Doubts()
     for number in range(5000):
         doubts.settle(str(number), 100)
-    assert len(doubts._settled) <= 1000
+    assert len(doubts.settled) <= 1000
     assert doubts.are_settled("4999", 101)

@@ -59,9 +59,7 @@ class MemcachedStore:
     async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         exptime = touch if touch is None else expiry(touch, self._clock)
-        return self._record(*await self._ask(self._protocol.get, key, timeout, None, exptime))
-
-    def _record(self, reply: Any, serial: int) -> Stored | Ended | None:
+        reply, serial = await self._ask(self._protocol.get, key, timeout, None, exptime)
         found = reply if type(reply) is Hit else self._hit(reply)
         if found is None:
             return None
@@ -205,10 +203,12 @@ class TextStore(MemcachedStore):
         """Same as `DoubtingBackend.get_afresh`."""
         request = Request(text.get(key, None, 0), (text.answers_get, key, 0))
         reply, serial = await self._client.ask_afresh(request, timeout)
-        found = self._record(reply, serial)
-        if not isinstance(found, Stored) or found.value != doubted.value:
+        found = self._hit(reply)
+        if found is None or found.value != doubted.value:
             self._client.close()
-        return found
+        if found is None:
+            return None
+        return Ended(found.value) if found.flags & TOMBSTONE else Stored(found.value, _Token(found.cas, serial))
 
     async def _is_absent(self, key: str, timeout: float) -> bool:
         reply, _ = await self._client.ask(Request(text.confirm_absence(key), (text.answers, key, 0)), timeout)
