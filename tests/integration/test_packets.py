@@ -198,3 +198,27 @@ def test_packets_side_by_side(protocol: Any, memcached: Memcached) -> None:
         assert time.monotonic() - began < 1.4  # one silence of half a second, not three
         for line in lines:
             line.close()
+
+
+@pytest.mark.parametrize("trouble", [deaf, mute, asleep])
+@pytest.mark.parametrize("colour", ["asgi"])
+def test_a_request_that_is_cancelled_while_a_connection_proves_itself(
+    line: Line, trouble: Callable[[Line], None]
+) -> None:
+    """The next one finds out instead, and nothing is left over."""
+    trouble(line)
+    line.relay.delay(0.1)
+
+    async def give_up() -> None:
+        asking = asyncio.ensure_future(line.client.ask(line.packet(), 2.0))
+        await asyncio.sleep(0.02)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+
+    assert line._runner
+    line._runner.run(give_up())
+    line.relay.delay(0)
+    assert values(line.ask(line.packet())) == KEYS
+    assert values(line.ask(line.packet(KEYS[::-1]))) == KEYS[::-1]
+    assert failures(line) == 0

@@ -178,12 +178,13 @@ def test_a_second_question_disturbs_no_other_request(damaged: Server) -> None:
     assert facts(damaged.node)["failures"] == 0
 
 
-@pytest.mark.parametrize("kind", ["redis", "valkey", "memcached"])
+@pytest.mark.parametrize("kind", ["redis", "valkey", "memcached", "memcached+text"])
 def test_a_reply_too_many(kind: str, request: pytest.FixtureRequest, web_node: Any) -> None:
     """The connection is given up, and everybody gets what is theirs: at once, or after one breaker window."""
-    server = request.getfixturevalue(kind)
+    name, _, protocol = kind.partition("+")
+    server = request.getfixturevalue(name)
     with Relay(server.port) as relay:
-        url = str(server.url).replace(str(server.port), str(relay.port))
+        url = str(server.url).replace(str(server.port), str(relay.port)) + (f"?protocol={protocol}" if protocol else "")
         node = web_node(url, timeout=5.0, breaker_window=0.01)
         browsers = [Browser([node]) for _ in range(3)]
         for number, browser in enumerate(browsers):
