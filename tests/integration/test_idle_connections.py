@@ -111,17 +111,23 @@ def test_connections_that_went_deaf_overnight(site: Callable[..., Site], visitor
 @every_store
 @pytest.mark.parametrize("hears", [False, True], ids=["deaf", "mute"])
 def test_a_write_after_a_long_request(site: Callable[..., Site], hears: bool) -> None:
-    """It is done once, whether or not the server heard the first try; so is a logout."""
+    """It is done once, whether or not the server heard the first try; so are a login and a logout."""
     here = site()
     (browser,) = here.browsers(1)
 
     def change(session: Any) -> None:
-        session["n"] += 1
+        session.increment("n")
         here.clock.sleep(NIGHT)
         here.deafen(hears=hears)
 
     assert browser.go(change).status == 200
     assert browser.go(read("n")).body == "1"
+
+    newcomer = Browser([here.node])
+    here.clock.sleep(NIGHT)
+    here.deafen(hears=hears)
+    assert newcomer.go(write("n", 5)).status == 200
+    assert newcomer.go(read("n")).body == "5"
 
     def leave(session: Any) -> None:
         assert session["n"] == 1
