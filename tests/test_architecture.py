@@ -61,7 +61,9 @@ PURE_BUT = {
     ("records.compression", "sys"): "which Python has zstd of its own",
     ("backends.wire.protocol", "ssl"): "the type of what a TLS connection is made with",
     ("backends.wire.breaker", "threading"): "a lock around a few fields, which several threads ask",
+    ("backends.wire.breaker", "concurrency.fork"): "in a child of a fork the lock is open",
     ("backends.ring.hints", "threading"): "a lock around a dictionary, which several threads change",
+    ("backends.ring.hints", "concurrency.fork"): "in a child of a fork the lock is open",
     ("keys.machine_key", "environment"): "MachineKey.generate needs no manager, and so nobody hands it random bytes",
 }
 

@@ -98,9 +98,11 @@ class AsyncAdapter:
         """Same as `Backend.touch`."""
         return self.backend.touch(key, ttl, timeout)
 
-    def doubt(self) -> bool:
-        """Same as `DoubtingBackend.doubt`; ``False`` for a backend that is none."""
-        return isinstance(self.backend, DoubtingBackend) and self.backend.doubt()
+    async def get_afresh(self, key: str, doubted: Stored, timeout: float) -> Stored | Ended | None:
+        """Same as `DoubtingBackend.get_afresh`; for a backend that is none, what was found stands."""
+        if isinstance(self.backend, DoubtingBackend):
+            return cast("Stored | Ended | None", self.backend.get_afresh(key, doubted, timeout))
+        return doubted
 
     async def close(self) -> None:
         """Same as `Backend.close`."""

@@ -325,8 +325,14 @@ class SelfRenewingBackend(Protocol):
 class DoubtingBackend(Protocol):
     """A backend whose replies name no request, so that a reply too many could be taken for the next one."""
 
-    def doubt(self) -> bool:
-        """Gives up the connections, since a record did not open. Returns whether it is worth asking again."""
+    @property
+    def get_afresh(self) -> Callable[..., object]:
+        """Reads a record that did not open once more: ``get_afresh(key, doubted, timeout)``, in the backend's colour.
+
+        It asks over a connection that is opened for this question, and renews no life. If it finds something else than
+        ``doubted``, the `Stored` that did not open, the other connections may be out of step, and are closed. It
+        returns and raises what `Backend.get` does.
+        """
         ...
 
 

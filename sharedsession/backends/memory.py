@@ -14,6 +14,7 @@ from typing import Any
 
 from sharedsession.backends.base import Ended, Stored, Version
 from sharedsession.backends.tombstone import Tombstone, has_note, note_on
+from sharedsession.concurrency import PerProcess
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.observe import Observer
@@ -42,7 +43,7 @@ class MemoryBackend:
     def __init__(self, environment: Environment = REAL) -> None:
         self._monotonic = environment.monotonic
         self._entries: dict[str, _Entry] = {}
-        self._lock = threading.RLock()
+        self._lock = PerProcess(threading.RLock)
         self._versions = 0
         signs = signs_of_several_workers(sys.argv, os.environ)
         if signs:
@@ -54,7 +55,7 @@ class MemoryBackend:
 
     def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
-        with self._lock:
+        with self._lock.mine:
             entry = self._live(key)
             if entry is None:
                 return None
@@ -66,19 +67,19 @@ class MemoryBackend:
 
     def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        with self._lock:
+        with self._lock.mine:
             return None if self._live(key) else self._store(key, value, ttl)
 
     def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
-        with self._lock:
+        with self._lock.mine:
             entry = self._live(key)
             unchanged = entry is not None and not entry.ended and entry.version == version
             return self._store(key, value, ttl) if unchanged else None
 
     def end(self, key: str, ttl: float, timeout: float) -> bytes:
         """Same as `Backend.end`."""
-        with self._lock:
+        with self._lock.mine:
             before = self._live(key)
             self._store(key, Tombstone(ttl).encode(), ttl, ended=True)
             return self._tombstone(before).note if before is not None and before.ended else b""
@@ -87,7 +88,7 @@ class MemoryBackend:
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
     ) -> bool:
         """Same as `Backend.supersede`."""
-        with self._lock:
+        with self._lock.mine:
             before = self._live(key)
             if before is not None and before.ended:
                 return has_note(before.value)
@@ -97,7 +98,7 @@ class MemoryBackend:
 
     def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
-        with self._lock:
+        with self._lock.mine:
             entry = self._live(key)
             if entry is None or entry.ended:
                 return False

@@ -9,6 +9,7 @@ A tombstone is a list of one element. So each command for strings fails on it an
 renews, an ``add``, a compare-and-swap. Nothing but the rare read of a tombstone pays for that, with a second question.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -41,7 +42,8 @@ from sharedsession.errors import BackendUnavailable, ConfigurationError
 
 _HEAD = 9  # bytes: a format, and the version
 _FORMAT = b"\x01"
-_DOUBT_AGAIN_AFTER = 1.0  # seconds
+_NAMED = b"%b*2\r\n$4\r\nECHO\r\n$9\r\n%09d\r\n"  # a command, and the number that names it
+_NUMBERS = 1_000_000_000  # they have nine digits
 _SWAP = b"""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return false end
 if redis.call('GETRANGE', KEYS[1], 0, 8) ~= ARGV[1] then return false end
@@ -76,21 +78,33 @@ _IFEQ_SINCE = {"valkey": (8, 1), "redis": (8, 4)}
 
 
 class RespParser:
-    """hiredis behind the parser interface."""
+    """hiredis behind the parser interface. What it cuts are pairs: a reply, and the name of its request.
+
+    Redis repeats nothing of a request in its reply. So an ECHO travels behind each command, with a number of its own.
+    """
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader(notEnoughData=INCOMPLETE)
+        self._reply: Any = INCOMPLETE
 
     def feed(self, data: bytes) -> None:
         """Takes bytes as they arrive."""
         self._reader.feed(data)
 
     def pop(self) -> Any:
-        """Returns the next reply, or `INCOMPLETE`. An error of the server is returned, not raised."""
+        """Returns the next reply and its name, or `INCOMPLETE`. An error of the server is returned, not raised."""
+        reply, gets = self._reply, self._reader.gets
         try:
-            return self._reader.gets()
+            if reply is INCOMPLETE:
+                reply = gets()
+            name = INCOMPLETE if reply is INCOMPLETE else gets()
         except hiredis.ProtocolError:
             raise Desynchronised("not a reply of Redis") from None
+        if name is INCOMPLETE:
+            self._reply = reply
+            return INCOMPLETE
+        self._reply = INCOMPLETE
+        return reply, name
 
 
 class _Server:
@@ -116,15 +130,18 @@ class _Server:
         # HELLO only asks for the version, so an error is no refusal: a server that does not know it has no IFEQ.
         greeting.append(("HELLO", "2"))
         self._commands = [command[0] for command in greeting]
-        requests = [*map(_packed, greeting)]
-        self.protocol = WireProtocol(parser=RespParser, greeting=requests, greeted=self._greeted, echoes=False)
+        requests = [_NAMED % (_packed(command), 0) for command in greeting]
+        self.protocol = WireProtocol(parser=RespParser, greeting=requests, greeted=self._greeted)
         self.has_ifeq = False
 
     def _greeted(self, replies: Sequence[Any]) -> None:
-        for command, reply in zip(self._commands[:-1], replies, strict=False):
+        for command, (reply, _) in zip(self._commands[:-1], replies, strict=False):
             if isinstance(reply, hiredis.ReplyError):
                 raise self.refused(command, reply, _code(reply))
-        self.has_ifeq = _has_ifeq(replies[-1])
+        hello, name = replies[-1]
+        if isinstance(name, hiredis.ReplyError):
+            raise self.refused("ECHO", name, _code(name))
+        self.has_ifeq = _has_ifeq(hello)
 
     def refused(self, command: str, reply: Exception, message: str) -> BackendUnavailable:
         """Logs a refusal; returns what to raise.
@@ -158,7 +175,7 @@ class RedisStore:
         self._server = server
         self._monotonic = environment.monotonic
         self._random_bytes = environment.random_bytes
-        self._doubted = -math.inf
+        self._numbers = itertools.count(1)
 
     async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
@@ -238,22 +255,17 @@ class RedisStore:
         """Same as `Backend.touch`."""
         return isinstance(await self.get(key, ttl, timeout), Stored)
 
-    def doubt(self) -> bool:
-        """Same as `DoubtingBackend.doubt`: the record that did not open may be the reply to another request.
-
-        Returns:
-            ``False`` within a second of the last time: then it is the record that is damaged.
-        """
-        now = self._monotonic()
-        if now - self._doubted < _DOUBT_AGAIN_AFTER:
-            return False
-        self._doubted = now
-        self._client.close()
-        return True
+    async def get_afresh(self, key: str, doubted: Stored, timeout: float) -> Stored | Ended | None:
+        """Same as `DoubtingBackend.get_afresh`."""
+        raw = await self._ask(("GET", key), timeout, expected=("WRONGTYPE",), afresh=True)
+        found = await self._found(key, raw, timeout)
+        if found != doubted:
+            self._client.close()
+        return found
 
     async def about(self, *command: str, timeout: float) -> Any:
         """Asks the server about itself; returns ``None`` if it refuses."""
-        reply, _ = await self._client.ask(Request(_packed(command)), timeout)
+        (reply, _), _ = await self._client.ask(self._request(command), timeout)
         return None if isinstance(reply, hiredis.ReplyError) else reply
 
     async def close(self) -> None:
@@ -265,9 +277,11 @@ class RedisStore:
         swap = "SET IFEQ" if self._server.has_ifeq else "script"
         return {"kind": "redis", "compare_and_swap": swap, "nodes": [self._guard.facts()]}
 
-    async def _ask(self, command: tuple[Any, ...], timeout: float, expected: Sequence[str] = ()) -> Any:
+    async def _ask(
+        self, command: tuple[Any, ...], timeout: float, expected: Sequence[str] = (), *, afresh: bool = False
+    ) -> Any:
         """Sends a command. Any error but the expected ones means "cannot answer", never "not there"."""
-        reply, _ = await self._client.ask(made(Request, (_packed(command), None, None, False, ())), timeout)
+        (reply, _), _ = await (self._client.ask_afresh if afresh else self._client.ask)(self._request(command), timeout)
         if isinstance(reply, hiredis.ReplyError):
             self._check(command, reply, expected)
         return reply
@@ -276,12 +290,16 @@ class RedisStore:
         self, commands: Sequence[tuple[Any, ...]], timeout: float, expected: Sequence[str] = ()
     ) -> list[Any]:
         """Same as `_ask` for several commands in one packet."""
-        replies, _ = await self._client.ask(together([Request(_packed(command)) for command in commands]), timeout)
-        replies = replies if len(commands) > 1 else [replies]
+        named, _ = await self._client.ask(together([self._request(command) for command in commands]), timeout)
+        replies = [reply for reply, _ in (named if len(commands) > 1 else [named])]
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, hiredis.ReplyError):
                 self._check(command, reply, expected)
-        return list(replies)
+        return replies
+
+    def _request(self, command: tuple[Any, ...]) -> Request:
+        number = next(self._numbers) % _NUMBERS
+        return made(Request, (_NAMED % (_packed(command), number), (_answers, "", number), None, False, ()))
 
     def _check(self, command: tuple[Any, ...], error: Exception, expected: Sequence[str]) -> None:
         if _code(error) not in expected:
@@ -387,6 +405,11 @@ def _tombstone(kept: bytes, milliseconds: int) -> Ended:
 
 def _packed(command: tuple[Any, ...]) -> bytes:
     return cast("bytes", hiredis.pack_command(command))
+
+
+def _answers(reply: Any, _key: str, number: int) -> bool:
+    """Returns whether a reply names the request with this number."""
+    return bool(reply[1] == b"%09d" % number)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """What must wait, driven by colour: the only room that knows of threads and event loops."""
 
-from sharedsession.concurrency.blocking import DONE, Done, Readable, run
+from sharedsession.concurrency.blocking import DONE, Done, Readable, readable, run
 from sharedsession.concurrency.driver import BlockingDriver, LoopDriver, ThreadDriver
+from sharedsession.concurrency.fork import PerProcess
 from sharedsession.concurrency.per_loop import PerLoop, background
 from sharedsession.concurrency.timers import repeat_on_loop
 from sharedsession.concurrency.types import Driver, Gather, KeyedQueue, Step, Stop, Timer
@@ -15,12 +16,14 @@ __all__ = [
     "KeyedQueue",
     "LoopDriver",
     "PerLoop",
+    "PerProcess",
     "Readable",
     "Step",
     "Stop",
     "ThreadDriver",
     "Timer",
     "background",
+    "readable",
     "repeat_on_loop",
     "run",
 ]

@@ -6,7 +6,7 @@ between sending and receiving it may suspend with a `Readable`, so that one thre
 
 import math
 import select
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -110,16 +110,24 @@ def _ready(waiting: dict[int, Readable], monotonic: Callable[[], float]) -> list
     """Returns those whose reply has begun to come; if there are none when a deadline passes, those it passed for."""
     if len(waiting) == 1:
         return list(waiting)
-    left = min(readable.deadline for readable in waiting.values()) - monotonic()
-    filenos = _poll([readable.fileno for readable in waiting.values()], max(0.0, left))
-    ready = [index for index, readable in waiting.items() if readable.fileno in filenos]
+    left = min(each.deadline for each in waiting.values()) - monotonic()
+    filenos = readable([each.fileno for each in waiting.values()], max(0.0, left))
+    ready = [index for index, each in waiting.items() if each.fileno in filenos]
     now = monotonic()
-    return ready or [index for index, readable in waiting.items() if readable.deadline <= now]
+    return ready or [index for index, each in waiting.items() if each.deadline <= now]
 
 
-def _poll(filenos: Iterable[int], timeout: float) -> set[int]:
-    """Returns the file numbers that have something to read, or whose connection is closed."""
-    poll = select.poll()
+def readable(filenos: Sequence[int], timeout: float) -> set[int]:
+    """Returns the file numbers that have something to read, or whose connection is closed.
+
+    Args:
+        filenos: of sockets.
+        timeout: seconds to wait at most for the first of them.
+    """
+    poll = vars(select).get("poll")  # Windows has none, and eventlet takes it out of the module
+    if poll is None:
+        return set(select.select(filenos, [], [], timeout)[0])
+    waiting = poll()
     for fileno in filenos:
-        poll.register(fileno, select.POLLIN)
-    return {fileno for fileno, _ in poll.poll(math.ceil(timeout * 1000))}
+        waiting.register(fileno, select.POLLIN)
+    return {fileno for fileno, _ in waiting.poll(math.ceil(timeout * 1000))}

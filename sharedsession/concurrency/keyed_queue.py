@@ -7,50 +7,68 @@ import asyncio
 import threading
 from collections import deque
 
+from sharedsession.concurrency.fork import PerProcess
 from sharedsession.concurrency.per_loop import PerLoop
 
 _Waiters = deque[asyncio.Future[None]]
 
 
-class ThreadQueue:
-    """A `KeyedQueue` of threads."""
+class _Lines:
+    """Who waits in one process. A fork leaves the threads behind that hold keys and wait for them.
+
+    Attributes:
+        guard: held while more than one step is made.
+        waiters: of each key that is held, in order.
+    """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._waiters: dict[str, deque[threading.Event]] = {}
+        self.guard = threading.Lock()
+        self.waiters: dict[str, deque[threading.Event]] = {}
+
+
+class ThreadQueue:
+    """A `KeyedQueue` of threads. In a child after a fork, every key is free."""
+
+    def __init__(self) -> None:
+        self._lines: PerProcess[_Lines] = PerProcess(_Lines)
 
     def acquire(self, key: str) -> bool:
         """Same as `KeyedQueue.acquire`."""
         new: deque[threading.Event] = deque()
-        return self._waiters.setdefault(key, new) is new
+        return self._lines.mine.waiters.setdefault(key, new) is new
 
     async def wait(self, key: str, timeout: float) -> bool:
         """Same as `KeyedQueue.wait`."""
-        mine = threading.Event()
-        with self._guard:
+        mine, lines = threading.Event(), self._lines.mine
+        with lines.guard:
             if self.acquire(key):
                 return True
-            self._waiters[key].append(mine)
+            lines.waiters[key].append(mine)
         if mine.wait(timeout):
             return True
-        with self._guard:
+        with lines.guard:
             if mine.is_set():  # the key came in the last moment
                 return True
-            self._waiters[key].remove(mine)
+            lines.waiters[key].remove(mine)
             return False
 
     def release(self, key: str) -> None:
-        """Same as `KeyedQueue.release`."""
-        with self._guard:
-            waiters = self._waiters[key]
+        """Same as `KeyedQueue.release`. A thread that forked while it held a key holds nothing in the child."""
+        lines = self._lines.mine
+        with lines.guard:
+            waiters = lines.waiters.get(key)
             if waiters:
                 waiters.popleft().set()
             else:
-                del self._waiters[key]
+                lines.waiters.pop(key, None)
 
     def waiting(self, key: str) -> int:
         """Same as `KeyedQueue.waiting`."""
         return len(self._waiters.get(key, ()))
+
+    @property
+    def _waiters(self) -> dict[str, deque[threading.Event]]:
+        return self._lines.mine.waiters
 
 
 class LoopQueue:

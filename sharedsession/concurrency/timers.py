@@ -6,24 +6,25 @@ import threading
 from weakref import WeakMethod
 
 from sharedsession.concurrency.blocking import run
+from sharedsession.concurrency.fork import PerProcess
 from sharedsession.concurrency.per_loop import PerLoop, background
 from sharedsession.concurrency.types import Step, Stop
 
 
 def repeat_in_thread(seconds: float, step: Step[None]) -> Stop:
     """Runs a step every so many seconds in a thread, until the result is called and awaited."""
-    stopped = threading.Event()
+    stopped = PerProcess(threading.Event)
 
     def work() -> None:
-        while not stopped.wait(seconds):
+        while not stopped.mine.wait(seconds):
             run(step())
 
     thread = threading.Thread(target=work, name="sharedsession-repeat", daemon=True)
     thread.start()
 
     async def stop() -> None:
-        stopped.set()
-        thread.join()
+        stopped.mine.set()
+        thread.join()  # a child after a fork does not have it, and does not wait
 
     return stop
 
@@ -54,35 +55,51 @@ class ThreadTimer:
     """
 
     def __init__(self, step: Step[None], *, at_once: bool = False) -> None:
-        self._wake_up = wake_up = threading.Event()
-        self._step = WeakMethod(step, lambda _gone: wake_up.set())
+        self._own = own = PerProcess(_Own)
+        self._step = WeakMethod(step, lambda _gone: own.mine.wake_up.set())
         self._at_once = at_once
         self._seconds = threading.TIMEOUT_MAX
-        self._starting = threading.Lock()
         self._process = 0
 
     def ensure(self, seconds: float) -> None:
         """Same as `Timer.ensure`; in a child after a fork, a new thread starts."""
-        if seconds < self._seconds:
-            self._seconds = seconds
-            self._wake_up.set()
-        if self._process != os.getpid():
-            self._start()
+        if seconds < self._seconds or self._process != os.getpid():
+            self._start(seconds)
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._process != os.getpid():
-                self._process = os.getpid()
-                threading.Thread(target=self._work, name="sharedsession-timer", daemon=True).start()
+    def _start(self, seconds: float) -> None:
+        own = self._own.mine
+        with own.starting:
+            if seconds < self._seconds:
+                self._seconds = seconds
+                own.wake_up.set()
+            if not own.has_started:
+                own.has_started = True
+                threading.Thread(target=self._work, args=(own,), name="sharedsession-timer", daemon=True).start()
+            self._process = os.getpid()
 
-    def _work(self) -> None:
+    def _work(self, own: "_Own") -> None:
         is_due = self._at_once
         while (step := self._step()) is not None:
             if is_due:
                 run(step())
             del step  # this thread would keep its object alive
-            is_due = not self._wake_up.wait(self._seconds)
-            self._wake_up.clear()
+            is_due = not own.wake_up.wait(self._seconds)
+            own.wake_up.clear()
+
+
+class _Own:
+    """What a `ThreadTimer` has in one process.
+
+    Attributes:
+        starting: held while the thread is started.
+        has_started: whether there is a thread.
+        wake_up: set when the thread must look at its time again, or end.
+    """
+
+    def __init__(self) -> None:
+        self.starting = threading.Lock()
+        self.has_started = False
+        self.wake_up = threading.Event()
 
 
 class LoopTimer:

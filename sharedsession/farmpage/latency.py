@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sharedsession.concurrency import PerProcess
+
 SPAN = 300.0
 """Seconds for which samples are kept."""
 
@@ -35,13 +37,13 @@ class Latency:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._lock = threading.Lock()
+        self._lock = PerProcess(threading.Lock)
         self._asked = float("-inf")
         self._samples: deque[tuple[float, float | None]] = deque()
 
     def begin(self) -> float | None:
         """Returns the moment of a new sample; ``None`` if the last one is too recent."""
-        with self._lock:
+        with self._lock.mine:
             now = self._monotonic()
             if now - self._asked < _SHORTEST_INTERVAL:
                 return None
@@ -55,7 +57,7 @@ class Latency:
             began: what `begin` returned.
             answered: whether the store answered.
         """
-        with self._lock:
+        with self._lock.mine:
             now = self._monotonic()
             self._samples.append((began, now - began if answered else None))
             while now - self._samples[0][0] > SPAN:
@@ -63,6 +65,6 @@ class Latency:
 
     def samples(self) -> list[Sample]:
         """Returns the samples of the last `SPAN` seconds, oldest first."""
-        with self._lock:
+        with self._lock.mine:
             now = self._monotonic()
             return [Sample(now - began, took) for began, took in self._samples if now - began <= SPAN]

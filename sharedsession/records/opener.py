@@ -29,9 +29,9 @@ class Opener:
         self._observer = observer
         self._stamps: dict[str, tuple[bytes, Stamp]] = {}
 
-    def record(self, identity: Identity, sealed: bytes) -> Record | None:
-        """Returns the record in sealed bytes; ``None`` if they do not open."""
-        return self._opened(identity, sealed, Record.decode)
+    def record(self, identity: Identity, sealed: bytes, *, reports: bool = True) -> Record | None:
+        """Returns the record in sealed bytes; ``None`` if they do not open, which is logged unless told otherwise."""
+        return self._opened(identity, sealed, Record.decode, reports=reports)
 
     def note(self, identity: Identity, sealed: bytes) -> SupersededNote | None:
         """Returns the note in sealed bytes; ``None`` if they do not open."""
@@ -51,22 +51,29 @@ class Opener:
         self._stamps[identity.store_key] = sealed, stamp
         return stamp
 
-    def _opened(self, identity: Identity, sealed: bytes, decode: Callable[[bytes], T]) -> T | None:
+    def _opened(
+        self, identity: Identity, sealed: bytes, decode: Callable[[bytes], T], *, reports: bool = True
+    ) -> T | None:
         plain = identity.open(sealed)
         try:
             if plain is not None:
                 return decode(compression.restored(plain))
         except ImportError:
-            self._observer.event("zstd_missing", compression.MISSING)
+            if reports:
+                self._observer.event("zstd_missing", compression.MISSING)
             return None
         except (ValueError, TypeError):  # authentic, but of the other kind, or of a newer version
             pass
+        if reports:
+            self._report()
+        return None
+
+    def _report(self) -> None:
         self._observer.event(
             "unsealed",
             "a record in the store does not open: it is damaged, was swapped or planted, or another secret or "
             "app_name sealed it; the visitor is treated as anonymous and the record is kept",
         )
-        return None
 
 
 class CopyJudge:

@@ -5,8 +5,8 @@ error; it stays in the store, since a wrong key that was deployed by mistake can
 """
 
 import math
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from sharedsession.backends.adapters import batching, can_supersede
 from sharedsession.backends.base import (
@@ -25,6 +25,7 @@ from sharedsession.keys import NONCE_BYTES, Identity
 from sharedsession.observe import Observer
 from sharedsession.records import compression
 from sharedsession.records.codec import check_size
+from sharedsession.records.doubts import Doubts
 from sharedsession.records.opener import CopyJudge, Opener
 from sharedsession.records.record import NO_RECORD, Record, SupersededNote
 from sharedsession.records.stamp import Stamp
@@ -90,6 +91,7 @@ class SealedStore:
         self._monotonic = environment.monotonic
         self._random_bytes = environment.random_bytes
         self._throttle = TouchThrottle()
+        self._doubts = Doubts()
 
     def time_budget(self) -> TimeBudget:
         """Returns a full time budget."""
@@ -118,6 +120,8 @@ class SealedStore:
         """
         key, found = identity.store_key, None
         renew = idle if idle is None or self._always_renews else self._throttle.due(key, idle, self._monotonic())
+        if self._doubts.settled and self._doubts.are_settled(key, self._monotonic()):
+            renew = None  # what does not open is nobody's session, and lives no longer than it would have
         stamp: Stamp | None = None
         try:
             with budget as timeout:
@@ -128,12 +132,14 @@ class SealedStore:
         finally:
             if found is None:
                 self._throttle.forget(key)
-        opened = self._opened(identity, found)
-        if opened is None and isinstance(found, Stored) and self._doubting and self._doubting.doubt():
-            with budget as timeout:
-                opened = self._opened(identity, await self._get(identity, None, timeout))
+        opened = self._opened(identity, found, reports=self._doubting is None)
         if opened is None and isinstance(found, Stored):
-            return StoredRecord(NO_RECORD, found.version)
+            found = await self._doubt(key, found, budget) if self._doubting is not None else found
+            opened = self._opened(identity, found, reports=self._doubting is not None)
+            if opened is None and isinstance(found, Stored):
+                self._doubts.settle(key, self._monotonic())
+                return StoredRecord(NO_RECORD, found.version)
+            self._doubts.forget(key)
         return opened if stamp is None or not isinstance(opened, StoredRecord) else opened._replace(stamp=stamp)
 
     async def read_rivals(
@@ -159,6 +165,13 @@ class SealedStore:
                 record = record._replace(stamp=self._opener.stamp(identity.stamp, beside.value))
             opened.append(record)
         return opened
+
+    async def _doubt(self, key: str, found: Stored, budget: TimeBudget) -> Stored | Ended | None:
+        """Asks once more for a record that did not open, since it may be the reply to another request."""
+        if self._doubts.are_settled(key, self._monotonic()):
+            return found
+        with budget as timeout:
+            return await self._get_afresh(key, found, timeout)
 
     async def _get_with_stamp(
         self, identity: Identity, of_stamp: Identity, renew: float | None, timeout: float
@@ -379,6 +392,10 @@ class SealedStore:
             return self._replicated.get_newest(identity.store_key, renew, timeout, CopyJudge(self._opener, identity))
         return self._store.get(identity.store_key, renew, timeout)
 
+    def _get_afresh(self, key: str, doubted: Stored, timeout: float) -> Awaitable[Stored | Ended | None]:
+        assert self._doubting is not None  # noqa: S101
+        return cast("Awaitable[Stored | Ended | None]", self._doubting.get_afresh(key, doubted, timeout))
+
     async def _get_many(
         self, reads: Sequence[Read], identities: Sequence[Identity] | None, timeout: float
     ) -> list[Stored | Ended | BackendUnavailable | None]:
@@ -405,9 +422,11 @@ class SealedStore:
         check_size(record.items, len(packed), self._store.max_value - _OVERHEAD)
         return identity.seal(packed, self._random_bytes(NONCE_BYTES), encrypt=self._encrypt)
 
-    def _opened(self, identity: Identity, found: Stored | Ended | None) -> StoredRecord | SupersededNote | None:
+    def _opened(
+        self, identity: Identity, found: Stored | Ended | None, *, reports: bool = True
+    ) -> StoredRecord | SupersededNote | None:
         if isinstance(found, Stored):
-            record = self._opener.record(identity, found.value)
+            record = self._opener.record(identity, found.value, reports=reports)
             return StoredRecord(record, found.version) if record else None
         if isinstance(found, Ended) and found.note:  # one that does not open was left by a supersession all the same
             return self._opener.note(identity, found.note) or SupersededNote()

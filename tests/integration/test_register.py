@@ -392,7 +392,7 @@ def test_what_stands_there_is_cut_and_made_fit_for_a_log():
 def test_a_redis_user_who_may_touch_no_more_than_sessions(fresh):
     """What the documentation asks of an ACL is enough to announce oneself, and to be ready."""
     server = fresh("redis")
-    commands = ("+get", "+getex", "+getrange", "+set", "+del", "+eval", "+hello", "+select")
+    commands = ("+get", "+getex", "+getrange", "+set", "+del", "+eval", "+hello", "+echo", "+select")
     server.command("ACL", "SETUSER", "shop", "on", ">pw", "~ss:*", *commands)
     manager = web_node(f"redis://shop:pw@127.0.0.1:{server.port}/0")
     announced(manager)

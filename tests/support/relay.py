@@ -72,6 +72,26 @@ class Relay:
         """Delivers replies this much later than they came."""
         self._do(lambda: setattr(self, "_delay", seconds))
 
+    def deafen(self, *, hears: bool = False) -> int:
+        """Lets the connections that are open now go silent without a word, as a firewall does that forgets them.
+
+        Args:
+            hears: whether requests still reach the server, so that replies only are lost.
+
+        Returns:
+            How many there are. New ones work.
+        """
+        deaf: list[_Client] = []
+
+        def deafen() -> None:
+            for end in self._ends:
+                if isinstance(end, _Client):
+                    end.is_mute, end.is_deaf = True, not hears
+                    deaf.append(end)
+
+        self._do(deafen)
+        return len(deaf)
+
     def hold(self) -> None:
         """Keeps all replies back, and that the server closed, until `release`."""
         self._do(lambda: setattr(self, "_held", True))
@@ -169,6 +189,7 @@ class _Client(_End):
     """The end towards the client; owns the way to the server."""
 
     upstream: asyncio.Transport | None = None
+    is_deaf = is_mute = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -193,6 +214,8 @@ class _Client(_End):
         self.relay.requests += 1
         self.relay.bytes_up += len(data)
         self.answered = False
+        if self.is_deaf:
+            return
         if self.upstream:
             self.upstream.write(data)
         else:
@@ -209,6 +232,8 @@ class _Client(_End):
 
     def reply(self, data: bytes | None) -> None:
         """Queues a chunk from the server, or ``None`` for its end."""
+        if self.is_mute:
+            return
         self.replies.append((self.relay._loop.time() + self.relay._delay, data))
         self.deliver()
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from sharedsession.backends.adapters import AsyncAdapter, for_blocking, for_event_loop, is_asynchronous
-from sharedsession.backends.base import DoubtingBackend
+from sharedsession.backends.base import DoubtingBackend, Ended, Stored
 from sharedsession.backends.memory import MemoryBackend
+from sharedsession.concurrency import run
 from sharedsession.testing import memory_backend
 
 
@@ -20,11 +21,8 @@ class Waiting(MemoryBackend):
 class Doubting(MemoryBackend):
     """A backend whose replies name no request."""
 
-    doubts = 0
-
-    def doubt(self) -> bool:
-        self.doubts += 1
-        return self.doubts == 1
+    def get_afresh(self, key: str, doubted: Stored, timeout: float) -> Stored | Ended | None:
+        return self.get(key, None, timeout)
 
 
 @pytest.mark.parametrize(("backend", "needs_thread"), [(MemoryBackend(), False), (Waiting(), True)])
@@ -40,11 +38,11 @@ def test_a_backend_that_renews_when_due_still_does() -> None:
 
 
 def test_doubt_reaches_the_backend() -> None:
-    """Where it has no doubts, it is not worth asking again."""
-    doubting = AsyncAdapter(Doubting())
+    """One that has no such power stays with what it said."""
+    doubting, doubted = AsyncAdapter(Doubting()), Stored(b"another's", 1)
     assert isinstance(doubting, DoubtingBackend)
-    assert [doubting.doubt(), doubting.doubt()] == [True, False]
-    assert AsyncAdapter(memory_backend()).doubt() is False
+    assert run(doubting.get_afresh("ss:k", doubted, 1)) is None
+    assert run(AsyncAdapter(memory_backend()).get_afresh("ss:k", doubted, 1)) is doubted
 
 
 def test_an_asynchronous_backend_serves_no_blocking_application() -> None:

@@ -117,7 +117,7 @@ def test_a_node_that_is_wrong_refuses_if_it_was_told_to(farm: Farm) -> None:
     with pytest.raises(FarmDisagrees, match="farm_disagrees"):
         visit(wrong)
     with pytest.raises(FarmDisagrees):
-        opened(wrong, wrong.settings.machine_key().new_identity(bytes(32)).token.encode())
+        opened(wrong, wrong.settings.machine_key().new_identity(bytes(16)).token.encode())
     assert not run(wrong.engine.is_ready())
     assert farm_facts(wrong)["refuses"] is True
     for node in right:

@@ -1,5 +1,7 @@
 """memcached's meta protocol: however the network cuts it, the same replies, and garbage is found out."""
 
+import inspect
+import sys
 import time
 
 import pytest
@@ -159,3 +161,25 @@ def test_each_request_says_what_it_means():
     assert protocol.write_tombstone("k", b"", 9, None, 1) == b"ms k 0 F1 T9 O1\r\n\r\n"
     assert protocol.write_tombstone("k", b"", 9, 7, 1) == b"ms k 0 F1 C7 T9 O1\r\n\r\n"
     assert protocol.delete("k", 1) == b"md k O1\r\n"
+
+
+@pytest.mark.parametrize("lines", [1, 2000])
+def test_statistics_of_any_length_take_no_stack(lines: int) -> None:
+    """A connection may be opened deep inside of an application: how deep we go does not depend on the server."""
+    sent = b"".join(b"STAT n%d %d\r\n" % (n, n) for n in range(lines)) + b"END\r\n"
+    parser = Parser()
+    parser.feed(sent)
+
+    def deep(calls: int) -> object:
+        return deep(calls - 1) if calls else parser.pop()
+
+    room = sys.getrecursionlimit() - len(inspect.stack(0))
+    assert len(deep(room - 20)) == lines
+
+
+def test_statistics_without_an_end_are_no_reply() -> None:
+    """They would fill the memory."""
+    parser = Parser()
+    parser.feed(b"".join(b"STAT n%d 1\r\n" % n for n in range(10_000)))
+    with pytest.raises(Desynchronised):
+        parser.pop()

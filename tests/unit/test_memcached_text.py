@@ -52,11 +52,18 @@ def test_what_memcached_would_not_say(garbage):
 
 
 def test_a_value_says_whose_it_is():
-    """Another key's is never the answer."""
-    assert text.answers(FOUND, "ss:k", 1)
-    assert not text.answers(FOUND, "ss:other", 1)
-    assert text.answers(Reply(b"EN", []), "ss:k", 1)
-    assert not text.answers({}, "ss:k", 1)
+    """Another key's is never the answer, nor is that to a change."""
+    assert text.answers_get(FOUND, "ss:k", 1)
+    assert not text.answers_get(FOUND, "ss:other", 1)
+    assert text.answers_get(Reply(b"EN", []), "ss:k", 1)
+    assert not text.answers_get({}, "ss:k", 1)
+    assert not text.answers_get(Reply(b"HD", [b"c0"]), "ss:k", 1)
+
+
+def test_a_change_is_answered_by_its_own_words():
+    """What answers a question is no answer to it; an error always is."""
+    assert all(text.answers(Reply(status, []), "ss:k", 1) for status in (b"HD", b"NS", b"EX", b"NF", b"SERVER_ERROR"))
+    assert not any(text.answers(reply, "ss:k", 1) for reply in (FOUND, Reply(b"EN", []), Reply(b"MN", []), {}))
 
 
 def test_requests():
@@ -68,3 +75,4 @@ def test_requests():
     assert text.write_tombstone("k", b"n", 60, None, 1) == b"set k 1 60 1\r\nn\r\n"
     assert text.write_tombstone("k", b"n", 60, 7, 1) == b"cas k 1 60 1 7\r\nn\r\n"
     assert text.delete("k", 1) == b"delete k\r\n"
+    assert text.confirm_absence("k") == b"cas k 0 1 0 0\r\n\r\n"

@@ -307,6 +307,7 @@ class MemcachedServer:
         name: of the node; ``None``: its address.
         in_ring: whether other nodes hold the same data. Then the node is skipped while it is slow.
         protocol: the commands to use, `protocol` or `text`.
+        kind: of the operations over them.
         environment: where clocks come from.
 
     Attributes:
@@ -324,9 +325,11 @@ class MemcachedServer:
         name: str | None = None,
         in_ring: bool = False,
         protocol: ModuleType = meta,
+        kind: "type[MemcachedStore]" = MemcachedStore,
         environment: Environment = REAL,
     ) -> None:
         self.protocol = protocol
+        self._kind = kind
         self.environment = environment
         self.guard = NodeGuard(address, breaker_window, name=name, demotes_slow=in_ring, environment=environment)
         self.is_askable = self.guard.is_askable
@@ -341,6 +344,7 @@ class MemcachedServer:
             greeting=(*first, *protocol.GREETING),
             admits=(self.admits, "", 0),
             greeted=self._greeted,
+            echoes=protocol.ECHOES,
         )
 
     def blocking_store(self) -> MemcachedStore:
@@ -359,7 +363,7 @@ class MemcachedServer:
 
     def store(self, client: Client) -> MemcachedStore:
         """Makes the operations over a client."""
-        return MemcachedStore(client, self)
+        return self._kind(client, self)
 
     def knows(self, seconds: float) -> bool:
         """Returns whether the node has been up for longer than so many seconds, and so remembers all since then."""

@@ -17,6 +17,7 @@ ITEM_OVERHEAD = 576  # bytes of an item's header and key, rounded up
 MAX_VALUE = 1_048_576 - ITEM_OVERHEAD  # bytes, until the server reports its own limit
 TOMBSTONE = 1  # in the client flags
 _LONGEST_LINE = 2048  # bytes
+_MOST_STATISTICS = 4096  # memcached has about a hundred
 _HIT = re.compile(rb"VA (\d{1,10}) c(\d{1,20}) f(\d{1,10}) t(-?\d{1,10}) O(\d{1,20})\r\n")
 _DONE = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")
 
@@ -100,16 +101,18 @@ class Parser:
 
     def _any(self) -> object:
         """Returns the next reply, in whatever form."""
-        end = self._buffer.find(b"\r\n", self._at)
-        if end < 0:
-            if len(self._buffer) - self._at > _LONGEST_LINE:
-                raise Desynchronised("a line without an end")
-            return INCOMPLETE
-        words = self._buffer[self._at : end].split(b" ")
-        if words[0] == b"STAT":
+        while (end := self._end_of_line()) >= 0:
+            words = self._buffer[self._at : end].split(b" ")
+            if words[0] != b"STAT":
+                return self._other(words, end)
             self._at = end + 2
             self._statistics[words[1] if len(words) > 1 else b""] = words[-1]
-            return self.pop()
+            if len(self._statistics) > _MOST_STATISTICS:
+                raise Desynchronised("statistics without an end")
+        return INCOMPLETE
+
+    def _other(self, words: list[bytes], end: int) -> object:
+        """Returns the reply whose first line has these words and ends here."""
         if words[0] == b"END":
             self._at = end + 2
             statistics, self._statistics = self._statistics, {}
@@ -120,6 +123,13 @@ class Parser:
             raise Desynchronised("not a reply of memcached")
         self._at = end + 2
         return Reply(words[0], words[1:])
+
+    def _end_of_line(self) -> int:
+        """Returns where the next line ends; -1 until it has arrived as a whole."""
+        end = self._buffer.find(b"\r\n", self._at)
+        if end < 0 and len(self._buffer) - self._at > _LONGEST_LINE:
+            raise Desynchronised("a line without an end")
+        return end
 
     def _value(self, words: list[bytes], start: int) -> object:
         if len(words) < 2 or not words[1].isdigit() or len(words[1]) > 10:
@@ -188,6 +198,7 @@ def delete(key: str, opaque: int) -> bytes:
 NOTHING = b"mn\r\n"
 STATISTICS = b"stats\r\n"
 SETTINGS = b"stats settings\r\n"
+ECHOES = True
 GREETING: tuple[bytes, ...] = (STATISTICS, SETTINGS)
 
 

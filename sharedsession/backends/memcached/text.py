@@ -2,7 +2,8 @@
 
 The same functions as `protocol`, and the same `Reply`: the words of the text protocol become the status of the meta
 command. They carry less: a reply to a change names no key and brings no new CAS token. So the version after a change is
-one that `replace` refuses, and a caller that changes a record twice must read it in between.
+one that `replace` refuses, and a caller that changes a record twice must read it in between. Nothing tells an absence
+from one that another request was told, so it is asked for in two ways.
 """
 
 from sharedsession.backends.memcached.protocol import TOMBSTONE, Reply
@@ -18,6 +19,7 @@ _WORDS = {
     b"DELETED": Reply(b"HD", []),
     b"VERSION": Reply(b"MN", []),
 }
+_CHANGES = {b"HD", b"NS", b"EX", b"NF"}
 _ERRORS = (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
 
 
@@ -38,14 +40,13 @@ class Parser:
         Raises:
             Desynchronised: the bytes are not memcached's.
         """
-        line, end, rest = self._buffer.partition(b"\r\n")
-        if not end:
-            if len(line) > _LONGEST_LINE:
-                raise Desynchronised("a line without an end")
+        words, rest = self._line()
+        if words is not None and words[0] == b"VALUE" and self._found is None:
+            if not self._take_value(words, rest):
+                return INCOMPLETE
+            words, rest = self._line()
+        if words is None:
             return INCOMPLETE
-        words = line.split(b" ")
-        if words[0] == b"VALUE" and self._found is None:
-            return self._value(words, rest)
         self._buffer = rest
         if words[0] == b"END":
             found, self._found = self._found, None
@@ -54,18 +55,28 @@ class Parser:
             raise Desynchronised("not a reply of memcached")
         return _WORDS.get(words[0]) or Reply(words[0], words[1:])
 
-    def _value(self, words: list[bytes], rest: bytes) -> object:
+    def _line(self) -> tuple[list[bytes] | None, bytes]:
+        """Returns the words of the next line, or ``None`` until it has arrived as a whole; and what follows it."""
+        line, end, rest = self._buffer.partition(b"\r\n")
+        if end:
+            return line.split(b" "), rest
+        if len(line) > _LONGEST_LINE:
+            raise Desynchronised("a line without an end")
+        return None, b""
+
+    def _take_value(self, words: list[bytes], rest: bytes) -> bool:
+        """Takes a value for the reply that the next line ends. Returns whether it has arrived as a whole."""
         if len(words) != 5 or not all(number.isdigit() and len(number) < 21 for number in words[2:]):
             raise Desynchronised("a value without its numbers")
         key, flags, length, cas = words[1:]
         end = int(length)
         if len(rest) < end + 2:
-            return INCOMPLETE
+            return False
         if rest[end : end + 2] != b"\r\n":
             raise Desynchronised("a value of another length")
         self._found = Reply(b"VA", [b"c" + cas, b"f" + flags, b"t-1", b"k" + key], rest[:end])
         self._buffer = rest[end + 2 :]
-        return self.pop()
+        return True
 
 
 def get(key: str, exptime: int | None, _opaque: int) -> bytes:
@@ -106,9 +117,26 @@ def delete(key: str, _opaque: int) -> bytes:
 
 
 NOTHING = b"version\r\n"
+ECHOES = False
 GREETING: tuple[bytes, ...] = ()  # a proxy would close the connection at `stats`
 
 
-def answers(reply: object, key: str, opaque: int) -> bool:
-    """Returns whether a reply can answer a request. A value names its key; no other reply names anything."""
-    return isinstance(reply, Reply) and (reply.status != b"VA" or b"k" + key.encode() in reply.flags)
+def confirm_absence(key: str) -> bytes:
+    """Asks whether there is nothing under a key, in words whose answer is none to `get`.
+
+    It is a compare-and-swap with a token that no item has, so it changes nothing: ``NOT_FOUND`` if there is no item,
+    ``EXISTS`` if there is one.
+    """
+    return b"cas %b 0 1 0 0\r\n\r\n" % key.encode()
+
+
+def answers_get(reply: object, key: str, _opaque: int) -> bool:
+    """Returns whether a reply can answer `get`. A value names its key; an absence names nothing."""
+    if not isinstance(reply, Reply):
+        return False
+    return b"k" + key.encode() in reply.flags if reply.status == b"VA" else reply.status == b"EN" or reply.is_error
+
+
+def answers(reply: object, _key: str, _opaque: int) -> bool:
+    """Returns whether a reply can answer a change; it names nothing."""
+    return isinstance(reply, Reply) and (reply.status in _CHANGES or reply.is_error)

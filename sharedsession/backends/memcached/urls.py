@@ -7,9 +7,9 @@ from types import ModuleType
 from urllib.parse import parse_qsl
 
 from sharedsession.backends.memcached import login as logins
-from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached import text
-from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer
+from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer, MemcachedStore
+from sharedsession.backends.memcached.text_store import TextStore
 from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import LAYOUTS, Place
 from sharedsession.backends.wire import tls
@@ -19,7 +19,7 @@ from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 
 _PORT = 11211
-_PROTOCOLS = {"meta": meta, "text": text}
+_PROTOCOLS = {"meta": (meta, MemcachedStore), "text": (text, TextStore)}
 _NODE = re.compile(
     r"(?:(?P<name>[A-Za-z0-9._-]+)(?:\*(?P<weight>\d{1,3}))?=)?"
     r"(?P<host>/[^,?*=]*[^,?*=/]|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d+))?(?:\*(?P<heavy>\d{1,3}))?"
@@ -52,10 +52,10 @@ def from_url(url: str, breaker_window: float = 2.0, environment: Environment = R
     """
     specs = nodes_of(url)
     options = {name: value for name, value in _options(url).items() if name not in tls.OPTIONS}
-    protocol = _protocol(options.pop("protocol", "meta"))
+    protocol, kind = _protocol(options.pop("protocol", "meta"))
     if len(specs) == 1 and not options:
         return MemcachedBackend(
-            MemcachedServer(specs[0].address, breaker_window, protocol=protocol, environment=environment)
+            MemcachedServer(specs[0].address, breaker_window, protocol=protocol, kind=kind, environment=environment)
         )
     replicas = _replicas(options.pop("replicas", str(min(2, len(specs)))), len(specs))
     layout = _layout(options.pop("layout", "native"))
@@ -64,12 +64,12 @@ def from_url(url: str, breaker_window: float = 2.0, environment: Environment = R
             f"backend memcached:// has no option {_shown(next(iter(options)), url)}; it has replicas, layout and "
             "protocol, and memcacheds:// those of TLS"
         )
-    servers = [_in_ring(spec, breaker_window, protocol, environment) for spec in specs]
+    servers = [_in_ring(spec, breaker_window, protocol, kind, environment) for spec in specs]
     return RingBackend(servers, replicas=replicas, layout=layout, environment=environment)
 
 
 def _in_ring(
-    spec: "NodeSpec", breaker_window: float, protocol: ModuleType, environment: Environment
+    spec: "NodeSpec", breaker_window: float, protocol: ModuleType, kind: type[MemcachedStore], environment: Environment
 ) -> tuple[Place, MemcachedServer]:
     server = MemcachedServer(
         spec.address,
@@ -77,6 +77,7 @@ def _in_ring(
         name=spec.place.name,
         in_ring=True,
         protocol=protocol,
+        kind=kind,
         environment=environment,
     )
     return spec.place, server
@@ -148,7 +149,7 @@ def _replicas(text: str, nodes: int) -> int:
     return int(text)
 
 
-def _protocol(name: str) -> ModuleType:
+def _protocol(name: str) -> tuple[ModuleType, type[MemcachedStore]]:
     if name not in _PROTOCOLS:
         raise ConfigurationError("backend memcached:// takes protocol=meta, or protocol=text for a proxy without it")
     return _PROTOCOLS[name]

@@ -7,6 +7,8 @@ import math
 import threading
 from itertools import islice
 
+from sharedsession.concurrency import PerProcess
+
 _MOST = 10_000  # tombstones for one node
 _BATCH = 64
 
@@ -21,7 +23,7 @@ class Hints:
 
     def __init__(self) -> None:
         self.waiting: dict[str, tuple[bytes, float]] = {}
-        self._lock = threading.Lock()
+        self._lock = PerProcess(threading.Lock)
 
     def add(self, key: str, tombstone: bytes, ttl: float, now: float) -> None:
         """Keeps a tombstone for later. The oldest are dropped when there are too many.
@@ -32,7 +34,7 @@ class Hints:
             ttl: for how many seconds it matters.
             now: seconds on a monotonic clock.
         """
-        with self._lock:
+        with self._lock.mine:
             self.waiting[key] = (tombstone, now + ttl)
             while len(self.waiting) > _MOST:
                 del self.waiting[next(iter(self.waiting))]
@@ -45,7 +47,7 @@ class Hints:
         """
         if not self.waiting:
             return []
-        with self._lock:
+        with self._lock.mine:
             batch = list(islice(self.waiting.items(), _BATCH))
             for key, (_, end) in batch:
                 if end <= now:
@@ -54,7 +56,7 @@ class Hints:
 
     def done(self, key: str) -> None:
         """Forgets a tombstone that the node has now."""
-        with self._lock:
+        with self._lock.mine:
             self.waiting.pop(key, None)
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from sharedsession.backends.base import Ended, Read, Stored
 from sharedsession.backends.sqlite import rows
 from sharedsession.backends.tombstone import is_tombstone, note_on
+from sharedsession.concurrency import PerProcess
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable
 from sharedsession.observe import Observer
@@ -52,7 +53,7 @@ class SessionFile:
         self._idle: deque[sqlite3.Connection] = deque()
         self._abandoned: list[sqlite3.Connection] = []
         self._process = os.getpid()
-        self._opening = threading.Lock()
+        self._opening = PerProcess(threading.Lock)
         self._looked_at_mounts = False
         self._sweep_next = 0.0
         self._swept_to = 0
@@ -178,7 +179,7 @@ class SessionFile:
         return {"kind": "sqlite", "path": str(self.path), "counters": dict(self.observer.counters)}
 
     def _open(self) -> sqlite3.Connection:
-        with self._opening:
+        with self._opening.mine:
             self._make_private_file()
             self._warn_of_network()
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)

@@ -24,6 +24,7 @@ from sharedsession.backends.sqlite.session_file import (
     shown_note,
 )
 from sharedsession.backends.tombstone import Tombstone
+from sharedsession.concurrency import PerProcess
 from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class SqliteWorker:
 
     def __init__(self, file: SessionFile) -> None:
         self._file = file
-        self._starting = threading.Lock()
+        self._starting = PerProcess(threading.Lock)
         self._process = 0
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
 
@@ -161,7 +162,7 @@ class SqliteWorker:
             raise BackendUnavailable("the session file did not answer in time") from None
 
     def _start(self) -> None:
-        with self._starting:
+        with self._starting.mine:
             if self._process == os.getpid():
                 return
             self._process = os.getpid()

@@ -2,8 +2,9 @@
 
 `BlockingClient.ask` is a coroutine that suspends only before it receives, so that callers are written once for both
 colours. A connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
-`BaseException`, closes it. A connection that the server closed while it was idle is replaced, once, within the
-request's time.
+`BaseException`, closes it. A connection that the server closed while it was idle, or that is out of step, is replaced,
+once, within the request's time. One that was idle for long proves itself first: firewalls and load balancers forget
+connections without a word. The stack shrinks: what a burst has opened and nothing uses is closed.
 """
 
 import math
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sharedsession.backends.wire.deadline import Deadline
-from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, NodeGuard
+from sharedsession.backends.wire.node_guard import BELIEVED_FOR, CLOSED, FAILURES, FIRST_BYTE, NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
     Answer,
@@ -28,9 +29,13 @@ from sharedsession.backends.wire.protocol import (
     made,
 )
 from sharedsession.backends.wire.sockets import SocketTimeout, connected_to
-from sharedsession.concurrency import Readable
+from sharedsession.concurrency import Readable, readable
+from sharedsession.errors import BackendError, BackendUnavailable
 
 _READ = 65536  # bytes
+_UNUSED_FOR = 10.0  # seconds after which a connection is closed, if there are others
+_SHRINK_EVERY = 1.0  # seconds
+_TIMED_OUT = (TimeoutError, BlockingIOError)
 
 
 class BlockingClient:
@@ -48,13 +53,18 @@ class BlockingClient:
         self._monotonic = guard.monotonic
         self._side_by_side = side_by_side
         self._idle: deque[_Connection] = deque()
+        self._shrink_at = -math.inf
+        self._is_trying = False
+        # Where replies name no request, each connection is looked at before it is used.
+        self._believed_for = BELIEVED_FOR if protocol.echoes else -math.inf
         self._process = os.getpid()
         # Connections of a client that is garbage are closed with it, as connection pools do.
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
     async def ask(self, request: Request, timeout: float) -> Answer:
         """Same as `Client.ask`."""
-        deadline = self._monotonic() + timeout
+        now = self._monotonic()
+        deadline = now + timeout
         guard = self._guard
         data, check, token_serial, anyway, more = request
         if not guard.is_calm:
@@ -64,31 +74,68 @@ class BlockingClient:
             idle = self._take(token_serial)
             connection = idle or await self._open(deadline)
             try:
-                reply = await connection.exchange(data, deadline, check, more)
+                if idle is not None and now - idle.receiving_since > self._believed_for:
+                    connection, reply = await self._ask_idle(idle, request, now, deadline)
+                else:
+                    reply = await connection.exchange(data, deadline, check, more)
             except CLOSED:
                 if idle is None:
                     raise
                 connection = await self._open_instead(token_serial, deadline)
                 reply = await connection.exchange(data, deadline, check, more)
         except FAILURES as error:
-            raise guard.failed(error) from None
+            raise self._failed(error) from None
         if not guard.is_calm:
             guard.worked(0.0 if anyway else self._monotonic() - connection.receiving_since, timeout)
-        if self._protocol.echoes or connection.is_read_out():
-            self._idle.append(connection)
-        else:
-            connection.close()
+        if now >= self._shrink_at:
+            self._shrink(now)
+        self._idle.append(connection)
         serial = connection.serial
         return made(Answer, (reply, serial if serial > newest else newest))
+
+    async def ask_afresh(self, request: Request, timeout: float) -> Answer:
+        """Same as `Client.ask_afresh`."""
+        deadline = self._monotonic() + timeout
+        if not self._guard.is_calm:
+            self._guard.begin()
+        try:
+            connection = await self._open(deadline)
+            try:
+                reply = await connection.exchange(request.data, deadline, request.check, request.more)
+            finally:
+                connection.close()
+        except FAILURES as error:
+            raise self._failed(error) from None
+        return Answer(reply, connection.serial)
 
     def close(self) -> None:
         """Closes the idle connections."""
         _close_all(self._idle)
 
+    def _failed(self, error: Exception) -> BackendUnavailable:
+        """Notes a failure. Where one connection got no answer in time, the others are not believed either."""
+        if isinstance(error, _TIMED_OUT):
+            self.close()
+        return self._guard.failed(error)
+
+    def _shrink(self, now: float) -> None:
+        """Closes what was not used for a while. Connections are taken from the right: the left end is used least."""
+        self._shrink_at = now + _SHRINK_EVERY
+        while self._idle:
+            try:
+                longest = self._idle.popleft()
+            except IndexError:  # another thread took it
+                return
+            if now - longest.receiving_since <= _UNUSED_FOR:
+                self._idle.appendleft(longest)
+                return
+            longest.close()
+
     def _take(self, token_serial: int | None) -> "_Connection | None":
         """Returns an idle connection; ``None`` if one must be opened."""
         if self._process != os.getpid():
             self.close()  # a child closes its copies; the parent's connections stay open
+            self._is_trying = False
             self._process = os.getpid()
         try:
             connection = self._idle.pop()
@@ -102,8 +149,59 @@ class BlockingClient:
         return connection
 
     async def _open_instead(self, token_serial: int | None, deadline: float) -> "_Connection":
-        """Replaces an idle connection that the server has closed. The others are as dead then, and so are tokens."""
+        """Replaces a connection that turned out to be of no use. The others are no better then, nor are tokens."""
         self.close()
+        return await self._open_fresh(token_serial, deadline)
+
+    async def _ask_idle(
+        self, idle: "_Connection", request: Request, now: float, deadline: float
+    ) -> "tuple[_Connection, Any]":
+        """Asks over a connection that was idle, if it is still believed. Returns which one answered, and the reply.
+
+        Raises:
+            ConnectionResetError: it was closed, or holds a reply that nobody asked for.
+        """
+        data, check, token_serial, _, more = request
+        if idle.has_ended():
+            idle.close()
+            raise ConnectionResetError("connection closed")
+        if now - idle.receiving_since <= BELIEVED_FOR:
+            return idle, await idle.exchange(data, deadline, check, more)
+        if self._is_trying:  # one thread finds out for all; the others do not wait for it
+            self._idle.append(idle)
+            fresh = await self._open_fresh(token_serial, deadline)
+            return fresh, await fresh.exchange(data, deadline, check, more)
+        self._is_trying = True
+        try:
+            answers = await idle.answers(data, now + (deadline - now) * FIRST_BYTE)
+        finally:
+            self._is_trying = False
+        if answers:
+            return idle, idle.finish(deadline, check, more)
+        return await self._ask_another(idle, request, deadline)
+
+    async def _ask_another(self, idle: "_Connection", request: Request, deadline: float) -> "tuple[_Connection, Any]":
+        """Sends a request over a fresh connection as well, since an idle one is silent: it is deaf, or the server slow.
+
+        Returns:
+            The one that answered, and the reply.
+        """
+        data, check, token_serial, _, more = request
+        try:
+            fresh = await self._open_instead(token_serial, deadline)
+            if not idle.hears():
+                reply = await fresh.exchange(data, deadline, check, more)
+                idle.close()
+                return fresh, reply
+            self._idle.append(fresh)
+        except BaseException as error:
+            if not isinstance(error, FAILURES) or not idle.hears():
+                idle.close()
+                raise
+        return idle, idle.finish(deadline, check, more)
+
+    async def _open_fresh(self, token_serial: int | None, deadline: float) -> "_Connection":
+        """Opens a connection for a request; one with a token cannot use it."""
         if token_serial is not None:
             raise StaleToken from None
         return await self._open(deadline)
@@ -164,12 +262,49 @@ class _Connection:
             self.close()
             raise
 
+    async def answers(self, data: bytes, deadline: float) -> bool:
+        """Sends bytes and returns whether anything comes back before the deadline; then `finish` reads the reply."""
+        try:
+            self._send(data, deadline)
+            self.receiving_since = self._monotonic()
+            if self._readable:
+                await self._readable.until(deadline)
+            readable([self._socket.fileno()], max(0.0, deadline - self._monotonic()))
+        except OSError:
+            return False
+        except BaseException:
+            self.close()
+            raise
+        return self.hears()
+
+    def hears(self) -> bool:
+        """Reads what has arrived, without waiting. Returns whether that is anything."""
+        self._timeout.set(0)
+        try:
+            data = self._socket.recv(_READ, self._after_deadline)
+        except OSError:
+            return False
+        self._parser.feed(data)
+        return bool(data)
+
+    def finish(self, deadline: float, check: Check | None, more: Sequence[Check | None]) -> Any:
+        """Returns the reply that has begun to come, in the form of `exchange`."""
+        try:
+            reply = checked(self._next(deadline), check)
+            return [reply, *[checked(self._next(deadline), check) for check in more]] if more else reply
+        except BaseException:
+            self.close()
+            raise
+
+    def has_ended(self) -> bool:
+        """Returns whether the server has closed the connection, or sent what nobody asked for."""
+        try:
+            return self._parser.pop() is not INCOMPLETE or bool(readable([self._socket.fileno()], 0))
+        except BackendError:  # what was sent is no reply
+            return True
+
     def close(self) -> None:
         self._socket.close()
-
-    def is_read_out(self) -> bool:
-        """Returns whether nothing arrived behind the last reply, as far as the socket was read."""
-        return self._parser.pop() is INCOMPLETE
 
     def _send(self, data: bytes, deadline: float) -> None:
         left, timeout = deadline - self._monotonic(), self._timeout

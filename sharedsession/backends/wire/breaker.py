@@ -10,6 +10,8 @@ so a node near the limit does not flap.
 
 import threading
 
+from sharedsession.concurrency import PerProcess
+
 _SLOW, _QUICK = 0.5, 0.25  # of the timeout
 _SLOW_REPLIES = 3  # in a row
 
@@ -28,7 +30,7 @@ class NodeHealth:
     def __init__(self, window: float, *, demotes_slow: bool = False) -> None:
         self._window = window
         self._demotes_slow = demotes_slow
-        self._lock = threading.Lock()
+        self._lock = PerProcess(threading.Lock)
         self._failed = False
         self._ask_again = 0.0
         self._slow_replies = 0
@@ -50,7 +52,7 @@ class NodeHealth:
         """
         if not self._failed:
             return True
-        with self._lock:
+        with self._lock.mine:
             if now < self._ask_again:
                 return False
             self._ask_again = now + self._window  # a probe without a result does not block the next one
@@ -78,7 +80,7 @@ class NodeHealth:
         Args:
             now: seconds on a monotonic clock.
         """
-        with self._lock:
+        with self._lock.mine:
             went_down, self._failed = not self._failed, True
             self._ask_again = now + self._window
             self.failures += 1

@@ -21,6 +21,10 @@ class Client(Protocol):
         """
         ...
 
+    async def ask_afresh(self, request: Request, timeout: float) -> Answer:
+        """Same as `ask`, over a connection that is opened for this request and closed after it."""
+        ...
+
     def close(self) -> None:
         """Closes the connections that no request uses."""
         ...

@@ -3,7 +3,9 @@
 Where many ask, the requests of one iteration of the loop leave in one write; a request that is alone is not delayed.
 Replies come in the order of the requests. A request that was cancelled keeps its place in the queue, so its reply is
 read and dropped, and never taken for that of another. One timer watches the whole connection: when one request gets no
-answer in time, none behind it will, and all fail.
+answer in time, none behind it will, and all fail. Of a connection that was closed or is out of step, all requests go to
+a new one, once. A connection that was idle for long proves itself with one request,
+while the others use a new one: firewalls and load balancers forget connections without a word.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from sharedsession.backends.wire.node_guard import CLOSED, FAILURES, NodeGuard
+from sharedsession.backends.wire.node_guard import BELIEVED_FOR, CLOSED, FAILURES, FIRST_BYTE, NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
     Answer,
@@ -26,7 +28,8 @@ from sharedsession.backends.wire.protocol import (
     checked,
     made,
 )
-from sharedsession.concurrency import PerLoop, background
+from sharedsession.backends.wire.sockets import keep_alive
+from sharedsession.concurrency import PerLoop, background, readable
 from sharedsession.errors import BackendError
 
 
@@ -49,7 +52,8 @@ class MultiplexedClient:
 
     async def ask(self, request: Request, timeout: float) -> Answer:
         """Same as `Client.ask`."""
-        deadline = self._monotonic() + timeout
+        now = self._monotonic()
+        deadline = now + timeout
         guard = self._guard
         data, check, token_serial, anyway, more = request
         if not guard.is_calm:
@@ -58,7 +62,11 @@ class MultiplexedClient:
             shared = self._connected(token_serial)
             connection = shared or await self._open(asyncio.get_running_loop(), deadline)
             try:
-                reply = await connection.send(data, deadline, check, more)
+                if shared is not None and now - shared.used > BELIEVED_FOR:
+                    connection, reply = await self._ask_idle(shared, request, now, deadline)
+                else:
+                    connection.used = now
+                    reply = await connection.send(data, deadline, check, more)
             except CLOSED:
                 if shared is None:
                     raise
@@ -67,8 +75,23 @@ class MultiplexedClient:
         except FAILURES as error:
             raise guard.failed(error) from None
         if not guard.is_calm:
-            guard.worked(0.0 if anyway else self._monotonic() - deadline + timeout, timeout)
+            guard.worked(0.0 if anyway else self._monotonic() - now, timeout)
         return made(Answer, (reply, connection.serial))
+
+    async def ask_afresh(self, request: Request, timeout: float) -> Answer:
+        """Same as `Client.ask_afresh`."""
+        deadline = self._monotonic() + timeout
+        if not self._guard.is_calm:
+            self._guard.begin()
+        try:
+            connection = await self._opened(asyncio.get_running_loop(), deadline)
+            try:
+                reply = await connection.send(request.data, deadline, request.check, request.more)
+            finally:
+                connection.fail(ConnectionAbortedError("closed"))
+        except FAILURES as error:
+            raise self._guard.failed(error) from None
+        return Answer(reply, connection.serial)
 
     def close(self) -> None:
         """Closes the connection of the running event loop."""
@@ -85,20 +108,75 @@ class MultiplexedClient:
         connection = self._recent
         if connection is None or connection.loop is not loop:
             connection = self._recent = self._connections.get(loop)
-        if connection is not None and connection.is_closed:
+        if connection is not None and not connection.takes_requests:
             connection = self._recent = None
         if token_serial is not None and (connection is None or connection.serial > token_serial):
             raise StaleToken
         return connection
 
+    async def _ask_idle(
+        self, idle: "_Connection", request: Request, now: float, deadline: float
+    ) -> "tuple[_Connection, Any]":
+        """Asks over a connection that was idle for long. Returns which one answered, and the reply.
+
+        Raises:
+            ConnectionResetError: it was closed.
+        """
+        if idle.has_ended():
+            idle.fail(ConnectionResetError("connection closed"))
+            raise ConnectionResetError("connection closed")
+        idle.takes_requests = idle.heard = False
+        reply = idle.send(request.data, deadline, request.check, request.more)
+        reply.add_done_callback(_was_noticed)
+        try:
+            await asyncio.wait([reply], timeout=(deadline - now) * FIRST_BYTE)
+            if reply.done() or idle.heard:
+                idle.used = now
+                return idle, await reply
+            return await self._ask_another(idle, reply, request, deadline)
+        finally:
+            reply.cancel()
+            idle.takes_requests = not idle.is_closed and self._connections.get(idle.loop) is idle
+            if not idle.takes_requests:
+                idle.fail(ConnectionAbortedError("replaced by another"))
+
+    async def _ask_another(
+        self, idle: "_Connection", reply: "asyncio.Future[Any]", request: Request, deadline: float
+    ) -> "tuple[_Connection, Any]":
+        """Sends a request over a fresh connection as well, since an idle one is silent: it is deaf, or the server slow.
+
+        Args:
+            idle: the connection that is silent.
+            reply: what it may still answer.
+            request: the request.
+            deadline: of the request.
+
+        Returns:
+            The one that answered first, and the reply.
+        """
+        other = None
+        try:
+            fresh = self._connected(request.newest_serial) or await self._open(idle.loop, deadline)
+            other = fresh.send(request.data, deadline, request.check, request.more)
+            other.add_done_callback(_was_noticed)
+            await asyncio.wait([reply, other], return_when=asyncio.FIRST_COMPLETED)
+            return (idle, reply.result()) if _has_worked(reply) else (fresh, await other)
+        except FAILURES:
+            if not _has_worked(reply):
+                raise
+            return idle, reply.result()
+        finally:
+            idle.fail(ConnectionAbortedError("silent for too long"))
+            if other is not None:
+                other.cancel()
+
     async def _open(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "_Connection":
         """Opens one connection for all that wait; a waiter that is cancelled does not take it from the others."""
         opening = self._opening.get(loop)
         if opening is None or opening.done():
-            opening = loop.create_task(self._opened(loop, deadline))
+            opening = loop.create_task(self._shared(loop, deadline))
             self._opening.put(loop, opening)
-            # asyncio warns of an exception that was never read, and all waiters may be cancelled.
-            opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+            opening.add_done_callback(_was_noticed)  # all waiters may be cancelled
         return await asyncio.shield(opening)
 
     async def _opened(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "_Connection":
@@ -113,7 +191,12 @@ class MultiplexedClient:
             connection.fail(error if isinstance(error, Exception) else ConnectionAbortedError("interrupted"))
             raise
         connection.serial = self._guard.next_serial()
+        connection.used = self._monotonic()
         connection.close_with_loop()
+        return connection
+
+    async def _shared(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "_Connection":
+        connection = await self._opened(loop, deadline)
         self._connections.put(loop, connection)
         return connection
 
@@ -126,8 +209,19 @@ class MultiplexedClient:
         if address.path:
             _, protocol = await loop.create_unix_connection(make, address.path)
         else:
-            _, protocol = await loop.create_connection(make, address.host, address.port, ssl=address.tls)
+            transport, protocol = await loop.create_connection(make, address.host, address.port, ssl=address.tls)
+            keep_alive(transport.get_extra_info("socket"))
         return protocol
+
+
+def _was_noticed(future: "asyncio.Future[Any]") -> None:
+    """Reads the exception of a future: asyncio warns of one that was never read."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _has_worked(future: "asyncio.Future[Any]") -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 class _Replies:
@@ -177,6 +271,9 @@ class _Connection(asyncio.Protocol):
         self._closed = loop.create_future()
         self._loop_watch: asyncio.Task[None] | None = None
         self.is_closed = False
+        self.takes_requests = True  # of all tasks; not while the connection has to prove itself
+        self.heard = False
+        self.used = 0.0  # on the monotonic clock
         self.serial = 0
 
     def send(
@@ -205,7 +302,7 @@ class _Connection(asyncio.Protocol):
 
     def fail(self, error: Exception) -> None:
         """Closes the connection; all requests that wait get the error."""
-        self.is_closed = True
+        self.is_closed, self.takes_requests = True, False
         if not self._closed.done():
             self._closed.set_result(None)
         if self._timer is not None:
@@ -216,6 +313,11 @@ class _Connection(asyncio.Protocol):
             reply = self._waiting.popleft()[0]
             if not reply.done():
                 reply.set_exception(error)
+
+    def has_ended(self) -> bool:
+        """Returns whether the server has closed the connection, or sent what nobody asked for."""
+        fileno = self._transport.get_extra_info("socket").fileno()
+        return fileno < 0 or bool(readable([fileno], 0))
 
     def close_with_loop(self) -> None:
         """Closes the connection when its loop ends: a loop that ends cancels its tasks, and this starts one."""
@@ -233,6 +335,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        self.heard = True
         try:
             self._parser.feed(data)
             while (reply := self._parser.pop()) is not INCOMPLETE:

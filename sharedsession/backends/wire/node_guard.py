@@ -7,15 +7,19 @@ from typing import Any
 
 from sharedsession.backends.wire import tls
 from sharedsession.backends.wire.breaker import NodeHealth
-from sharedsession.backends.wire.protocol import Address
+from sharedsession.backends.wire.protocol import Address, Desynchronised
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendError, BackendUnavailable
 from sharedsession.observe import Observer
 
 FAILURES = (OSError, EOFError, BackendError)
 """How a request ends that got no answer."""
-CLOSED = (ConnectionError, EOFError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-"""How a request ends on a connection that the server had closed before."""
+CLOSED = (ConnectionError, EOFError, ssl.SSLEOFError, ssl.SSLZeroReturnError, Desynchronised)
+"""How a request ends on a connection that the server had closed before, or that was out of step."""
+BELIEVED_FOR = 30.0
+"""Seconds after its last use for which a connection is taken to be open: balancers forget them after minutes."""
+FIRST_BYTE = 0.25
+"""Share of the timeout in which one that was idle for longer must say something."""
 
 
 class NodeGuard:

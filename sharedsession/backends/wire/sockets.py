@@ -1,10 +1,14 @@
-"""Blocking sockets: connecting within a deadline, and a timeout that the kernel keeps."""
+"""Sockets: connecting within a deadline, timeouts and signs of life that the kernel keeps."""
 
 import socket
 import struct
 
 from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.backends.wire.protocol import Address
+
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""Options of TCP, in seconds and probes: a connection that was forgotten on the way is closed after half a minute. The
+first is called like the second on macOS."""
 
 
 class SocketTimeout:
@@ -48,6 +52,7 @@ def connected_to(address: Address, deadline: Deadline) -> socket.socket:
     if not address.path:
         connected = socket.create_connection((address.host, address.port), deadline.require())
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(connected)
         return _with_tls(connected, address, deadline)
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -57,6 +62,14 @@ def connected_to(address: Address, deadline: Deadline) -> socket.socket:
         connected.close()
         raise
     return connected
+
+
+def keep_alive(connected: socket.socket) -> None:
+    """Lets the kernel ask over a TCP connection that is idle whether the other end is there, as far as it can."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if name in vars(socket):
+            connected.setsockopt(socket.IPPROTO_TCP, vars(socket)[name], value)
 
 
 def _with_tls(connected: socket.socket, address: Address, deadline: Deadline) -> socket.socket:
