@@ -18,7 +18,7 @@ MOST_BODY_LINES = 30  # of code in one function
 
 # The rooms, lowest rung first. A room imports what stands lower, and nothing of its own rung.
 LADDER = (
-    {"errors", "durations", "environment", "_version"},
+    {"errors", "durations", "environment", "file_rights", "_version"},
     {"observe", "concurrency"},
     {"backends", "keys", "http"},
     {"records"},
