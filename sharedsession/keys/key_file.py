@@ -17,6 +17,7 @@ from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.file_rights import FileRights, rights_of
 from sharedsession.keys.machine_key import MachineKey
+from sharedsession.keys.typed import bytes_of, is_utf_16
 from sharedsession.observe import Observer
 
 _LOOK_EVERY = 1.0
@@ -82,11 +83,12 @@ class KeyFile:
         try:
             with self.path.open("rb") as file:
                 self.rights = rights_of(self.path, os.fstat(file.fileno()))
-                found, _ = _parsed(file.read())
+                content = file.read()
         except OSError as error:
             raise self._unreadable(error) from None
         self._check(self.rights)
         try:
+            found, _ = _parsed(content)
             return MachineKey(found, app_name=self._app_name, development=self._development)
         except ConfigurationError as error:
             raise ConfigurationError(f"key_file {str(self.path)!r}: {error}") from None
@@ -124,8 +126,8 @@ def rotate(path: str | os.PathLike[str]) -> int:
     """
     target = Path(path).resolve()  # a link stays a link
     with _replacing(target) as file:
-        secrets, comments = _parsed(target.read_bytes())
         try:
+            secrets, comments = _parsed(target.read_bytes())
             step, new = _next_step(secrets, comments)
             MachineKey(new)
         except ConfigurationError as error:
@@ -137,8 +139,14 @@ def rotate(path: str | os.PathLike[str]) -> int:
 
 
 def _parsed(content: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Returns the secrets, each once, and the comments."""
-    lines = [line for line in map(bytes.strip, content.split(b"\n")) if line]
+    """Returns the secrets, each once, and the comments.
+
+    Raises:
+        ConfigurationError: the file is UTF-16.
+    """
+    if is_utf_16(content):
+        raise ConfigurationError("it is UTF-16: write it as UTF-8 (in PowerShell: `| Out-File -Encoding ascii FILE`)")
+    lines = [line for line in map(bytes_of, content.splitlines()) if line]
     secrets = dict.fromkeys(line for line in lines if not line.startswith(b"#"))
     return list(secrets), [line for line in lines if line.startswith(b"#")]
 

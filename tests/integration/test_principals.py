@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from sharedsession import MachineKey
 from sharedsession.backends import connect
 from sharedsession.environment import Environment
 from sharedsession.manager import engines_of
 from tests.support.farm import SECRET, Browser, WebNode, destroy, everything, read, write
 
 SHARED = ("sqlite", "redis", "memcached", "ring")
-OTHER = "kT7-Wq2Lm9vXcRk0bNz5yHs8uLfEa1dPgViYh4MtQwZrCxK6jBn"
+OTHER = MachineKey.generate()
 pytestmark = pytest.mark.parametrize("url", SHARED, indirect=True)
 
 
