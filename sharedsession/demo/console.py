@@ -83,7 +83,7 @@ class Console:
     async def _show(self, request: Request) -> Answer:
         auth, latency = self._page.auth, self._page.latency
         known = auth.ticket_of(request)
-        ticket = known or auth.new_ticket(ANONYMOUS)
+        ticket = known or auth.new_ticket(ANONYMOUS, request.path)
         began = latency.begin()
         if began is not None:
             latency.end(began, answered=await ais_ready(self._manager))
@@ -126,7 +126,8 @@ def page_request(request: BrowserRequest) -> Request:
     """Returns a request as the farm page reads it."""
     headers = {name: request.get(name) for name in ("cookie", "host", "origin", "sec-fetch-site")}
     given = {name: value for name, value in headers.items() if value}
-    return Request(request.method, request.target.partition("?")[2], given, form_fields(request.body))
+    path, _, query = request.target.partition("?")
+    return Request(request.method, query, given, form_fields(request.body), path.rstrip("/"))
 
 
 async def health_of(node: WebProcess) -> Health | None:
