@@ -14,7 +14,7 @@ from typing import Any
 
 from sharedsession.demo.http1 import BadRequest, BrowserRequest, fetch
 from sharedsession.demo.load import SECONDS, VISITORS, Load
-from sharedsession.demo.loopback import LOCAL_NAMES
+from sharedsession.demo.loopback import is_own_host
 from sharedsession.demo.names import FARM_PAGE, HEALTH
 from sharedsession.demo.processes import Child
 from sharedsession.demo.webprocess import WebProcess
@@ -69,8 +69,8 @@ class Console:
             BadRequest: it came from another site, or there is no such button.
             DemoError: a process did not start.
         """
-        if (browser_request.get("host") or "").partition(":")[0] not in LOCAL_NAMES:
-            raise BadRequest(HTTPStatus.FORBIDDEN)
+        if not is_own_host(browser_request.get("host")):
+            raise BadRequest(HTTPStatus.MISDIRECTED_REQUEST)
         request = page_request(browser_request)
         if request.is_safe:
             return await self._show(request)

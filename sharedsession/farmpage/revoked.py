@@ -1,7 +1,7 @@
 """Tickets that ended before their time, by a logout: kept in the store until they would have expired.
 
-On a ring they are kept on every node, as the registry is: whoever answers knows. A store that does not answer leaves the
-operators in, who look at this page when it is down; but a logout that it did not confirm is not called one.
+On a ring they are kept on every node, as the registry is: any node that answers knows. A store that does not answer
+leaves the operators in, who look at this page when it is down; but a logout that it did not confirm is not called one.
 """
 
 from collections.abc import Sequence

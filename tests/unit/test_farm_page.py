@@ -223,7 +223,7 @@ def test_a_copy_of_the_cookie_is_worth_nothing_after_the_logout(visit, inside):
 
 
 def test_a_logout_that_the_store_does_not_confirm_is_not_called_one(inside, store):
-    """503, and the cookie stays, so that the visitor can try again; the page itself is shown while the store is down."""
+    """503, and the cookie stays, for another try; the page itself is shown while the store is down."""
     token = token_in(inside.get()[2])
     store.down = True
     assert inside.get()[0] == 200
