@@ -35,6 +35,7 @@ from sharedsession.backends.wire.protocol import (
 from sharedsession.backends.wire.urls import option_name, redacted
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendUnavailable, ConfigurationError
+from sharedsession.observe import without_store_keys
 
 _LIVE, _ENDED = b"\x01", b"\x02"
 _HEAD = 9  # bytes: live or ended, and the version
@@ -317,7 +318,7 @@ def _milliseconds(seconds: float) -> str:
 def _code(error: Exception) -> str:
     """Returns the first word of an error. A refused command inside a script has no code of its own, only a text."""
     text = str(error)
-    return "NOPERM" if _SCRIPT_REFUSED.search(text) else text.partition(" ")[0]
+    return "NOPERM" if _SCRIPT_REFUSED.search(text) else without_store_keys(text.partition(" ")[0])
 
 
 def _has_ifeq(hello: Any) -> bool:
