@@ -1,10 +1,12 @@
 """What happened: plain counters, log records with a stable ``event`` field, a callback, and the seam for tracing.
 
 The logger is "sharedsession". No token, key or value is ever passed in here; of a session only its public handle comes
-out. An event that an attacker can cause is always counted, but logged only a few times a second.
+out. What a server says of itself may name a key, so keys are taken out of every message. An event that an attacker can
+cause is always counted, but logged only a few times a second.
 """
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +15,7 @@ from sharedsession.environment import REAL, Environment
 
 LOGGER = logging.getLogger("sharedsession")
 _PER_SECOND = 5
+_STORE_KEY = re.compile(r"ss:[\w{}.:+/=-]{8,}")
 
 
 class Event(NamedTuple):
@@ -55,6 +58,11 @@ class Tracer(Protocol):
             outcome: returns in one word how it ended, once it has.
         """
         ...
+
+
+def without_store_keys(text: str) -> str:
+    """Returns a text of a server without the keys in it: some repeat the command that they refuse."""
+    return _STORE_KEY.sub("ss:***", text)
 
 
 class Observer:
@@ -100,7 +108,7 @@ class Observer:
         """
         self.count(event)
         if self._may_write(event):
-            LOGGER.log(level, message, extra={"event": event})
+            LOGGER.log(level, without_store_keys(message), extra={"event": event})
 
     @staticmethod
     def _call_back(on_event: OnEvent, event: str, session: Named | None, principal: str | None) -> None:

@@ -18,7 +18,7 @@ MOST_BODY_LINES = 30  # of code in one function
 
 # The rooms, lowest rung first. A room imports what stands lower, and nothing of its own rung.
 LADDER = (
-    {"errors", "durations", "environment", "_version"},
+    {"errors", "durations", "environment", "file_rights", "_version"},
     {"observe", "concurrency"},
     {"backends", "keys", "http"},
     {"records"},
@@ -43,6 +43,7 @@ PURE = {
     "backends.memcached.protocol", "backends.memcached.text",
     "backends.ring.hashring", "backends.ring.read_result", "backends.tombstone", "backends.ring.hints",
     "keys.derivation", "keys.idle_code", "keys.identity", "keys.machine_key", "keys.reloading", "keys.strength",
+    "keys.typed", "keys.words",
     "http.cookie", "http.outcome",
     "records.codec", "records.compression", "records.record", "records.stamp", "records.time_budget",
     "records.timeouts",

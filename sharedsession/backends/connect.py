@@ -3,6 +3,7 @@
 Nothing is connected here. A client library is imported only for a URL that needs it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -14,6 +15,7 @@ from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 
 ENTRY_POINTS = "sharedsession.backends"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")  # RFC 3986, section 3.1
 
 _Factory = Callable[..., Backend | AsyncBackend]
 
@@ -72,6 +74,8 @@ def connect(url: str, *, environment: Environment = REAL, **options: Any) -> Bac
     if "://" not in url:
         raise ConfigurationError("backend must be a URL like 'sqlite:///' or 'redis://localhost:6379/0'")
     name = url.partition("://")[0].lower()
+    if not _SCHEME.fullmatch(name):
+        raise ConfigurationError("backend must begin with a scheme like redis://, and user:password@ comes behind it")
     scheme = _SCHEMES.get(name)
     if scheme is None:
         return _registered(name)(url, **options)

@@ -36,9 +36,10 @@ from sharedsession.backends.wire.protocol import (
     made,
     together,
 )
-from sharedsession.backends.wire.urls import redacted
+from sharedsession.backends.wire.urls import option_name, redacted
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendUnavailable, ConfigurationError
+from sharedsession.observe import without_store_keys
 
 _HEAD = 9  # bytes: a format, and the version
 _FORMAT = b"\x01"
@@ -381,13 +382,14 @@ def _read(url: str) -> tuple[Any, int]:
     try:
         options: Any = parse_url(re.sub("^valkey", "redis", url, flags=re.IGNORECASE))
         port = urlsplit(url).port or 6379
-    except ValueError as error:
-        # The error's own text may hold a part of a password that was taken for a port.
-        problem = "write / @ # ? and % in a password as %2F %40 %23 %3F and %25" if "@" in url else str(error)
-        raise ConfigurationError(f"backend {redacted(url)!r} cannot be read: {problem}") from None
+    except ValueError:  # its text may hold a part of a password that was taken for a port
+        raise ConfigurationError(
+            f"backend {redacted(url)!r} cannot be read: its port and its database are numbers, and / @ # ? and % in a "
+            "password are written %2F %40 %23 %3F and %25"
+        ) from None
     unknown = options.keys() - _KNOWN_OPTIONS
     if unknown:
-        named = "such option" if "@" in url.partition("?")[2] else f"option {min(unknown)!r}"
+        named = "such option" if "@" in url.partition("?")[2] else f"option {option_name(min(unknown))}"
         raise ConfigurationError(f"backend {redacted(url)!r} has no {named}; it has {', '.join(tls.OPTIONS)}")
     if options.get("username") and not options.get("password"):
         raise ConfigurationError(f"backend {redacted(url)!r} has a user without a password: write user:password@")
@@ -419,7 +421,7 @@ def _milliseconds(seconds: float) -> str:
 def _code(error: Exception) -> str:
     """Returns the first word of an error. A refused command inside a script has no code of its own, only a text."""
     text = str(error)
-    return "NOPERM" if _SCRIPT_REFUSED.search(text) else text.partition(" ")[0]
+    return "NOPERM" if _SCRIPT_REFUSED.search(text) else without_store_keys(text.partition(" ")[0])
 
 
 def _has_ifeq(hello: Any) -> bool:

@@ -6,6 +6,7 @@ It only looks: it reads one key that holds nothing. It keeps no password that a 
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sharedsession.backends.adapters import for_blocking
@@ -14,6 +15,7 @@ from sharedsession.cli.captured_log import captured_log
 from sharedsession.concurrency import run
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendError
+from sharedsession.file_rights import FileRights, rights_of
 
 UNUSED_KEY = "ss:unused"  # those of sessions are longer
 _REDIS_SETTINGS = ("bind", "protected-mode", "requirepass", "save", "maxmemory-policy")
@@ -31,6 +33,7 @@ class BackendNode:
         clock_ahead: seconds by which its clock is ahead of ours; ``None`` if it does not report its time.
         facts: its statistics and settings, as text.
         max_value: bytes of the largest value.
+        file: where its store is one file: the path, and what others may do with it.
     """
 
     name: str
@@ -40,6 +43,7 @@ class BackendNode:
     clock_ahead: float | None = None
     facts: dict[str, str] = field(default_factory=dict)
     max_value: int = 0
+    file: tuple[Path, FileRights] | None = None
 
     @property
     def is_up(self) -> bool:
@@ -88,7 +92,15 @@ def _asked(store: AsyncBackend, question: _Question) -> BackendNode:
             facts, clock_ahead = _REPORTS.get(kind, _no_report)(store, question)
         except BackendError as error:
             return BackendNode(name, kind, reason=messages[-1] if messages else str(error))
-    return BackendNode(name, kind, None, seconds, clock_ahead, {**_swap(store), **facts}, store.max_value)
+    file = _file(Path(health["path"])) if kind == "sqlite" else None
+    return BackendNode(name, kind, None, seconds, clock_ahead, {**_swap(store), **facts}, store.max_value, file)
+
+
+def _file(path: Path) -> tuple[Path, FileRights] | None:
+    try:
+        return path, rights_of(path, path.stat())
+    except OSError:
+        return None
 
 
 def _swap(store: AsyncBackend) -> dict[str, str]:

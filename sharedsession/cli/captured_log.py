@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from sharedsession.observe import LOGGER
 
-_EVENTS = {"node_down", "store_refused", "store_failed"}
+_EVENTS = {"node_down", "store_refused", "store_failed", "sqlite_file_refused"}
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sharedsession.cli.backend_nodes import ask
-from sharedsession.cli.findings import FAULT, NOTE, OK, Finding, Limits, of_node
+from sharedsession.cli.findings import FAULT, NOTE, OK, Finding, Limits, of_node, of_rights
 from sharedsession.cli.options import close, without_secrets
 from sharedsession.concurrency import run
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendError, ConfigurationError
 from sharedsession.farm import Disagreement, Monitor, WebNode, disagreements
-from sharedsession.keys import MachineKey
+from sharedsession.keys import KeyFile, MachineKey
 from sharedsession.manager import SessionManager, engines_of
 from sharedsession.settings import Settings
 
@@ -80,6 +80,8 @@ def _wrong(error: ConfigurationError) -> Finding:
 def _of_settings(settings: Settings) -> Iterator[Finding]:
     count = len(settings.machine_key().fingerprints())
     yield Finding(OK, "secret", "1 secret is set" if count == 1 else f"{count} secrets are set: the first one signs")
+    if isinstance(settings.machine_key, KeyFile):
+        yield from of_rights("secret", settings.machine_key.path, settings.machine_key.rights)
     yield Finding(OK, "app_name", f"this web node belongs to {settings.app_name!r}")
     if settings.development:
         text = "development=True allows weak secrets and plain-HTTP cookies"

@@ -2,11 +2,13 @@
 
 import ipaddress
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import NamedTuple
 
 from sharedsession.cli.backend_nodes import BackendNode
 from sharedsession.cli.format import count, milliseconds, span
 from sharedsession.farm import CLOCK_LEEWAY
+from sharedsession.file_rights import FileRights
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 OVERHEAD = 128  # bytes that sealing adds to a record
@@ -70,6 +72,15 @@ def of_node(node: BackendNode, limits: Limits) -> Iterator[Finding]:
     elif node.kind == "sqlite":
         fix = "nothing, if all web nodes run on this host; else use memcached:// or redis://"
         yield Finding(NOTE, "shared", "sqlite:// is shared by the processes of one host", fix)
+        if node.file is not None:
+            yield from of_rights("access", *node.file)
+
+
+def of_rights(topic: str, path: PurePath, rights: FileRights) -> Iterator[Finding]:
+    """Yields the finding about a file that others may read or change; nothing about one that is private."""
+    if problem := rights.fault or rights.problem:
+        is_fault = rights.is_writable or rights.foreign_owner is not None
+        yield Finding(FAULT if is_fault else NOTE, topic, f"{path} {problem}", f"chmod 600 {path}")
 
 
 def _latency(node: BackendNode, limits: Limits) -> Finding:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sharedsession.demo.http1 import BadRequest, BrowserRequest, fetch
 from sharedsession.demo.load import SECONDS, VISITORS, Load
-from sharedsession.demo.loopback import LOCAL_NAMES
+from sharedsession.demo.loopback import is_own_host
 from sharedsession.demo.names import FARM_PAGE, HEALTH
 from sharedsession.demo.processes import Child
 from sharedsession.demo.webprocess import WebProcess
@@ -69,8 +69,8 @@ class Console:
             BadRequest: it came from another site, or there is no such button.
             DemoError: a process did not start.
         """
-        if (browser_request.get("host") or "").partition(":")[0] not in LOCAL_NAMES:
-            raise BadRequest(HTTPStatus.FORBIDDEN)
+        if not is_own_host(browser_request.get("host")):
+            raise BadRequest(HTTPStatus.MISDIRECTED_REQUEST)
         request = page_request(browser_request)
         if request.is_safe:
             return await self._show(request)
@@ -83,7 +83,7 @@ class Console:
     async def _show(self, request: Request) -> Answer:
         auth, latency = self._page.auth, self._page.latency
         known = auth.ticket_of(request)
-        ticket = known or auth.new_ticket(ANONYMOUS)
+        ticket = known or auth.new_ticket(ANONYMOUS, request.path)
         began = latency.begin()
         if began is not None:
             latency.end(began, answered=await ais_ready(self._manager))
@@ -126,7 +126,8 @@ def page_request(request: BrowserRequest) -> Request:
     """Returns a request as the farm page reads it."""
     headers = {name: request.get(name) for name in ("cookie", "host", "origin", "sec-fetch-site")}
     given = {name: value for name, value in headers.items() if value}
-    return Request(request.method, request.target.partition("?")[2], given, form_fields(request.body))
+    path, _, query = request.target.partition("?")
+    return Request(request.method, query, given, form_fields(request.body), path.rstrip("/"))
 
 
 async def health_of(node: WebProcess) -> Health | None:

@@ -3,7 +3,8 @@
 The front skips a web node that refuses the connection. It also skips one that dies before it has answered, if the
 request is safe; it never sends a POST twice that a web node may have carried out. The browser gets the first byte when
 the first 64 KiB of the answer are here, so a death in the middle of a page does no harm either. Each request has a
-number, so that a web node knows a request that another one has counted already.
+number, so that a web node knows a request that another one has counted already. It answers to names of this machine
+only, whatever is asked for.
 
 The front itself carries out ``POST /farm/kill/<node>`` and ``POST /farm/start/<node>``, for the shop's page only, and
 shows the farm page at ``/farm``, which `console` makes.
@@ -26,7 +27,7 @@ from sharedsession.demo.http1 import (
     NodeAnswer,
     NodeConnection,
 )
-from sharedsession.demo.loopback import HOST, port_of
+from sharedsession.demo.loopback import HOST, is_own_host, port_of
 from sharedsession.demo.names import COMMANDS, FARM_PAGE, NUMBER_HEADER, STATES_HEADER
 from sharedsession.demo.processes import DemoError
 from sharedsession.demo.webprocess import WebProcess
@@ -70,11 +71,13 @@ class Front:
         self._rounds = 0
         self._browsers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._port = 0
 
     async def open(self, listener: socket.socket) -> int:
         """Starts to serve; returns the port."""
+        self._port = port_of(listener)
         self._server = await asyncio.start_server(self._accept, sock=listener, limit=MAX_HEAD)
-        return port_of(listener)
+        return self._port
 
     async def close(self) -> None:
         """Closes all connections, so that no request starts a web node while the farm shuts down."""
@@ -105,6 +108,7 @@ class Front:
             request = await browser.read()
             if request is None:
                 return False
+            self._refuse_other_hosts(request)
             _refuse_other_sites(request)
             if request.path == FARM_PAGE and self._console:
                 return await browser.answer(await self._console.answer(request))
@@ -112,11 +116,24 @@ class Front:
                 return await browser.answer(await self._carry_out(request))
             return await self._relay(request, browser)
         except BadRequest as error:
-            text = page.notice(error.status.phrase, "Nothing was changed.")
+            text = page.notice(error.status.phrase, error.fix or "Nothing was changed.")
             return await browser.answer(_answer(error.status, text), last=True)
         except DemoError as error:
             text = page.notice("It did not start", str(error))
             return await browser.answer(_answer(HTTPStatus.INTERNAL_SERVER_ERROR, text), last=True)
+
+    def _refuse_other_hosts(self, request: BrowserRequest) -> None:
+        """Lets a request in that was sent to this machine by its own name.
+
+        Raises:
+            BadRequest: it was sent to another name, which led here.
+        """
+        if not request.target.startswith("/"):
+            raise BadRequest(HTTPStatus.BAD_REQUEST)  # another host may stand in it (RFC 9112, section 3.2.2)
+        if not is_own_host(request.get("host"), self._port):
+            raise BadRequest(
+                HTTPStatus.MISDIRECTED_REQUEST, f"The demo answers at http://{HOST}:{self._port} and to no other name."
+            )
 
     async def _carry_out(self, request: BrowserRequest) -> Answer:
         verb, _, name = request.path.removeprefix(COMMANDS).partition("/")

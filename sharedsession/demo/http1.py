@@ -35,11 +35,13 @@ class BadRequest(Exception):
 
     Attributes:
         status: of the answer.
+        fix: what the visitor may do.
     """
 
-    def __init__(self, status: HTTPStatus) -> None:
+    def __init__(self, status: HTTPStatus, fix: str = "") -> None:
         super().__init__(status.phrase)
         self.status = status
+        self.fix = fix
 
 
 class BrokenAnswer(ConnectionError):

@@ -1,13 +1,29 @@
-"""Listening sockets of 127.0.0.1: only this machine can reach the demo."""
+"""Listening sockets of 127.0.0.1: only this machine can reach the demo, and only by a name of this machine.
 
+A page of the internet can have a name of its own resolved to 127.0.0.1 (DNS rebinding); its requests still carry that
+name as their Host.
+"""
+
+import re
 import socket
 
 from sharedsession.observe import LOGGER
 
 HOST = "127.0.0.1"
 
-LOCAL_NAMES = (HOST, "localhost")
-"""What this machine calls itself in the address of a page."""
+_OWN_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::(\d{1,5}))?", re.IGNORECASE)
+_HTTP_PORT = 80
+
+
+def is_own_host(host: str | None, port: int | None = None) -> bool:
+    """Returns whether a Host header names this machine.
+
+    Args:
+        host: the header; ``None``: there is none.
+        port: that it must name as well; ``None``: any.
+    """
+    found = _OWN_HOST.fullmatch(host or "")
+    return found is not None and (port is None or int(found[1] or _HTTP_PORT) == port)
 
 
 def listen(port: int = 0) -> socket.socket:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from sharedsession.asgi import App, Message, Receive, Scope, Send, SessionMiddleware
 from sharedsession.demo import page
+from sharedsession.demo.loopback import is_own_host
 from sharedsession.demo.names import HEALTH, NUMBER_HEADER, STATES_HEADER, WEB_NODE_HEADER
 from sharedsession.http import make_answer, page_answer, send_answer, to_asgi
 from sharedsession.session import Session
@@ -76,11 +77,14 @@ def shop(node: str) -> App:
 
 
 def only_known(inner: SessionMiddleware) -> App:
-    """Lets known paths with their methods in; other requests never load a session."""
+    """Lets known paths with their methods in, under a name of this machine; other requests never load a session."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        if path == HEALTH:
+        if not is_own_host(header(scope, "Host")):  # of the front or of this web node, whose ports differ
+            text = page.notice("Misdirected request", "The demo answers to names of this machine only.")
+            await respond(scope, send, HTTPStatus.MISDIRECTED_REQUEST, text)
+        elif path == HEALTH:
             health = json.dumps(inner.manager.health()).encode()
             await send_answer(make_answer(HTTPStatus.OK, [("Content-Type", "application/json")], health), send)
         elif path != "/" and path not in ACTIONS:

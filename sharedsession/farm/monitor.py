@@ -117,7 +117,7 @@ class Monitor:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._registry = Registry(store)
+        self._registry = Registry(store, observer)
         self._observer = observer
         self._this_node = this_node
         self._clock = settings.environment.clock

@@ -2,7 +2,8 @@
 
 It lies under a name that depends on no setting and is sealed with no secret, since nodes that disagree about those must
 find each other. So anyone who can write to the store can write here, and nothing that is read is trusted: it is cut to
-size, compared and shown. It has digests, names and times; never a secret.
+size, compared and shown; what is too large to be one is not even parsed, and replaced at the next announcement. What is
+written is cut to the same size. It has digests, names and times; never a secret.
 
 A ring is asked node by node: web nodes whose lists differ meet on any node that they share.
 """
@@ -16,6 +17,7 @@ from typing import Any
 from sharedsession.backends.base import AsyncBackend, ManyNodesBackend, Stored, Version
 from sharedsession.errors import BackendUnavailable
 from sharedsession.farm.drift import WebNode
+from sharedsession.observe import Observer
 
 KEY = "ss:farm"  # those of sessions are longer; a server's access rules often allow no more than ss:*
 PERIOD = 60.0  # seconds between two announcements of a web node
@@ -23,6 +25,7 @@ FORGET_AFTER = 3 * PERIOD  # seconds without one
 _ATTEMPTS = 20  # of all that announce themselves at a time, one succeeds
 _MOST_NODES = 500  # some hundred kilobytes
 _LONGEST = 80  # characters of a text
+_MOST_BYTES = 1_000_000  # of the whole registry
 
 
 class Registry:
@@ -30,9 +33,11 @@ class Registry:
 
     Args:
         store: the verbs, of the application's colour.
+        observer: told of a registry that is refused.
     """
 
-    def __init__(self, store: AsyncBackend) -> None:
+    def __init__(self, store: AsyncBackend, observer: Observer | None = None) -> None:
+        self._observer = observer or Observer()
         self._stores: Sequence[AsyncBackend] = store.node_stores if isinstance(store, ManyNodesBackend) else (store,)
 
     async def read(self, timeout: float) -> list[WebNode]:
@@ -69,7 +74,7 @@ class Registry:
         answered = False
         for store in self._stores:
             try:
-                found = await _exchange(store, ours, gone, timeout)
+                found = await self._exchange(store, ours, gone, timeout)
             except BackendUnavailable as error:
                 fault = error
             else:
@@ -79,20 +84,43 @@ class Registry:
             raise fault
         return [node for node in known.values() if ours is None or node.id != ours.id]
 
+    async def _exchange(
+        self, store: AsyncBackend, ours: WebNode | None, gone: Mapping[str, float], timeout: float
+    ) -> dict[str, WebNode]:
+        """Reads the registry on one node and, with something to announce, changes it by compare-and-swap."""
+        known: dict[str, WebNode] = {}
+        for _ in range(_ATTEMPTS):
+            found = await store.get(KEY, None, timeout)
+            stored = found if isinstance(found, Stored) else None
+            nodes = self._decoded(store, stored.value if stored else b"")
+            known = {key: node for key, node in nodes.items() if gone.get(key) != node.at}
+            if (
+                ours is None
+                or await _put(store, stored, _fitting(store, {**known, ours.id: ours}), timeout) is not None
+            ):
+                break
+        return known
 
-async def _exchange(
-    store: AsyncBackend, ours: WebNode | None, gone: Mapping[str, float], timeout: float
-) -> dict[str, WebNode]:
-    """Reads the registry on one node and, with something to announce, changes it by compare-and-swap."""
-    known: dict[str, WebNode] = {}
-    for _ in range(_ATTEMPTS):
-        found = await store.get(KEY, None, timeout)
-        stored = found if isinstance(found, Stored) else None
-        nodes = decoded(stored.value if stored else b"")
-        known = {key: node for key, node in nodes.items() if gone.get(key) != node.at}
-        if ours is None or await _put(store, stored, encoded({**known, ours.id: ours}), timeout) is not None:
-            break
-    return known
+    def _decoded(self, store: AsyncBackend, value: bytes) -> dict[str, WebNode]:
+        if len(value) <= _MOST_BYTES:
+            return decoded(value)
+        self._observer.event(
+            "registry_refused",
+            f"the registry of the farm on {_name(store)} has {len(value):,} bytes, and no farm's has more than "
+            f"{_MOST_BYTES:,}: it was not read, and is replaced by the next web node that announces itself; find out "
+            "who else can write to this store",
+        )
+        return {}
+
+
+def _name(store: AsyncBackend) -> str:
+    health = store.health()
+    nodes = health.get("nodes") or [{}]
+    return str(nodes[0].get("name") or health.get("kind", "the store"))
+
+
+def _fitting(store: AsyncBackend, nodes: Mapping[str, WebNode]) -> bytes:
+    return encoded(nodes, min(_MOST_BYTES, store.max_value))
 
 
 async def _put(store: AsyncBackend, stored: Stored | None, value: bytes, timeout: float) -> Version | None:
@@ -104,10 +132,28 @@ async def _put(store: AsyncBackend, stored: Stored | None, value: bytes, timeout
 # -- bytes
 
 
-def encoded(nodes: Mapping[str, WebNode]) -> bytes:
-    """Returns the registry as bytes; of too many web nodes, those that announced themselves last."""
-    newest = sorted(nodes.values(), key=lambda node: node.at)[-_MOST_NODES:]
-    return json.dumps({node.id: asdict(node) for node in newest}, separators=(",", ":")).encode()
+def encoded(nodes: Mapping[str, WebNode], most: int = _MOST_BYTES) -> bytes:
+    """Returns the registry as bytes; of too many web nodes, those that announced themselves last.
+
+    Args:
+        nodes: by their IDs.
+        most: bytes.
+    """
+    entries: list[str] = []
+    left = most - 2
+    for node in sorted(nodes.values(), key=lambda node: node.at, reverse=True)[:_MOST_NODES]:
+        entry = _entry(node)
+        left -= len(entry) + 1
+        if left < 0:
+            break
+        entries.append(entry)
+    return f"{{{','.join(reversed(entries))}}}".encode()
+
+
+def _entry(node: WebNode) -> str:
+    """Returns one web node, cut to the size to which whoever reads it cuts it."""
+    cut = _node(asdict(node)) or node
+    return f"{json.dumps(cut.id)}:{json.dumps(asdict(cut), separators=(',', ':'))}"
 
 
 def decoded(value: bytes) -> dict[str, WebNode]:

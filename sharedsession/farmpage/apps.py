@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from sharedsession.asgi import Receive, Scope, Send
+from sharedsession.concurrency import run
 from sharedsession.errors import ConfigurationError
 from sharedsession.farmpage.core import FarmPage, check, refused
-from sharedsession.farmpage.exchange import from_environ, from_scope
-from sharedsession.http import send_answer
-from sharedsession.manager import SessionManager
-from sharedsession.readiness import ais_ready, is_ready
+from sharedsession.farmpage.exchange import Request, from_environ, from_scope
+from sharedsession.http import Answer, send_answer
+from sharedsession.manager import SessionManager, engines_of
 
 AllowedByEnviron = Callable[[dict[str, Any]], bool]
 AllowedByScope = Callable[[Scope], bool | Awaitable[bool]]
@@ -27,12 +27,8 @@ class WsgiFarmPage:
         """Serves one request."""
         request = from_environ(environ)
         is_allowed = self._allowed is None or self._allowed(environ) is True
-        answer = self._page.admit(request) if is_allowed else refused(request)
-        if answer is None:
-            began = self._page.latency.begin()
-            if began is not None:
-                self._page.latency.end(began, answered=is_ready(self._page.manager))
-            answer = self._page.show(request)
+        engine = engines_of(self._page.manager).blocking
+        answer = run(self._page.respond(request, engine)) if is_allowed else refused(request)
         start_response(answer.status_line, answer.headers)
         return [answer.body]
 
@@ -49,13 +45,11 @@ class AsgiFarmPage:
         if scope["type"] != "http":
             return
         request = await from_scope(scope, receive)
-        answer = self._page.admit(request) if await self._is_allowed(scope) else refused(request)
-        if answer is None:
-            began = self._page.latency.begin()
-            if began is not None:
-                self._page.latency.end(began, answered=await ais_ready(self._page.manager))
-            answer = self._page.show(request)
-        await send_answer(answer, send)
+        await send_answer(await self._answer(request) if await self._is_allowed(scope) else refused(request), send)
+
+    async def _answer(self, request: Request) -> Answer:
+        engine = engines_of(self._page.manager).on_loop
+        return await engine.driver.run(lambda: self._page.respond(request, engine))
 
     async def _is_allowed(self, scope: Scope) -> bool:
         allowed = True if self._allowed is None else self._allowed(scope)

@@ -4,6 +4,8 @@ A visitor has a ticket in a cookie: ``level.expires.nonce.signature``. A visitor
 since the login form carries a token that is made of it: so no other site can log a visitor in or press a button. The
 password is part of neither. Each level has a cookie name of its own: a request that follows a link from another site
 comes without cookies (SameSite), and the anonymous ticket in its answer must not replace the other one.
+
+A ticket is good for one application, at one path: both are part of what signs it.
 """
 
 import hashlib
@@ -13,6 +15,7 @@ from typing import NamedTuple
 from sharedsession.environment import Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.farmpage.exchange import Request
+from sharedsession.http import CookiePolicy
 from sharedsession.keys import problem_with
 
 TICKET_LIFE = 3600
@@ -43,29 +46,32 @@ class PageAuth:
 
     Args:
         secret: the password; ``None`` where the application decides who may see the page.
+        app_name: of the application.
         secure: whether the cookie travels over TLS only.
         environment: where clock and random bytes come from.
 
     Attributes:
         asks_password: whether there is a password.
-        cookie_names: of each level.
+        cookies: of each level.
 
     Raises:
         ConfigurationError: the secret is short or easy to guess.
     """
 
-    def __init__(self, secret: str | None, *, secure: bool, environment: Environment) -> None:
+    def __init__(self, secret: str | None, *, app_name: str, secure: bool, environment: Environment) -> None:
         problem = problem_with(secret.encode()) if secret is not None else None
         if problem:
             raise ConfigurationError(f"secret of the farm page {problem}; 'sharedsession genkey' makes one")
         self.asks_password = secret is not None
         name = "__Host-farmpage" if secure else "farmpage"
-        self.cookie_names = {LOGGED_IN: name, ANONYMOUS: f"{name}-anonymous"}
-        self._secure = secure
+        self.cookies = {
+            level: CookiePolicy(name=f"{name}{ending}", secure=secure, samesite="strict")
+            for level, ending in ((LOGGED_IN, ""), (ANONYMOUS, "-anonymous"))
+        }
         self._clock = environment.clock
         self._random_bytes = environment.random_bytes
         seed = secret.encode() if secret is not None else self._random_bytes(32)
-        self._key = hmac.digest(seed, _PURPOSE + b"tickets", "sha256")
+        self._key = hmac.digest(seed, _PURPOSE + b"tickets " + app_name.encode("utf-8", "surrogatepass"), "sha256")
         self._password = self._mac(b"password", seed)
 
     def __repr__(self) -> str:
@@ -73,23 +79,25 @@ class PageAuth:
 
     def ticket_of(self, request: Request) -> Ticket | None:
         """Returns the valid ticket that a request carries; of two, the one of the higher level."""
-        sent = [pair.strip().partition("=") for pair in request.fields.get("cookie", "").split(";")]
-        tickets = [self._verified(text) for name, _, text in sent if name in self.cookie_names.values()]
+        header = request.fields.get("cookie", "").encode("latin-1", "replace")
+        sent = [value.decode("latin-1") for cookie in self.cookies.values() for value in cookie.candidates(header)]
+        tickets = [self._verified(text, request.path) for text in sent]
         return max(filter(None, tickets), key=lambda ticket: ticket.level == LOGGED_IN, default=None)
 
-    def new_ticket(self, level: str) -> Ticket:
-        """Makes a ticket that is valid for `TICKET_LIFE` seconds."""
+    def new_ticket(self, level: str, path: str) -> Ticket:
+        """Makes a ticket that is valid for `TICKET_LIFE` seconds, for the page at one path."""
         claim = f"{level}.{int(self._clock()) + TICKET_LIFE}.{self._random_bytes(_NONCE_BYTES).hex()}"
-        return Ticket(level, f"{claim}.{self._mac(b'ticket', claim.encode())}")
+        return Ticket(level, f"{claim}.{self._signature(claim, path)}")
 
     def cookie(self, ticket: Ticket | None) -> tuple[str, str]:
         """Returns the header that sets a ticket; with ``None``, the header that clears the one of `LOGGED_IN`."""
-        level, text, age = (ticket.level, ticket.text, TICKET_LIFE) if ticket else (LOGGED_IN, "", 0)
-        secure = "; Secure" if self._secure else ""
-        return (
-            "Set-Cookie",
-            f"{self.cookie_names[level]}={text}; Max-Age={age}; Path=/; HttpOnly{secure}; SameSite=Strict",
-        )
+        if ticket is None:
+            return "Set-Cookie", self.cookies[LOGGED_IN].clear()
+        return "Set-Cookie", self.cookies[ticket.level].set(ticket.text, TICKET_LIFE)
+
+    def name_in_store(self, ticket: Ticket) -> str:
+        """Returns the key under which the store keeps that a ticket was revoked: a hash, which is no ticket."""
+        return f"ss:page:{self._mac(b'revoked', ticket.text.encode())[:32]}"
 
     def token(self, ticket: Ticket) -> str:
         """Returns what the forms of a visitor carry."""
@@ -104,12 +112,15 @@ class PageAuth:
         """Returns whether this is the password; compares in constant time."""
         return self.asks_password and _equal(self._mac(b"password", password.encode(errors="replace")), self._password)
 
-    def _verified(self, text: str) -> Ticket | None:
+    def _verified(self, text: str, path: str) -> Ticket | None:
         claim, _, signature = text.rpartition(".")
-        if not _equal(signature, self._mac(b"ticket", claim.encode(errors="replace"))):
+        if not _equal(signature, self._signature(claim, path)):
             return None
         level, expires, _ = claim.split(".")
         return Ticket(level, text) if self._clock() < int(expires) else None
+
+    def _signature(self, claim: str, path: str) -> str:
+        return self._mac(b"ticket", f"{path}\0{claim}".encode(errors="replace"))
 
     def _mac(self, purpose: bytes, data: bytes) -> str:
         return hmac.new(self._key, purpose + b"\0" + data, hashlib.sha256).hexdigest()

@@ -1,16 +1,18 @@
-"""The page without its colour: a request in, an answer out. Only the store is asked elsewhere, in `apps`."""
+"""The page without its colour: a request in, an answer out. What must wait for the store is driven by `apps`."""
 
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
+from sharedsession.engine import Engine
 from sharedsession.errors import ConfigurationError
 from sharedsession.farmpage import page
-from sharedsession.farmpage.auth import ANONYMOUS, LOGGED_IN, PageAuth, Ticket
+from sharedsession.farmpage.auth import ANONYMOUS, LOGGED_IN, TICKET_LIFE, PageAuth, Ticket
 from sharedsession.farmpage.exchange import Request
 from sharedsession.farmpage.facts import facts_of, shares_of
 from sharedsession.farmpage.latency import Latency
+from sharedsession.farmpage.revoked import RevokedTickets
 from sharedsession.http import Answer, make_answer, page_answer
 from sharedsession.manager import SessionManager, engines_of
 
@@ -34,20 +36,46 @@ class FarmPage:
         settings = engines_of(manager).settings
         cookie = settings.transport.cookie
         self.manager = manager
-        self.auth = PageAuth(secret, secure=cookie is None or cookie.secure, environment=settings.environment)
+        self.auth = PageAuth(
+            secret,
+            app_name=settings.app_name,
+            secure=cookie is None or cookie.secure,
+            environment=settings.environment,
+        )
+        self._revoked = RevokedTickets(settings)
         self.latency = Latency(settings.environment.monotonic)
         self._shares = shares_of(settings.backend)
 
-    def admit(self, request: Request) -> Answer | None:
+    async def respond(self, request: Request, engine: Engine) -> Answer:
+        """Answers a visitor whom the application lets through.
+
+        Args:
+            request: of the visitor.
+            engine: of the application's colour.
+        """
+        answer = await self._admit(request, blocking=engine.blocking)
+        if answer is not None:
+            return answer
+        began = self.latency.begin()
+        if began is not None:
+            self.latency.end(began, answered=await engine.is_ready())
+        return self.show(request)
+
+    async def _admit(self, request: Request, *, blocking: bool) -> Answer | None:
         """Handles logins and logouts, and refuses visitors; returns ``None`` if the page may be shown."""
         if not self.auth.asks_password:
             return None if request.is_safe else method_not_allowed(request)
-        ticket = self.auth.ticket_of(request)
-        if request.method == "POST":
-            return self._form(request, ticket)
-        if not request.is_safe:
+        if not request.is_safe and request.method != "POST":
             return method_not_allowed(request)
+        ticket = self.auth.ticket_of(request)
+        if ticket and ticket.level == LOGGED_IN and await self._is_revoked(ticket, blocking=blocking):
+            ticket = None
+        if request.method == "POST":
+            return await self._form(request, ticket, blocking=blocking)
         return None if ticket and ticket.level == LOGGED_IN else self._ask_password(request, ticket)
+
+    async def _is_revoked(self, ticket: Ticket, *, blocking: bool) -> bool:
+        return await self._revoked.has(self.auth.name_in_store(ticket), blocking=blocking)
 
     def show(self, request: Request) -> Answer:
         """Returns the page, or its facts as JSON."""
@@ -82,17 +110,24 @@ class FarmPage:
         body = json.dumps(shown).encode()
         return make_answer(HTTPStatus.OK, [_JSON, *page.HEADERS, *headers], body, method=request.method)
 
-    def _form(self, request: Request, ticket: Ticket | None) -> Answer:
-        if not self.auth.is_genuine_form(request, ticket):
+    async def _form(self, request: Request, ticket: Ticket | None, *, blocking: bool) -> Answer:
+        if ticket is None or not self.auth.is_genuine_form(request, ticket):
             return self._ask_password(request, ticket, "This form has expired, or another site sent it. Try again.")
         if request.form.get("do") == "logout":
-            return redirected(request, "", self.auth.cookie(None))
+            return await self._log_out(request, ticket, blocking=blocking)
         if self.auth.is_password(request.form.get("password", "")):
-            return redirected(request, "", self.auth.cookie(self.auth.new_ticket(LOGGED_IN)))
+            return redirected(request, "", self.auth.cookie(self.auth.new_ticket(LOGGED_IN, request.path)))
         return self._ask_password(request, ticket, "That is not the password.")
 
+    async def _log_out(self, request: Request, ticket: Ticket, *, blocking: bool) -> Answer:
+        """Ends a ticket in the store, and then in the browser: a copy of the cookie is worth nothing."""
+        is_open = ticket.level == LOGGED_IN
+        if is_open and not await self._revoked.add(self.auth.name_in_store(ticket), TICKET_LIFE, blocking=blocking):
+            return not_logged_out(request)
+        return redirected(request, "", self.auth.cookie(None))
+
     def _ask_password(self, request: Request, ticket: Ticket | None, problem: str = "") -> Answer:
-        ticket = ticket or self.auth.new_ticket(ANONYMOUS)
+        ticket = ticket or self.auth.new_ticket(ANONYMOUS, request.path)
         text = page.login_document(self.auth.token(ticket), problem)
         return _page(request, HTTPStatus.FORBIDDEN, text, self.auth.cookie(ticket))
 
@@ -106,6 +141,12 @@ def redirected(request: Request, element: str = "", *headers: tuple[str, str]) -
         *headers: of the caller's own.
     """
     return _page(request, HTTPStatus.SEE_OTHER, "", ("Location", f"?#{element}" if element else "?"), *headers)
+
+
+def not_logged_out(request: Request) -> Answer:
+    """Returns the answer to a logout that the store did not confirm."""
+    text = page.notice("Not logged out", "The store does not answer. Go back and try again, or close the browser.")
+    return _page(request, HTTPStatus.SERVICE_UNAVAILABLE, text)
 
 
 def refused(request: Request) -> Answer:

@@ -21,12 +21,14 @@ class Request(NamedTuple):
         query: what stands behind the question mark.
         fields: the headers that matter here, names in lower case.
         form: the fields of a form that was sent.
+        path: where the page is mounted, without a slash at its end.
     """
 
     method: str
     query: str
     fields: Mapping[str, str]
     form: Mapping[str, str]
+    path: str = ""
 
     @property
     def is_safe(self) -> bool:
@@ -48,7 +50,8 @@ def from_environ(environ: Mapping[str, Any]) -> Request:
         length = str(environ.get("CONTENT_LENGTH") or "0")
         size = int(length) if length.isascii() and length.isdigit() else 0
         body = environ["wsgi.input"].read(size) if size <= MAX_FORM else b""
-    return Request(method, environ.get("QUERY_STRING", ""), _not_empty(named.items()), form_fields(body))
+    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}".rstrip("/")
+    return Request(method, environ.get("QUERY_STRING", ""), _not_empty(named.items()), form_fields(body), path)
 
 
 async def from_scope(scope: Scope, receive: Receive) -> Request:
@@ -57,7 +60,7 @@ async def from_scope(scope: Scope, receive: Receive) -> Request:
     pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     named = {wanted: "; ".join(v for name, v in pairs if name == wanted) for wanted in _USED_HEADERS}
     query = scope.get("query_string", b"").decode("latin-1")
-    return Request(scope["method"], query, _not_empty(named.items()), form_fields(body))
+    return Request(scope["method"], query, _not_empty(named.items()), form_fields(body), scope["path"].rstrip("/"))
 
 
 def form_fields(body: bytes) -> dict[str, str]:

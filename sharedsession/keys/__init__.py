@@ -6,6 +6,7 @@ from sharedsession.keys.key_file import KeyFile, rotate
 from sharedsession.keys.machine_key import MachineKey, SecretKey
 from sharedsession.keys.reloading import ReloadingKey
 from sharedsession.keys.strength import problem_with
+from sharedsession.keys.typed import bytes_of
 
 __all__ = [
     "INDEX",
@@ -17,6 +18,7 @@ __all__ = [
     "MachineKey",
     "ReloadingKey",
     "SecretKey",
+    "bytes_of",
     "problem_with",
     "rotate",
 ]

@@ -1,7 +1,8 @@
 """A file with one secret a line, newest first; read again when it changes, so that secrets rotate without a restart.
 
 A file that cannot be read or holds a bad secret never takes a running farm down: the secrets read before stay in force.
-A reader sees the whole old file or the whole new one, also while `rotate` changes it.
+The same for a file that another user can change, who could add a secret and sign sessions with it. A reader sees the
+whole old file or the whole new one, also while `rotate` changes it.
 """
 
 import logging
@@ -14,7 +15,9 @@ from typing import IO
 
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
+from sharedsession.file_rights import FileRights, rights_of
 from sharedsession.keys.machine_key import MachineKey
+from sharedsession.keys.typed import bytes_of, is_utf_16
 from sharedsession.observe import Observer
 
 _LOOK_EVERY = 1.0
@@ -28,21 +31,26 @@ class KeyFile:
     Args:
         path: of the file; empty lines and lines that begin with ``#`` do not count.
         app_name: of the farm.
-        development: allows weak secrets.
+        development: allows weak secrets, and files that another user can change.
         environment: where the clock comes from.
 
+    Attributes:
+        path: as given.
+        rights: what others may do with the file that was read last.
+
     Raises:
-        ConfigurationError: the file cannot be read, or holds no secret or a weak one.
+        ConfigurationError: the file cannot be read, holds no secret or a weak one, or another user can change it.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], *, app_name: str, development: bool, environment: Environment = REAL
     ) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
         self._app_name = app_name
         self._development = development
         self._observer = Observer(environment=environment)
         self._monotonic = environment.monotonic
+        self._named: str | None = None
         self._looked = self._monotonic()
         self._stamp = self._look()
         self._key = self._read()
@@ -64,27 +72,42 @@ class KeyFile:
         except ConfigurationError as error:
             self._observer.event("keys_not_reloaded", f"{error}; the secrets read before stay in force")
 
-    def _look(self) -> tuple[int, int, int]:
+    def _look(self) -> tuple[int, ...]:
         try:
-            found = self._path.stat()
+            found = self.path.stat()
         except OSError as error:
             raise self._unreadable(error) from None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode, found.st_uid
 
     def _read(self) -> MachineKey:
         try:
-            found, _ = _parsed(self._path.read_bytes())
+            with self.path.open("rb") as file:
+                self.rights = rights_of(self.path, os.fstat(file.fileno()))
+                content = file.read()
         except OSError as error:
             raise self._unreadable(error) from None
+        self._check(self.rights)
         try:
+            found, _ = _parsed(content)
             return MachineKey(found, app_name=self._app_name, development=self._development)
         except ConfigurationError as error:
-            raise ConfigurationError(f"key_file {str(self._path)!r}: {error}") from None
+            raise ConfigurationError(f"key_file {str(self.path)!r}: {error}") from None
+
+    def _check(self, rights: FileRights) -> None:
+        if rights.fault and not self._development:
+            raise ConfigurationError(
+                f"key_file {str(self.path)!r} {rights.fault}, who could sign sessions: let it belong to root or to the "
+                f"web node's user (chown), then chmod 600 {self.path}"
+            )
+        problem = rights.fault or rights.problem
+        if problem and problem != self._named:
+            self._observer.event("file_open_to_others", f"key_file {str(self.path)!r} {problem}: chmod 600 {self.path}")
+        self._named = problem
 
     def _unreadable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(
-            f"key_file {str(self._path)!r} cannot be read ({error.strerror}): "
-            "make it with `sharedsession genkey > FILE` and let the web node's user read it"
+            f"key_file {str(self.path)!r} cannot be read ({error.strerror}): "
+            "make it with `(umask 077; sharedsession genkey > FILE)` and let the web node's user read it"
         )
 
 
@@ -103,8 +126,8 @@ def rotate(path: str | os.PathLike[str]) -> int:
     """
     target = Path(path).resolve()  # a link stays a link
     with _replacing(target) as file:
-        secrets, comments = _parsed(target.read_bytes())
         try:
+            secrets, comments = _parsed(target.read_bytes())
             step, new = _next_step(secrets, comments)
             MachineKey(new)
         except ConfigurationError as error:
@@ -116,8 +139,14 @@ def rotate(path: str | os.PathLike[str]) -> int:
 
 
 def _parsed(content: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Returns the secrets, each once, and the comments."""
-    lines = [line for line in map(bytes.strip, content.split(b"\n")) if line]
+    """Returns the secrets, each once, and the comments.
+
+    Raises:
+        ConfigurationError: the file is UTF-16.
+    """
+    if is_utf_16(content):
+        raise ConfigurationError("it is UTF-16: write it as UTF-8 (in PowerShell: `| Out-File -Encoding ascii FILE`)")
+    lines = [line for line in map(bytes_of, content.splitlines()) if line]
     secrets = dict.fromkeys(line for line in lines if not line.startswith(b"#"))
     return list(secrets), [line for line in lines if line.startswith(b"#")]
 

@@ -28,6 +28,7 @@ from sharedsession.keys.derivation import (
 from sharedsession.keys.identity import Identity, KeySet
 from sharedsession.keys.idle_code import encode_idle
 from sharedsession.keys.strength import problem_with
+from sharedsession.keys.typed import bytes_of
 
 SecretKey: TypeAlias = Union[str, bytes, "MachineKey", Sequence[Union[str, bytes, "MachineKey"]]]
 
@@ -43,7 +44,8 @@ class MachineKey:
     The first secret signs and seals; all of them verify and open.
 
     Args:
-        secret_key: a secret of at least 32 bytes, another `MachineKey`, or a list of them, newest first.
+        secret_key: a secret of at least 32 bytes, another `MachineKey`, or a list of them, newest first. White space,
+            byte order marks and zero bytes around a text do not count.
         app_name: the farm's identity. Another name under the same secret shares nothing.
         development: allows weak secrets.
 
@@ -132,8 +134,7 @@ def _flatten(secret_key: SecretKey) -> Iterable[bytes]:
     if isinstance(secret_key, MachineKey):
         yield from secret_key._secrets
     elif isinstance(secret_key, str | bytes):
-        # Lone surrogates are what Python makes of environment variables that are no UTF-8.
-        yield secret_key.encode("utf-8", "surrogatepass") if isinstance(secret_key, str) else secret_key
+        yield bytes_of(secret_key)
     elif isinstance(secret_key, list | tuple):
         for item in secret_key:
             yield from _flatten(item)

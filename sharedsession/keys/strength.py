@@ -1,13 +1,19 @@
-"""Is this secret fit to guard a farm? Pure arithmetic over its bytes: no list of words, no I/O.
+"""Is this secret fit to guard a farm? Pure arithmetic over its bytes, and hashes of a few hundred words: no I/O.
 
 Three ways to fail, in this order: published (known to all), a placeholder (never replaced), too easy to
-guess. The estimate leans towards trusting: what `sharedsession genkey`, ``openssl rand`` or ``secrets`` made always
-passes. Rules: OWASP ASVS 5.0, 11.2.3 (at least 128 bits); why it is an error and not a warning: CVE-2023-27524.
+guess. Hexadecimal digits and Base64 are judged by what they encode, too. The estimate leans towards trusting: what
+`sharedsession genkey`, ``openssl rand`` or ``secrets`` made of 24 random bytes or more always passes. Rules: OWASP ASVS
+5.0, 11.2.3 (at least 128 bits); why it is an error and not a warning: CVE-2023-27524.
 """
 
+import binascii
 import hashlib
 import math
 import re
+from collections.abc import Iterator
+from itertools import islice
+
+from sharedsession.keys.words import is_hash_of_word
 
 MIN_BYTES = 32
 # 128 bits are asked for; a truly random 128-bit secret may contain a repeat by chance, which the estimate charges.
@@ -35,6 +41,8 @@ _PUBLISHED = frozenset(
         "92f790b8267eb7e986844b4cbb45f559191afab2b18d7c27b66accd8741f07c0",  # Tornado applications
         "7c353551afe84ea683db03f9e0cdd5a166f3c206f2d873960f6b16b0d2bd6205",  # Tornado applications
         "c4295cac211aa0a0cc8984de7e335a040b3833f6611ea977034e987891cbee24",  # Tornado applications
+        "52b3ba0a1beba93263b85647d0599a7bdabb37ee62c8d878194fff1b9912be42",  # the tests of this project (earlier)
+        "64ca147b4408771ac335445ab0fb8e3ebe191332fb426925454d4ec83583ee5c",  # the tests of this project (earlier)
     }
 )
 
@@ -42,10 +50,21 @@ _PLACEHOLDERS = re.compile(
     rb"change.{0,3}(me|this|it|in.?production)|replace.{0,3}(me|this|with)|your?.{0,10}(secret|key|password)"
     rb"|secret|s3cr3t|passw|pa55w|placeholder|insecure|example|default|sample|dummy|keyboard.?cat|super|private.?key"
     rb"|do.?not.?use|not.?for.?prod|development|testing|test.?key|dev.?key|foobar|lorem.?ipsum|qwert|asdfg|letmein|todo"
+    rb"|azerty|qsdfg|django|(before.?)?deployment"
     rb"|random.?(string|key)|(string|key).?(here|goes)|goes.?here|machine.?key|session.?key|correct.?horse",
     re.IGNORECASE,
 )
-_UUID = re.compile(rb"\{?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?", re.IGNORECASE)
+# RFC 9562: random ones hold 122 random bits, those of versions 1 and 7 a time and little else. Without dashes they are
+# 32 hexadecimal digits like others, of which one in 21 has their form.
+_UUID = re.compile(
+    rb"(urn:uuid:)?\{?([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12}[147][0-9a-f]{3}[89ab][0-9a-f]{15})\}?",
+    re.IGNORECASE,
+)
+_UTF_16 = re.compile(rb"\A(\xff\xfe|\xfe\xff)|\0")
+_HEX = re.compile(rb"(0x)?(([0-9a-f]{2}[: ]?)+)", re.IGNORECASE)
+_BASE64 = re.compile(rb"(base64:)?([A-Za-z0-9+/_\s-]+)={0,2}")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_MOST_FORMS = 8  # a form within a form within a form, and so on
 # The thirty commonest letter pairs make a third of English text, and a twentieth of random letters.
 _COMMON_PAIRS = frozenset(
     [
@@ -108,6 +127,16 @@ _KEYS = {
     for column, character in enumerate(characters)
     if character != " "
 }
+_NEIGHBOURS = frozenset(
+    (one, other)
+    for one, (row, column) in _KEYS.items()
+    for other, (its_row, its_column) in _KEYS.items()
+    if max(abs(row - its_row), abs(column - its_column)) <= 1
+)
+_MOSTLY_WORDS = 0.75  # of the characters: random ones seldom come that far
+_MORE_PAIRS = 4  # common pairs of letters that any other text must have beyond a third
+_SHORTEST_TEXT = 8  # bytes: what is decoded to less may look like text by chance
+_IS_PUBLISHED = "is a sample key that is printed in public documentation"
 _TEXT_BITS_PER_LETTER = 1.5  # Shannon, "Prediction and Entropy of Printed English", 1951
 
 
@@ -122,14 +151,56 @@ def problem_with(secret: bytes) -> str | None:
     """
     stripped = secret.strip()
     if _digest(stripped) in _PUBLISHED:
-        return "is a sample key that is printed in public documentation"
+        return _IS_PUBLISHED
     if len(secret) < MIN_BYTES:
         return f"is too short: {len(secret)} bytes, at least {MIN_BYTES} are needed"
     if stripped.startswith(b"django-insecure-"):
         return "is the insecure start key that Django writes into new projects"
-    if _UUID.fullmatch(stripped):
+    if b"\0" in stripped and _is_text(_UTF_16.sub(b"", stripped)):
+        return "has zero bytes between its characters: write it as UTF-8, not as UTF-16"
+    problems = map(_problem_with_form, islice(_forms(stripped), _MOST_FORMS))
+    problem = next(filter(None, problems), None)
+    return problem or (None if _is_text(stripped) else _guessable(stripped))
+
+
+def _problem_with_form(form: bytes) -> str | None:
+    if _digest(form) in _PUBLISHED:
+        return _IS_PUBLISHED
+    if _UUID.fullmatch(form):
         return "is a UUID, which holds fewer than 128 random bits"
-    return _guessable(stripped)
+    if is_hash_of_word(form):
+        return "is the hash of a word that stands in every list of guesses"
+    return _guessable(form) if _is_text(form) else None
+
+
+def _forms(secret: bytes) -> Iterator[bytes]:
+    """Yields a secret, then what it repeats and what it encodes, and the same of those."""
+    found = [secret]
+    while found:
+        form = found.pop(0)
+        yield form
+        period = (form + form).find(form, 1)
+        if period < len(form):
+            found.append(form[:period])
+        for decoded in _decoded(form):
+            if _is_text(text := decoded.replace(b"\0", b"").strip()):
+                found.append(text)
+            elif decoded:
+                yield decoded
+
+
+def _decoded(text: bytes) -> Iterator[bytes]:
+    """Yields what a text encodes, if it is hexadecimal, or else Base64."""
+    if match := _HEX.fullmatch(text):
+        yield binascii.unhexlify(re.sub(rb"[: ]", b"", match[2]))
+    elif match := _BASE64.fullmatch(text):
+        digits = re.sub(rb"\s", b"", match[2]).translate(_URL_SAFE)
+        if len(digits) % 4 != 1:
+            yield binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def _is_text(form: bytes) -> bool:
+    return len(form) >= _SHORTEST_TEXT and form.isascii() and re.search(rb"[^ -~\s]", form) is None
 
 
 def _guessable(secret: bytes) -> str | None:
@@ -168,18 +239,19 @@ def _unpredicted(secret: bytes, predictable_after: int) -> int:
     """Counts the characters that could not be foretold from those before: a repeat or a sequence counts as one."""
     count = position = 0
     while position < len(secret):
-        skip = max(_repeat(secret, position), _sequence(secret, position))
-        walk = _walk(secret, position)
-        if walk >= 4 > predictable_after:  # the keys of hexadecimal digits lie too close together to tell
-            skip = max(skip, walk)
+        skip = max(_repeat(secret, position, predictable_after), _sequence(secret, position))
+        if predictable_after < 4 <= (walk := _walk(secret, position)):
+            skip = max(skip, walk)  # not where the keys of hexadecimal digits lie too close together to tell
         position += skip if skip >= predictable_after else 1
         count += 1
     return count
 
 
-def _repeat(secret: bytes, position: int) -> int:
-    """How many bytes from ``position`` on have stood together before."""
-    length = 0
+def _repeat(secret: bytes, position: int, least: int) -> int:
+    """How many bytes from ``position`` on have stood together before; 0 if fewer than ``least``."""
+    length = least - 1
+    if secret[position : position + least] not in secret[: position + length]:
+        return 0
     while position + length < len(secret) and secret[position : position + length + 1] in secret[: position + length]:
         length += 1
     return length
@@ -199,16 +271,23 @@ def _sequence(secret: bytes, position: int) -> int:
 
 
 def _walk(secret: bytes, position: int) -> int:
-    """How many bytes from ``position`` on are neighbours on a keyboard, one of the next."""
+    """How many bytes from ``position`` on are neighbours on a keyboard, one of the next, or column after column."""
     end = position + 1
-    while end < len(secret) and _are_neighbours(secret[end - 1], secret[end]):
+    while end < len(secret) and (
+        (secret[end - 1], secret[end]) in _NEIGHBOURS or _is_next_column(secret[max(position, end - 3) : end + 1])
+    ):
         end += 1
     return end - position
 
 
-def _are_neighbours(one: int, other: int) -> bool:
-    here, there = _KEYS.get(one), _KEYS.get(other)
-    return bool(here and there) and max(abs(a - b) for a, b in zip(here or (), there or (), strict=True)) <= 1
+def _is_next_column(pressed: bytes) -> bool:
+    """Whether three keys of one column, down or up, are followed by the first one of the column beside it."""
+    keys = [_KEYS[byte] for byte in pressed if byte in _KEYS]
+    if len(keys) < 4:
+        return False
+    rows, columns = zip(*keys, strict=True)
+    is_column = len(set(columns[:3])) == 1 and rows[1] - rows[0] == rows[2] - rows[1] in {1, -1}
+    return is_column and abs(columns[3] - columns[2]) == 1 and abs(rows[3] - rows[0]) <= 1
 
 
 def _reads_like_text(secret: bytes) -> bool:
@@ -216,12 +295,10 @@ def _reads_like_text(secret: bytes) -> bool:
     mixed = re.search(rb"[a-z]", secret) and re.search(rb"[A-Z]", secret)
     words = re.findall(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}" if mixed else rb"[a-z]{2,}|[A-Z]{2,}", secret)
     pairs = [word[i : i + 2].decode().lower() for word in words for i in range(len(word) - 1)]
-    letters = sum(map(len, words))
-    return (
-        letters > 0.5 * len(secret)
-        and len(pairs) >= 15
-        and sum(pair in _COMMON_PAIRS for pair in pairs) > 0.3 * len(pairs)
-    )
+    letters = sum(map(len, words)) / len(secret)
+    is_prose = letters > _MOSTLY_WORDS and not re.search(rb"[0-9]", secret)
+    expected = 0.3 * len(pairs) + (0 if is_prose else _MORE_PAIRS)
+    return letters > 0.5 and len(pairs) >= 15 and sum(pair in _COMMON_PAIRS for pair in pairs) > expected
 
 
 def _digest(secret: bytes) -> str:

@@ -16,7 +16,7 @@ from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.http import TokenTransport
-from sharedsession.keys import MachineKey, SecretKey
+from sharedsession.keys import MachineKey, SecretKey, bytes_of
 from sharedsession.observe import OnEvent
 from sharedsession.records import Timeouts
 from sharedsession.settings import build, converters
@@ -257,7 +257,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
             suggestion = _suggest(name)
             raise ConfigurationError(f"the environment variable {variable} is no setting{suggestion}; unset it")
         if variable.startswith(PREFIX):
-            given[name] = value.split() if name == "secret_key" else value
+            given[name] = list(filter(bytes_of, value.split())) if name == "secret_key" else value
     return given
 
 

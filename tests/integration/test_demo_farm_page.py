@@ -140,7 +140,8 @@ def test_another_site_presses_no_button(browser, headers):
 def test_a_foreign_name_for_this_machine_is_refused(browser):
     """A name that somebody else's server had resolved to 127.0.0.1 (DNS rebinding)."""
     for host in ("evil.example", "["):
-        assert browser.get("/farm", headers={"Host": host}).status_code == 403
+        for path in ("/", "/farm", "/farm?json"):
+            assert browser.get(path, headers={"Host": host}).status_code == 421
 
 
 @pytest.mark.parametrize(("verb", "node"), [("kill", "web-9"), ("dance", "web-1"), ("", "")])
@@ -266,4 +267,4 @@ def test_a_page_without_an_address_is_refused(tmp_path):
 
     with pytest.raises(BadRequest) as fault:
         asyncio.run(ask())
-    assert fault.value.status is HTTPStatus.FORBIDDEN
+    assert fault.value.status is HTTPStatus.MISDIRECTED_REQUEST

@@ -49,7 +49,7 @@ async def behave(answer, seen, reader, writer):
     writer.close()
 
 
-async def talk(sent, answers):
+async def talk(sent, answers, host="127.0.0.1:{}"):
     """Sends bytes through a front to nodes, reads to the end. Returns the answer, and what each node saw."""
     seen = [[] for _ in answers]
     nodes = []
@@ -65,14 +65,14 @@ async def talk(sent, answers):
         port = await running.open(listen())
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         stack.callback(writer.close)
-        writer.write(sent)
+        writer.write(sent.replace(b"Host: farm", b"Host: HOST").replace(b"HOST", host.format(port).encode()))
         writer.write_eof()
         return await reader.read(), seen
 
 
-def ask(sent, *answers):
+def ask(sent, *answers, host="127.0.0.1:{}"):
     """Same as `talk`, from outside a loop, with the number of requests each node saw."""
-    answer, seen = asyncio.run(talk(sent, answers))
+    answer, seen = asyncio.run(talk(sent, answers, host))
     return answer.decode(), [len(requests) for requests in seen]
 
 
@@ -192,6 +192,45 @@ def test_a_doubtful_request_reaches_no_node(sent, status):
     """It is answered by the front, and the connection ends."""
     answer, seen = ask(sent, GOOD)
     assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert seen == [0]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{}", 200),
+        ("localhost:{}", 200),
+        ("LOCALHOST:{}", 200),
+        ("[::1]:{}", 200),
+        ("evil.example:{}", 421),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:{}", 421),
+        ("localhost.evil.example:{}", 421),
+        ("evil.example/127.0.0.1:{}", 421),
+        ("127.0.0.1:1", 421),
+        ("localhost", 421),
+        ("0.0.0.0:{}", 421),
+        ("2130706433:{}", 421),
+        ("[::1", 421),
+        ("[", 421),
+        ("", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/cart", "/farm", "/farm/kill/web-1", "/farm/health", "/nowhere"])
+def test_only_names_of_this_machine_are_answered(host, status, path):
+    """DNS rebinding: another name that was resolved to 127.0.0.1 is refused on each path, before a node is asked."""
+    for method in ("GET", "POST"):
+        sent = f"{method} {path} HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        answer, seen = ask(sent, GOOD, host=host)
+        is_fine = status == 200
+        assert answer.startswith("HTTP/1.1 421 ") != is_fine
+        assert is_fine or ("to no other name" in answer and seen == [0])
+
+
+def test_a_target_with_a_host_of_its_own_is_refused():
+    """It would outrank the Host header."""
+    answer, seen = ask(b"GET http://evil.example/ HTTP/1.1\r\nHost: farm\r\n\r\n", GOOD)
+    assert answer.startswith("HTTP/1.1 400 ")
     assert seen == [0]
 
 

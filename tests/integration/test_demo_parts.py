@@ -9,8 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sharedsession.asgi import SessionMiddleware
 from sharedsession.demo import processes, servers, webprocess
+from sharedsession.demo.names import HEALTH
 from sharedsession.demo.processes import DemoError
+from sharedsession.demo.shop import only_known
 from sharedsession.demo.webprocess import WebProcess
 from sharedsession.keys.machine_key import MachineKey
 from tests.integration.demofarm import PATIENCE, ROOT, Page
@@ -174,3 +177,26 @@ def test_a_farm_that_cannot_start_says_so_and_is_gone(tmp_path):
     assert "this uvicorn is broken" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/cart", HEALTH, "/nowhere"])
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [("127.0.0.1:8000", True), ("localhost", True), ("[::1]:1", True), ("evil.example:8000", False), ("", False)],
+)
+def test_a_web_node_answers_to_names_of_this_machine_only(path, host, is_own):
+    """It can be reached past the front, too; another name gets no session and no facts (DNS rebinding)."""
+    inner = SessionMiddleware(page_of_the_test, development=True, secret_key="x", backend="memory://")
+    transport = httpx.ASGITransport(app=only_known(inner))
+
+    async def visit():
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
+            return await browser.get(path, headers={"Host": host})
+
+    assert (asyncio.run(visit()).status_code == 421) != is_own
+
+
+async def page_of_the_test(_scope, _receive, send):
+    """Answers with nothing."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})

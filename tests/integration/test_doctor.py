@@ -308,3 +308,18 @@ def test_words_are_for_people(memcached, monkeypatch, capsys):
     assert lines[0] == "ok     secret        1 secret is set"
     assert lines[-3].lstrip().startswith("-> set farm_check")
     assert lines[-1] == "0 faults, 1 note"
+
+
+@pytest.mark.parametrize(("mode", "level"), [(0o666, "fault"), (0o660, "fault"), (0o644, "note"), (0o600, None)])
+@pytest.mark.parametrize("topic", ["secret", "access"])
+def test_a_file_open_to_others_is_named(tmp_path, doctor, topic: str, mode: int, level: str | None) -> None:
+    """The key file and the session file: one that others can change is a fault, one that they can read a note."""
+    files = {"secret": tmp_path / "farm.key", "access": tmp_path / "s.db"}
+    files["secret"].write_text(f"{SECRETS[0]}\n")
+    files["secret"].chmod(0o600)
+    doctor("--key-file", str(files["secret"]), backend=f"sqlite:///{files['access']}")
+    files[topic].chmod(mode)
+    _, found = doctor("--key-file", str(files["secret"]), backend=f"sqlite:///{files['access']}")
+    said = [finding for finding in found if finding.topic == topic and finding.level != "ok"]
+    assert [finding.level for finding in said] == ([level] if level else [])
+    assert all(finding.fix == f"chmod 600 {files[topic]}" for finding in said)

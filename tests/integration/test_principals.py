@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sharedsession import MachineKey
 from sharedsession.backends import connect
 from sharedsession.environment import Environment
 from sharedsession.keys import INDEX
@@ -15,7 +16,7 @@ from tests.support.farm import SECRET, Browser, WebNode, destroy, everything, re
 from tests.support.stopwatch import Stopwatch
 
 SHARED = ("sqlite", "redis", "memcached", "ring")
-OTHER = "kT7-Wq2Lm9vXcRk0bNz5yHs8uLfEa1dPgViYh4MtQwZrCxK6jBn"
+OTHER = MachineKey.generate()
 pytestmark = pytest.mark.parametrize("url", SHARED, indirect=True)
 
 

@@ -14,6 +14,7 @@ from sharedsession import MachineKey, Session
 from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
 from sharedsession.backends import connect
 from sharedsession.backends.adapters import for_blocking
+from sharedsession.backends.base import ManyNodesBackend
 from sharedsession.concurrency import run
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable, FarmDisagrees
@@ -377,6 +378,40 @@ def test_whoever_writes_garbage_there_does_no_harm(memcached, garbage):
     memcached.command("set", KEY, 0, 60, len(garbage), b"\r\n" + garbage)
     announced(web_node(memcached.url))
     assert len(registered(memcached.url)) == 1
+
+
+@pytest.mark.parametrize("url", ["memory", "sqlite", "redis", "ring"], indirect=True)
+def test_a_register_that_is_too_large_is_refused(shared, caplog):
+    """It is not parsed, the log names the node and the fix, and the next announcement replaces it."""
+    one = web_node(shared)
+    store = for_blocking(one.settings.backend)
+    stores = store.node_stores if isinstance(store, ManyNodesBackend) else [store]
+    entry = b'{"id":"x","name":"n","version":"1","app":"a","secrets":[],"parts":{},"at":1,"since":0}'
+    planted = b'{"x":%b%b}' % (entry, b" " * 1_000_000)
+    assert list(decoded(planted)) == ["x"]
+    put = [each for each in stores if each.max_value >= len(planted)]
+    for each in put:
+        run(each.add(KEY, planted, 60.0, WITHIN))
+    announced(one)
+    refused = records(caplog, "registry_refused")
+    assert len(refused) == len(put)
+    assert all("1,000,0" in record.getMessage() and "who else can write" in record.getMessage() for record in refused)
+    assert [node.id for node in run(Registry(store).read(WITHIN))] == [one.engine.monitor.described().id]
+
+
+def test_what_is_announced_is_bounded():
+    """However long the names and however many the web nodes: at most what a reader takes, the newest of them."""
+    long = "\u20ac" * 10_000
+    many = {
+        str(n): WebNode(
+            str(n), long, long, long, (long,) * 500, {f"{n}{long}": long for n in range(500)}, float(n), 0.0
+        )
+        for n in range(600)
+    }
+    written = encoded(many)
+    assert 900_000 < len(written) <= 1_000_000
+    assert "599" in decoded(written)
+    assert len(encoded(many, 50_000)) <= 50_000
 
 
 def test_what_stands_there_is_cut_and_made_fit_for_a_log():

@@ -6,20 +6,21 @@ event loop of the node's own, so one test says the same of both colours. A corou
 
 import asyncio
 import inspect
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from sharedsession import Session, SessionManager
+from sharedsession import MachineKey, Session, SessionManager
 from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
 from sharedsession.environment import REAL, Environment
 from sharedsession.manager import engines_of
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 
 Handler = Callable[[Session], Any]
-SECRET = "9oX3-Jm2Tq7vWcRk0bNz5yHs8uLfEa1dPgViYh4MtQwZrCxK6jBn"
+SECRET = os.environ.setdefault("SUITE_SECRET", MachineKey.generate())  # the same in processes that tests start
 COLOURS = ("wsgi", "asgi")
 
 

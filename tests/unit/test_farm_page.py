@@ -14,7 +14,7 @@ import pytest
 
 from sharedsession import BackendUnavailable, ConfigurationError, MachineKey, SessionManager, farmpage
 from sharedsession.backends.memory import MemoryBackend
-from sharedsession.environment import Environment
+from sharedsession.environment import REAL, Environment
 from sharedsession.farmpage import core, page, svg
 from sharedsession.farmpage.auth import LOGGED_IN, TICKET_LIFE, PageAuth
 from sharedsession.farmpage.exchange import Request
@@ -37,6 +37,11 @@ class Store(MemoryBackend):
         if self.down:
             raise BackendUnavailable("down")
         return super().get(key, touch, timeout)
+
+    def add(self, key, value, ttl, timeout):
+        if self.down:
+            raise BackendUnavailable("down")
+        return super().add(key, value, ttl, timeout)
 
 
 class Visitor:
@@ -132,6 +137,11 @@ def token_in(text):
     return re.search(r'name="token" value="(\w+)"', text)[1]
 
 
+def page_auth(secret, app_name="default", environment=REAL):
+    """The tickets of a page of this application."""
+    return PageAuth(secret, app_name=app_name, secure=True, environment=environment)
+
+
 def everybody(_request):
     return True
 
@@ -197,6 +207,52 @@ def test_a_logout_takes_the_cookie_back(inside):
     assert inside.get()[0] == 403
 
 
+def test_a_copy_of_the_cookie_is_worth_nothing_after_the_logout(visit, inside):
+    """Neither here nor on another web node of the farm; another visitor stays logged in."""
+    copy, elsewhere, colleague = visit(secret=PASSWORD), visit(secret=PASSWORD), visit(secret=PASSWORD)
+    colleague.log_in()
+    copy.app = inside.app
+    copy.cookies, elsewhere.cookies = dict(inside.cookies), dict(inside.cookies)
+    assert (copy.get()[0], elsewhere.get()[0]) == (200, 200)
+    inside.post({"do": "logout", "token": token_in(inside.get()[2])})
+    assert (copy.get()[0], elsewhere.get()[0], elsewhere.get("json")[0]) == (403, 403, 403)
+    assert elsewhere.post({"do": "logout", "token": "x"})[0] == 403
+    assert colleague.get()[0] == 200
+    assert inside.log_in()[0] == 303
+    assert inside.get()[0] == 200
+
+
+def test_a_logout_that_the_store_does_not_confirm_is_not_called_one(inside, store):
+    """503, and the cookie stays, for another try; the page itself is shown while the store is down."""
+    token = token_in(inside.get()[2])
+    store.down = True
+    assert inside.get()[0] == 200
+    status, headers, text = inside.post({"do": "logout", "token": token})
+    assert (status, headers.get("set-cookie"), "Not logged out" in text) == (503, None, True)
+    store.down = False
+    assert inside.get()[0] == 200
+    assert inside.post({"do": "logout", "token": token})[0] == 303
+    assert inside.get()[0] == 403
+
+
+def test_what_the_store_keeps_of_a_logout_is_no_ticket(inside, store):
+    """A hash, which lasts as long as the ticket would have."""
+    ticket = inside.cookies["__Host-farmpage"]
+    inside.post({"do": "logout", "token": token_in(inside.get()[2])})
+    (key,) = [key for key in store._entries if key.startswith("ss:page:")]
+    assert not any(part in key for part in ticket.split(".")[1:])
+
+
+@pytest.mark.parametrize(
+    "name", ["\x85__Host-farmpage", "$Version=1; \xa0__Host-farmpage", "__host-farmpage", '"__Host-farmpage']
+)
+def test_a_cookie_has_exactly_its_name(visit, inside, name):
+    """Whatever other parsers take for it."""
+    other = visit(secret=PASSWORD)
+    other.cookies = {name: inside.cookies["__Host-farmpage"]}
+    assert other.get()[0] == 403
+
+
 def test_an_anonymous_ticket_does_not_open(visit, inside):
     """Nor does a ticket whose level was changed by hand, one of another secret, or nonsense."""
     anonymous = visit(secret=PASSWORD)
@@ -206,10 +262,15 @@ def test_an_anonymous_ticket_does_not_open(visit, inside):
         anonymous.cookies["__Host-farmpage-anonymous"],
         inside.cookies["__Host-farmpage"],
     )
-    foreign = PageAuth(MachineKey.generate(), secure=True, environment=Environment()).new_ticket(LOGGED_IN).text
-    for forged in (text, f"l{text[1:]}", genuine[:-1], foreign, "l.9.x", "", "ü"):
+    path = "/farm" if anonymous.ask == anonymous._by_asgi else ""
+    foreign = page_auth(MachineKey.generate()).new_ticket(LOGGED_IN, path).text
+    elsewhere = page_auth(PASSWORD).new_ticket(LOGGED_IN, "/other").text
+    of_another_application = page_auth(PASSWORD, app_name="blog").new_ticket(LOGGED_IN, path).text
+    for forged in (text, f"l{text[1:]}", genuine[:-1], foreign, elsewhere, of_another_application, "l.9.x", "", "ü"):
         anonymous.cookies[name] = forged
         assert anonymous.get()[0] == 403
+    anonymous.cookies[name] = page_auth(PASSWORD).new_ticket(LOGGED_IN, path).text
+    assert anonymous.get()[0] == 200
 
 
 def test_a_link_from_another_site_logs_nobody_out(inside):
@@ -223,9 +284,9 @@ def test_a_link_from_another_site_logs_nobody_out(inside):
 def test_a_ticket_expires():
     """An hour later the password is asked for again."""
     now = [1000.0]
-    auth = PageAuth(PASSWORD, secure=True, environment=Environment(clock=lambda: now[0]))
-    ticket = auth.new_ticket(LOGGED_IN)
-    request = Request("GET", "", {"cookie": f"a=b; {auth.cookie_names[LOGGED_IN]}={ticket.text}"}, {})
+    auth = page_auth(PASSWORD, environment=Environment(clock=lambda: now[0]))
+    ticket = auth.new_ticket(LOGGED_IN, "/farm")
+    request = Request("GET", "", {"cookie": f"a=b; {auth.cookies[LOGGED_IN].name}={ticket.text}"}, {}, "/farm")
     assert auth.ticket_of(request) == ticket
     now[0] += TICKET_LIFE
     assert auth.ticket_of(request) is None

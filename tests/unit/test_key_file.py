@@ -2,6 +2,8 @@
 
 import logging
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,7 @@ class File:
         """Puts new content there, as an editor does."""
         self._changes += 1
         self.path.write_text(text)
+        self.path.chmod(0o600)
         os.utime(self.path, (0, 1_000_000 + self._changes))
 
     def load(self, **keywords):
@@ -161,3 +164,114 @@ def test_a_key_that_is_dropped_in_the_middle_of_a_request_breaks_nothing(file, c
     assert dict(lazy) == {}
     leaving.destroy()
     assert manager.commit(leaving).clear
+
+
+# -- who else may use it
+
+
+@pytest.fixture
+def open_directory():
+    """A directory that other users of this machine can look into."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@pytest.fixture
+def open_file(open_directory, clock):
+    """A key file that others would reach if its mode let them."""
+    found = File(open_directory / "farm.key", clock)
+    found.write(f"{A}\n")
+    return found
+
+
+def named(caplog):
+    """What the log says of files that others can use."""
+    return [record.getMessage() for record in caplog.records if record.event == "file_open_to_others"]
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o660, 0o602, 0o622])
+def test_a_file_that_others_can_change_is_refused(open_file, mode):
+    """Whoever can add a line signs sessions: an error at start-up, with the fix."""
+    open_file.path.chmod(mode)
+    with pytest.raises(ConfigurationError, match=f"chmod 600 {open_file.path}"):
+        open_file.load()
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o660])
+def test_a_directory_that_lets_no_others_through_protects_it(file, caplog, mode):
+    """Its mode is named all the same: the file may be moved."""
+    file.path.parent.chmod(0o700)
+    file.path.chmod(mode)
+    assert file.load()().fingerprints() == names(A)
+    (line,) = named(caplog)
+    assert "may be changed" in line
+    assert f"chmod 600 {file.path}" in line
+
+
+def test_a_file_that_others_can_read_is_named_once(open_file, clock, caplog):
+    """One line at start-up, none at each request, and one more if its rights change."""
+    open_file.path.chmod(0o644)
+    get = open_file.load()
+    for _ in range(5):
+        clock.now += 1.0
+        assert get().fingerprints() == names(A)
+    (line,) = named(caplog)
+    assert "may be read" in line
+    assert f"chmod 600 {open_file.path}" in line
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440])
+def test_a_file_of_owner_and_group_is_not_named(open_file, caplog, mode):
+    """A group that may read, and not write, is the web node's."""
+    open_file.path.chmod(mode)
+    assert open_file.load()().fingerprints() == names(A)
+    assert named(caplog) == []
+
+
+def test_rights_that_change_while_it_runs_take_nothing_down(open_file, clock, caplog):
+    """A file that others can change from now on is not read again, and the log says why."""
+    get = open_file.load()
+    open_file.write(f"{B}\n")
+    open_file.path.chmod(0o666)
+    clock.now += 1.0
+    assert get().fingerprints() == names(A)
+    (record,) = [record for record in caplog.records if record.event == "keys_not_reloaded"]
+    assert f"chmod 600 {open_file.path}" in record.getMessage()
+    open_file.path.chmod(0o600)
+    clock.now += 1.0
+    assert get().fingerprints() == names(B)
+
+
+def test_development_names_what_it_would_refuse(open_file, caplog):
+    """On a machine that serves no visitors."""
+    open_file.path.chmod(0o666)
+    assert open_file.load(development=True)().fingerprints() == names(A)
+    assert len(named(caplog)) == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_is_refused(open_file):
+    """Its owner could change it; root's own file is read."""
+    os.chown(open_file.path, 12345, -1)
+    with pytest.raises(ConfigurationError, match="another user"):
+        open_file.load()
+    os.chown(open_file.path, 0, -1)
+    assert open_file.load()().fingerprints() == names(A)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="the kubelet is root")
+def test_a_secret_that_kubernetes_mounts_is_not_named(open_directory, clock, caplog):
+    """Root's, mode 0644, behind a link that the kubelet turns to the next version: so secrets are mounted."""
+    version = open_directory / "..2026_01_01"
+    version.mkdir()
+    (version / "farm.key").write_text(f"{A}\n")
+    (version / "farm.key").chmod(0o644)
+    (open_directory / "..data").symlink_to(version.name)
+    mounted = open_directory / "mounted.key"
+    mounted.symlink_to("..data/farm.key")
+    found = Settings.load({"key_file": mounted, "backend": "memory://"}, {})
+    (open_directory / "..data").unlink()
+    assert found.machine_key().fingerprints() == names(A)
+    assert named(caplog) == []

@@ -13,6 +13,7 @@ from sharedsession.backends.memcached import protocol, text
 from sharedsession.backends.memcached.urls import nodes_of
 from sharedsession.backends.wire.protocol import Login
 from sharedsession.backends.wire.urls import redacted
+from sharedsession.cli.__main__ import main
 from sharedsession.errors import BackendUnavailable, ConfigurationError
 from tests.support.certificates import Authority
 
@@ -115,6 +116,25 @@ def test_what_memcached_cannot_take_is_refused(login: str) -> None:
         "valkeys://web:hunter2@h1?ssl_cert_reqs=maybe",
         "unix://web:hunter2@/run/redis.sock?nosuch=1",
         "nosuch://web:hunter2@h1",
+        "web:hunter2@redis://h1",
+        "redis://web:hunter2",
+        "redis://h1?passwd=hunter2",
+        "redis://h1?hunter2=1",
+        "redis://h1?db=hunter2",
+        "redis://web:x@h1?auth=hunter2",
+        "rediss://h1?ssl_password=hunter2",
+        "unix:///run/redis.sock?secret=hunter2",
+        "valkeys://h1?token=hunter2",
+        "memcached://h1?password=hunter2",
+        "memcached://h1?hunter2=x",
+        "memcached://h1?hunter2",
+        "memcached://web:hunter2",
+        "memcached://a=h1,b=web:hunter2",
+        "memcached://a=h1,b=h2?replicas=hunter2",
+        "memcached://a=h1,b=h2?layout=hunter2",
+        "memcacheds://h1?ssl_keyfile_password=hunter2",
+        "sqlite:///x.db?key=hunter2",
+        "memory://?key=hunter2",
     ],
 )
 def test_a_mistake_beside_a_password_does_not_show_it(url: str) -> None:
@@ -128,14 +148,29 @@ def test_a_mistake_beside_a_password_does_not_show_it(url: str) -> None:
         ("redis://web:hunter2@h:1/0", "redis://***@h:1/0"),
         ("redis://:hunter2@h", "redis://***@h"),
         ("redis://a:b@hunter2@h", "redis://***@h"),
-        ("redis://a:b/hunter2@h?x=1", "redis://***@h?x=1"),
-        ("redis://h?db=1&password=hunter2&x=2", "redis://h?db=1&password=***&x=2"),
+        ("redis://a:b/hunter2@h?x=1", "redis://***@h?x=***"),
+        ("redis://h?db=1&password=hunter2&x=2", "redis://h?db=1&password=***&x=***"),
+        ("redis://h?passwd=hunter2", "redis://h?passwd=***"),
+        ("redis://h?hunter2", "redis://h?***"),
+        ("redis://h?hunter2=1;db=2", "redis://h?***;db=2"),
+        ("redis://h#hunter2", "redis://h#***"),
+        ("redis://web:hunter2", "redis://web:***"),
+        ("redis://[::1]:6379/0?ssl_cert_reqs=none", "redis://[::1]:6379/0?ssl_cert_reqs=none"),
+        ("memcached://a=h1:1,b=h2:hunter2", "memcached://a=h1:1,b=h2:***"),
         ("memcached://a=h1,b=h2?replicas=2", "memcached://a=h1,b=h2?replicas=2"),
     ],
 )
 def test_a_url_is_shown_without_user_and_password(url: str, shown: str) -> None:
     """Rather too little than too much."""
     assert redacted(url) == shown
+
+
+@pytest.mark.parametrize("words", [["doctor", "--bakend"], ["farm", "--backend", "redis://h", "--json"], ["nosuch"]])
+def test_the_command_line_repeats_no_password(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt flag is named, the URL behind it without its password."""
+    with pytest.raises(SystemExit):
+        main([*words, "redis://web:hunter2@h:1?passwd=hunter2"])
+    assert SECRET not in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(

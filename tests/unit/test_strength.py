@@ -1,14 +1,17 @@
 """The check of secrets: what somebody could guess is refused, what a generator made never is."""
 
+import hashlib
 import os
 import random
 import secrets
 from base64 import b64encode, urlsafe_b64encode
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sharedsession.keys import words
 from sharedsession.keys.machine_key import MachineKey
 from sharedsession.keys.strength import MIN_BITS, estimated_bits, problem_with
 
@@ -65,6 +68,8 @@ REPEATS = [
 ]
 KEYBOARD_WALKS = [
     "qwertyuiopasdfghjklzxcvbnm1234567890",
+    "qazwsxedcrfvtgbyhnujmikolp1234567890",
+    "zaqxswcdevfrbgtnhymjukilop0987654321",
     "qwertyuiopasdfghjklzxcvbnmqwertyuiopasdfghjklzxcvbnm",
     "1q2w3e4r5t6y7u8i9o0p1q2w3e4r5t6y7u8i9o0p",
     "asdfghjkl;'asdfghjkl;'asdfghjkl;'",
@@ -82,15 +87,50 @@ SENTENCES = [
     "we-need-a-secret-for-the-session-farm-here",
     "lorem ipsum dolor sit amet consectetur adipiscing elit",
 ]
-UUIDS = ["550e8400-e29b-41d4-a716-446655440000", "{550E8400-E29B-41D4-A716-446655440000}"]
+UUIDS = [
+    "550e8400-e29b-41d4-a716-446655440000",
+    "{550E8400-E29B-41D4-A716-446655440000}",
+    "urn:uuid:550e8400-e29b-41d4-a716-446655440000",
+    "550e8400e29b41d4a716446655440000",
+    "D9428888122B11E1B85C61CD3CBB3210",
+    "d9428888122b11e1b85c61cd3cbb3210" * 2,
+    "0190163d8694739b9a5c2b4c1e3f8a77",
+]
+# What somebody makes of a word to get something that looks random: name -> how.
+DISGUISES = {
+    "hex": bytes.hex,
+    "base64": lambda raw: b64encode(raw).decode(),
+    "base64url": lambda raw: urlsafe_b64encode(raw).decode().rstrip("="),
+    "HEX": lambda raw: raw.hex().upper(),
+    "hex twice": lambda raw: raw.hex() * 2,
+    "hex with colons": lambda raw: raw.hex(":"),
+    "base64 of hex": lambda raw: b64encode(raw.hex().encode()).decode(),
+    "base64 with a prefix": lambda raw: f"base64:{b64encode(raw).decode()}",
+}
+HASHES = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]
+WORDS = [
+    "",
+    "a",
+    "secret",
+    "password",
+    "Password123",
+    "changeme",
+    "SECRET",
+    "dragon",
+    "my-secret-key",
+    "flask",
+    "123456",
+]
 # What the usual commands make of random bytes: how many, and how they are written.
 GENERATORS = {
+    "token_urlsafe(24)": (24, lambda raw: urlsafe_b64encode(raw).rstrip(b"=")),
     "token_urlsafe(32)": (32, lambda raw: urlsafe_b64encode(raw).rstrip(b"=")),
     "token_urlsafe(48), genkey": (48, lambda raw: urlsafe_b64encode(raw).rstrip(b"=")),
     "openssl rand -base64 32": (32, b64encode),
     "token_hex(32)": (32, lambda raw: raw.hex().encode()),
     "urandom(32)": (32, bytes),
-    "openssl rand -hex 16": (16, lambda raw: raw.hex().encode()),
+    "openssl rand -hex 24": (24, lambda raw: raw.hex().encode()),
+    "openssl rand -hex 64": (64, lambda raw: raw.hex().encode()),
 }
 # Made by these commands, and at one time refused: a repeat, or letters that read like text, by chance.
 UNLUCKY = [
@@ -141,10 +181,64 @@ def test_short_secrets_are_refused(length):
 
 @pytest.mark.parametrize(("size", "write"), GENERATORS.values(), ids=GENERATORS)
 def test_generated_secrets_are_accepted(size, write):
-    """Not one of fifteen hundred random secrets is refused; always the same ones, so that the test is no lottery."""
+    """Not one of 20,000 random secrets is refused; always the same ones, so that the test is no lottery."""
     source = random.Random(size)
-    made = [write(source.randbytes(size)) for _ in range(1500)]
+    made = (write(source.randbytes(size)) for _ in range(20_000))
     assert [secret for secret in made if problem_with(secret)] == []
+
+
+def test_sixteen_random_bytes_are_refused_only_if_they_have_the_form_of_a_uuid():
+    """A UUID without dashes is 32 hexadecimal digits, of which one in 21 has its form: 24 bytes or more always pass."""
+    source = random.Random(16)
+    problems = [problem_with(source.randbytes(16).hex().encode()) for _ in range(5_000)]
+    refused = [problem for problem in problems if problem]
+    assert all("UUID" in problem for problem in refused)
+    assert 0 < len(refused) < 5_000 / 16
+
+
+@pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
+@pytest.mark.parametrize("name", HASHES)
+def test_the_hash_of_a_word_is_refused(name, disguise):
+    """It looks random, and is the first thing that is tried."""
+    for word in WORDS:
+        for written in (word, f"{word}\n"):
+            assert problem_with(disguise(hashlib.new(name, written.encode()).digest()).encode()), (name, written)
+
+
+@pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
+@pytest.mark.parametrize(
+    "weak", [*SENTENCES, *REPEATS, *KEYBOARD_WALKS, *PLACEHOLDERS, "changeme" * 2, "supersecretword"]
+)
+def test_the_encoding_of_a_weak_secret_is_refused(weak, disguise):
+    """Hexadecimal digits and Base64 hide nothing."""
+    assert problem_with(disguise(weak.encode()).encode())
+
+
+@pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
+def test_the_encoding_of_a_strong_secret_is_accepted(disguise):
+    """Whoever encodes what a generator made loses nothing."""
+    for _ in range(50):
+        assert problem_with(disguise(secrets.token_urlsafe(32).encode()).encode()) is None
+
+
+def test_the_secrets_of_our_own_tests_are_refused():
+    """They stand in a public repository."""
+    for ours in (
+        "9oX3-Jm2Tq7vWcRk0bNz5yHs8uLfEa1dPgViYh4MtQwZrCxK6jBn",
+        "kT7-Wq2Lm9vXcRk0bNz5yHs8uLfEa1dPgViYh4MtQwZrCxK6jBn",
+    ):
+        assert "public" in problem_with(ours.encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_text_in_utf_16_is_refused(encoding):
+    """Some shells write it; it would be another secret than the same text in UTF-8."""
+    assert "UTF-8" in problem_with(secrets.token_urlsafe(48).encode(encoding))
+
+
+def test_the_list_of_words_is_short():
+    """It is an aid, no dictionary: a few kilobytes."""
+    assert Path(words.__file__).stat().st_size < 10_000
 
 
 @pytest.mark.parametrize("secret", UNLUCKY)

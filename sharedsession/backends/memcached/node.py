@@ -35,6 +35,7 @@ from sharedsession.backends.wire.node_guard import NodeGuard
 from sharedsession.backends.wire.protocol import Address, Answer, Request, StaleToken, WireProtocol, made, together
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendError, BackendUnavailable
+from sharedsession.observe import without_store_keys
 
 
 class _Token(NamedTuple):
@@ -292,7 +293,7 @@ class MemcachedStore:
         if reply.status == status:
             return
         self._server.admits(reply)
-        text = login.as_text(reply)
+        text = without_store_keys(login.as_text(reply))
         if reply.is_error and "too large" in text:
             raise BackendError(f"memcached refused an item as too large ({text}): lower max_size, or raise its -I")
         raise BackendUnavailable(f"memcached answered {text!r}")

@@ -7,6 +7,7 @@ from types import ModuleType
 from urllib.parse import parse_qsl
 
 from sharedsession.backends.memcached import login as logins
+from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached import text
 from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer, MemcachedStore
 from sharedsession.backends.memcached.text_store import TextStore
@@ -14,7 +15,7 @@ from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import LAYOUTS, Place
 from sharedsession.backends.wire import tls
 from sharedsession.backends.wire.protocol import Address, Login
-from sharedsession.backends.wire.urls import redacted
+from sharedsession.backends.wire.urls import MASK, option_name, redacted, redacted_address
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 
@@ -60,8 +61,9 @@ def from_url(url: str, breaker_window: float = 2.0, environment: Environment = R
     replicas = _replicas(options.pop("replicas", str(min(2, len(specs)))), len(specs))
     layout = _layout(options.pop("layout", "native"))
     if options:
+        named = option_name("" if "@" in url.partition("?")[2] else min(options))
         raise ConfigurationError(
-            f"backend memcached:// has no option {_shown(next(iter(options)), url)}; it has replicas, layout and "
+            f"backend memcached:// has no option {named}; it has replicas, layout and "
             "protocol, and memcacheds:// those of TLS"
         )
     servers = [_in_ring(spec, breaker_window, protocol, kind, environment) for spec in specs]
@@ -106,7 +108,7 @@ def _options(url: str) -> dict[str, str]:
 
 def _shown(part: str, url: str) -> str:
     """Returns a part of the URL for a message; masked if it may belong to a password that was not quoted."""
-    return "'***'" if "@" in url else repr(part)
+    return f"'{MASK}'" if "@" in url else repr(redacted_address(part))
 
 
 def _with_access(spec: NodeSpec, context: SSLContext | None, login: Login | None) -> NodeSpec:

@@ -3,12 +3,14 @@
 The file is in WAL mode, so readers never wait (sqlite.org/wal.html). A writer that finds the file locked tries again
 every half millisecond until its time is up: SQLite's own busy handler sleeps for up to 100 ms at a time. Expired rows
 are swept a few at a time.
+
+The path counts, not the file that was opened: once a second it is looked at, and opened anew if it leads elsewhere.
+Else two processes would serve two different files for ever.
 """
 
 import os
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,10 +18,12 @@ from typing import Any, TypeVar
 
 from sharedsession.backends.base import Ended, Read, Stored
 from sharedsession.backends.sqlite import rows
+from sharedsession.backends.sqlite.place import Opened, Place, place_of, remove_leftovers
 from sharedsession.backends.tombstone import is_tombstone, note_on
 from sharedsession.concurrency import PerProcess
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable
+from sharedsession.file_rights import rights_of
 from sharedsession.observe import Observer
 
 T = TypeVar("T")
@@ -30,6 +34,7 @@ _RENEW_BELOW = 0.9  # of the time to live: a renewal that gains less than a tent
 _SWEEP_ROWS = 200
 _SWEEP_EVERY = 1.0  # seconds
 _SWEEP_PAUSE = 60.0  # seconds after the last row
+_LOOK_EVERY = 1.0  # seconds between two looks at the path
 
 
 class SessionFile:
@@ -50,11 +55,13 @@ class SessionFile:
         self.monotonic = environment.monotonic
         self.observer = Observer(environment=environment)
         self._sleep = environment.sleep
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._abandoned: list[sqlite3.Connection] = []
+        self._opened = Opened()
+        self._of_parents: list[Opened] = []
         self._process = os.getpid()
-        self._opening = PerProcess(threading.Lock)
+        self._opening = PerProcess(threading.RLock)
+        self._look_next = 0.0
         self._looked_at_mounts = False
+        self._said_of_rights: str | None = None
         self._sweep_next = 0.0
         self._swept_to = 0
 
@@ -138,18 +145,28 @@ class SessionFile:
         """
         if self._process != os.getpid():
             self._forget_parent()
+        if self.monotonic() >= self._look_next:
+            self._look()
+        opened = self._opened
         try:
-            connection = self._idle.pop()
+            connection = opened.idle.pop()
         except IndexError:
-            connection = self.patiently(timeout, self._open)
+            opened, connection = self.patiently(timeout, self._open)
         try:
             yield connection
+            if self.monotonic() >= self._look_next:
+                self._look()
+            if opened is not self._opened:
+                raise BackendUnavailable("the session file was replaced or removed meanwhile")  # noqa: TRY301
         except BaseException as error:
-            connection.close()
+            self._discard(opened, connection)
             if isinstance(error, sqlite3.Error):
                 raise self._unavailable(error) from None
             raise
-        self._idle.append(connection)
+        opened.idle.append(connection)
+        if opened is not self._opened:  # since it was asked a moment ago: closed with the others then
+            with self._opening.mine:
+                opened.close()
 
     def patiently(self, timeout: float, attempt: Callable[[], T]) -> T:
         """Repeats an attempt until the file is not locked, for ``timeout`` seconds at most.
@@ -171,35 +188,105 @@ class SessionFile:
 
     def close(self) -> None:
         """Closes the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        with self._opening.mine:
+            self._opened.close()
 
     def health(self) -> dict[str, Any]:
         """Same as `Facts.health`."""
         return {"kind": "sqlite", "path": str(self.path), "counters": dict(self.observer.counters)}
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> tuple[Opened, sqlite3.Connection]:
         with self._opening.mine:
             self._make_private_file()
+            self._check_rights()
             self._warn_of_network()
+            before = place_of(self.path)
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute(rows.SCHEMA)
-            except sqlite3.Error:
+                return self._admitted(connection, before), connection
+            except (sqlite3.Error, BackendUnavailable):
                 connection.close()
                 raise
-            return connection
+
+    def _admitted(self, connection: sqlite3.Connection, before: Place) -> Opened:
+        """Counts a new connection among those to the same files.
+
+        Raises:
+            BackendUnavailable: the file was replaced while it was opened, so that it may be either one.
+        """
+        place = place_of(self.path)
+        if place.file is None or place.file != before.file:
+            raise BackendUnavailable("the session file was replaced or removed meanwhile")
+        if self._opened.place not in {None, place}:
+            self._leave(place)
+        self._opened.place = place
+        self._opened.count += 1
+        return self._opened
+
+    # -- the path, and what it leads to
+
+    def _look(self) -> None:
+        """Leaves the open file if the path does not lead to it any more."""
+        with self._opening.mine:
+            self._look_next = self.monotonic() + _LOOK_EVERY
+            if self._opened.place is not None:
+                place = place_of(self.path)
+                if place != self._opened.place:
+                    self._leave(place)
+
+    def _leave(self, place: Place) -> None:
+        """Closes the connections to files that have other files in their place, or none; lent ones when they return."""
+        old, self._opened = self._opened, Opened()
+        if old.place and place.file != old.place.file and place.log == old.place.log:
+            remove_leftovers(self.path)  # the log of the old file
+        old.close()
+        self.observer.event(
+            "sqlite_file_replaced",
+            f"the session file {str(self.path)!r}, or the '-wal' beside it, was replaced or removed while it was in "
+            "use: it is opened anew, and sessions that only the old file has are lost; keep it where nothing is "
+            "cleaned up, and stop the web nodes before you restore it",
+        )
+
+    def _discard(self, opened: Opened, connection: sqlite3.Connection) -> None:
+        with self._opening.mine:
+            opened.discard(connection)
+            self._look_next = 0.0  # what failed may have failed because the file is gone
 
     def _make_private_file(self) -> None:
         if self.path.exists():
             return
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            remove_leftovers(self.path)
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             raise self._unavailable(error) from None
+
+    def _check_rights(self) -> None:
+        """Names a file that others may use, once.
+
+        Raises:
+            BackendUnavailable: it belongs to another user.
+        """
+        try:
+            rights = rights_of(self.path, self.path.stat())
+        except OSError as error:
+            raise self._unavailable(error) from None
+        if rights.foreign_owner is not None:
+            self.observer.event(
+                "sqlite_file_refused",
+                f"the session file {str(self.path)!r} {rights.fault}, who can change any session: "
+                "give it to the web node's user with chown, or name another file",
+            )
+            raise BackendUnavailable("the session file belongs to another user")
+        if rights.problem != self._said_of_rights and rights.problem:
+            self.observer.event(
+                "file_open_to_others", f"the session file {str(self.path)!r} {rights.problem}: chmod 600 {self.path}"
+            )
+        self._said_of_rights = rights.problem
 
     def _warn_of_network(self) -> None:
         if self._looked_at_mounts:
@@ -221,9 +308,12 @@ class SessionFile:
         return BackendUnavailable("the session file cannot be used")
 
     def _forget_parent(self) -> None:
-        """After a fork, neither uses nor closes the parent's connections (sqlite.org/howtocorrupt.html, 2.6)."""
-        self._abandoned.extend(self._idle)
-        self._idle.clear()
+        """After a fork, uses no connection of the parent, and closes none.
+
+        See sqlite.org/howtocorrupt.html, 2.6.
+        """
+        self._of_parents.append(self._opened)
+        self._opened = Opened()
         self._process = os.getpid()
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import django
 from django.conf import settings
 
-SECRET = "9oX3-Jm2Tq7vWcRk0bNz5yHs8uLfEa1dPgViYh4MtQwZrCxK6jBn"
+from tests.support.farm import SECRET as SECRET
+
 OURS = "sharedsession.frameworks.django.SessionMiddleware"
 THEIRS = "django.contrib.sessions.middleware.SessionMiddleware"
 OTHERS = [

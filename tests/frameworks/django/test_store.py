@@ -135,6 +135,14 @@ def test_the_secrets_rotate(stored) -> None:
     assert SessionStore(kept).get("a") is None
 
 
+@MEMORY
+@pytest.mark.parametrize("typed", ["{}\n", "\ufeff{}\r\n", "\0{}\0"])
+def test_what_stands_around_the_secret_is_no_part_of_it(stored, typed) -> None:
+    """A line end, a byte order mark or zero bytes in ``SECRET_KEY``, as files and editors add them: the same secret."""
+    with override_settings(SECRET_KEY=typed.format(settings.SECRET_KEY)):
+        assert SessionStore(stored.session_key).load() == {"a": 1}
+
+
 def test_other_frameworks_see_the_same_session(stored, url) -> None:
     """A plain WSGI application under the same secret, name and backend."""
 
