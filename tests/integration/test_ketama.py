@@ -60,9 +60,9 @@ def php() -> None:
 
 @pytest.fixture(scope="module")
 def keys() -> list[str]:
-    """Any ASCII that memcached takes as a key."""
+    """Any ASCII that memcached takes as a key, but for the braces that tell which part of a key is hashed."""
     chance = random.Random(20_000)
-    letters = string.ascii_letters + string.digits + string.punctuation
+    letters = (string.ascii_letters + string.digits + string.punctuation).replace("{", "")
     return ["".join(chance.choices(letters, k=chance.randrange(1, 65))) for _ in range(KEYS)]
 
 
@@ -95,6 +95,21 @@ def test_the_native_layout_agrees_where_weights_are_equal(servers: str, keys: li
     ring = ring_of(hosts, "native")
     with Libmemcached(hosts, "ketama_weighted") as reference:
         assert [key for key in keys if ring.order(key)[0] != reference.node(key)] == []
+
+
+@pytest.mark.usefixtures("libmemcached")
+@pytest.mark.parametrize("layout", KETAMA)
+def test_a_key_is_where_the_part_in_braces_is(layout: str, keys: list[str]):
+    """As Redis Cluster and twemproxy place it: the first part, unless it is empty or its brace is never closed."""
+    hosts = LISTS["16 servers"]
+    ring = ring_of(hosts, layout)
+    with Libmemcached(hosts, layout) as reference:
+        parts = [key.replace("}", "") or "x" for key in keys[:1000]]
+        nodes = [reference.node(part) for part in parts]
+        assert [ring.order(f"ss:{{{part}}}session")[0] for part in parts] == nodes
+        assert [ring.order(f"{{{part}}}{{other}}")[0] for part in parts] == nodes
+        whole = ["{" + part for part in parts] + ["{}" + part for part in parts]
+        assert [ring.order(key)[0] for key in whole] == [reference.node(key) for key in whole]
 
 
 # -- the records themselves

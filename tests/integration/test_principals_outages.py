@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sharedsession.errors import BackendUnavailable
+from sharedsession.errors import BackendUnavailable, LogoutNotConfirmed
 from tests.integration.test_principals import handles, logged_in, of, who
 from tests.support.farm import WebNode, read
 from tests.support.ring import Ring
@@ -18,8 +18,8 @@ def test_an_outage_is_no_empty_list(kind: str, fresh: Any, web_node: Any) -> Non
     node = web_node(server.url, timeout=1.0, breaker_window=0.1)
     browsers = logged_in([node], "user:1", 2)
     server.freeze()
-    for verb in ("list", "revoke_all"):
-        with pytest.raises(BackendUnavailable):
+    for verb, error in (("list", BackendUnavailable), ("revoke_all", LogoutNotConfirmed)):
+        with pytest.raises(error):
             of(node, verb, "user:1")
     server.resume()
     wait_until_answered(node, browsers[0].cookie)

@@ -34,7 +34,7 @@ class Visitor:
 
     @property
     def key_id(self) -> str:
-        return self.cookie.split(".")[1]
+        return self.cookie.partition("=")[2][32:38]
 
     def count(self, node: WebNode) -> None:
         self._ask(node, lambda session: (session.get("name"), session.increment("n"))[0])
@@ -205,5 +205,5 @@ def forbid_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     async def forbidden(*_: object) -> None:
         raise AssertionError("the store was asked")
 
-    for verb in ("read", "add", "swap", "supersede", "end", "renew", "is_alive"):
+    for verb in ("read", "add", "swap", "supersede", "end", "renew", "read_beside", "read_rivals"):
         monkeypatch.setattr(SealedStore, verb, forbidden)

@@ -341,7 +341,7 @@ def test_a_ring_with_tls_does_not_wait_for_nodes_that_hang(locked, web_node, aut
 # -- Redis and Valkey: users
 
 
-RIGHTS = "~ss:* +get +getex +getrange +set +del +eval +hello +echo +select"
+RIGHTS = "~ss:* +get +getex +getrange +set +del +eval +echo +type +lindex +rpush +pexpire +pttl +hello +select"
 
 
 @pytest.fixture(params=["redis", "valkey"])
@@ -391,7 +391,7 @@ def test_a_user_without_the_rights_is_an_outage(acl, visit, caplog, rights: str)
 
 def test_a_user_without_the_rights_to_change_is_an_outage(acl, visit, caplog) -> None:
     """Inside the script or outside of it: nothing names the user."""
-    browser = visit(f"redis://{pair()}{acl('~ss:* +get +getex +set +eval +hello +echo -getrange')}/0")
+    browser = visit(f"redis://{pair()}{acl('~ss:* +get +getex +set +eval +type +hello +echo -getrange')}/0")
     browser.go(write("user", "alice"))
     if browser.nodes[0].manager.health()["backend"]["compare_and_swap"] == "script":
         with caplog.at_level(logging.DEBUG):

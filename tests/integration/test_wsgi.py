@@ -230,12 +230,13 @@ def test_the_header_transport() -> None:
     assert call(both, f"__Host-session={token}", HTTP_X_SESSION_TOKEN=token)[2] == [b"4"]
 
 
-def test_two_genuine_cookies_are_nobody() -> None:
-    """A planted second cookie makes the visitor anonymous, not somebody else."""
+def test_two_living_sessions_are_nobody() -> None:
+    """A planted second cookie makes the visitor anonymous, not somebody else, until the next login ends both."""
 
     def app(environ, start_response):
         result = dict(environ[KEY])
-        environ[KEY]["who"] = environ.get("test.who")
+        if "test.who" in environ:
+            environ[KEY]["who"] = environ["test.who"]
         start_response("200 OK", [])
         return [repr(result).encode()]
 
@@ -245,6 +246,8 @@ def test_two_genuine_cookies_are_nobody() -> None:
     assert call(middleware, f"{one}; {two}")[2] == [b"{}"]
     assert call(middleware, f"{one}; {one}")[2] == [b"{'who': 'alice'}"]
     assert call(middleware, f"x=1; __Host-session=forged; {two}")[2] == [b"{'who': 'bob'}"]
+    three = jar(call(middleware, f"{one}; {two}", **{"test.who": "carol"})[1])
+    assert call(middleware, f"{one}; {two}; {three}")[2] == [b"{'who': 'carol'}"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from sharedsession import Session
+from sharedsession import MachineKey, Session
 from sharedsession.backends.adapters import for_blocking
 from sharedsession.backends.base import Stored
 from sharedsession.concurrency import BlockingDriver, Done, Step, run
@@ -14,7 +14,7 @@ from sharedsession.manager import SessionManager, engines_of
 from sharedsession.testing import ManualEnvironment, memory_backend
 from tests.support.node import Node
 
-SECRET = "9oX3-Jm2Tq7vWcRk0bNz5yHs8uLfEa1dPgViYh4MtQwZrCxK6jBn"
+SECRET = MachineKey.generate()
 
 
 class WatchedStore:

@@ -41,7 +41,7 @@ def copy(value: bytes | int, version: object = "token", ttl: float | None = 60) 
 
 def result_of(*answers: NodeReply) -> ReadResult:
     """The replies of nodes 0, 1 and so on."""
-    result = ReadResult(range(len(answers)), Numbers())
+    result = ReadResult(range(len(answers)), 2, Numbers())
     result.add(range(len(answers)), answers)
     return result
 
@@ -101,6 +101,13 @@ def test_of_two_of_one_number_the_later_node_wins():
     assert result_of(copy(b"7a"), copy(b"7b"), copy(6)).best == copy(b"7b")
 
 
+def test_what_an_owner_holds_comes_before_what_others_hold():
+    """A node that is no owner may keep for long what was never acknowledged: it counts if no owner has one as new."""
+    assert result_of(copy(b"7a"), copy(6), copy(b"7c")).best == copy(b"7a")
+    assert result_of(copy(5), copy(6), copy(b"7b"), copy(b"7c")).best == copy(b"7c")
+    assert result_of(None, NO_ANSWER, copy(b"7c")).best == copy(b"7c")
+
+
 def test_how_many_nodes_hold_the_best():
     """Copies of another writer do not count."""
     result = result_of(copy(b"7a"), copy(b"7b"), None, copy(b"7b"))
@@ -117,7 +124,7 @@ def test_a_copy_is_opened_once():
             seen.append(value)
             return super().is_genuine(value)
 
-    result = ReadResult(range(4), Counting())
+    result = ReadResult(range(4), 2, Counting())
     result.add(range(4), [copy(1), copy(1), copy(2), copy(DAMAGED)])
     for _ in range(3):
         assert result.best == copy(2)
@@ -169,9 +176,9 @@ def test_the_missing_and_the_outdated_are_repaired():
     assert result.outdated(copy(5)) == [2, 4]
 
 
-def test_another_writers_copy_is_not_outdated():
-    """It is left to that writer, who finds out and merges."""
-    assert result_of(copy(b"7a"), copy(b"7b")).outdated(copy(b"7b")) == []
+def test_another_writers_copy_is_outdated():
+    """It is not acknowledged, so its writer finds out and merges."""
+    assert result_of(copy(b"7a"), copy(b"7b")).outdated(copy(b"7b")) == [0]
 
 
 # -- silence and tokens

@@ -5,8 +5,9 @@ final: a tombstone beats any record, a plain tombstone beats one with a note, a 
 from, a copy that does not open is no answer, and "there is nothing" is believed only of nodes that would know.
 
 Two records of which neither was made from the other are there while a write is under way: one web node writes to the
-first owner, and another one, which cannot reach it, to those behind. Then the copy that is later in the ring's order
-wins: a write is acknowledged only when it has passed those, so what stands earlier is not acknowledged yet.
+first owner, and another one, which cannot reach it, to those behind. Then of the owners' copies the one that is later
+in the ring's order wins: a write is acknowledged only when it has passed that owner, so what stands earlier is not
+acknowledged yet. Its writer finds out, and merges.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,6 +40,7 @@ class ReadResult:
 
     Args:
         order: the nodes in the order in which the key prefers them.
+        owners: how many of them, from the first, own the key.
         judge: knows what is inside of the copies.
 
     Attributes:
@@ -46,10 +48,11 @@ class ReadResult:
         replies: the reply of each node that was asked.
     """
 
-    __slots__ = ("_genuine", "_order", "judge", "replies")
+    __slots__ = ("_genuine", "_order", "_owners", "judge", "replies")
 
-    def __init__(self, order: Sequence[int], judge: Judge) -> None:
+    def __init__(self, order: Sequence[int], owners: int, judge: Judge) -> None:
         self._order = order
+        self._owners = owners
         self.judge = judge
         self._genuine: dict[bytes, bool] = {}
         self.replies: dict[int, NodeReply] = {}
@@ -66,15 +69,22 @@ class ReadResult:
 
     @property
     def best(self) -> Stored | None:
-        """The newest copy that opens: of those that no other copy was made from, the last in the ring's order."""
-        copies = [copy for copy in self._live() if self.is_genuine(copy)]
-        newest = [copy for copy in copies if not any(self._is_behind(copy, other) for other in copies)]
-        return newest[-1] if newest else None
+        """The newest copy that opens: of those that no other copy was made from, the last owner's, or the last."""
+        genuine = [copy for copy in self._live(self._order) if self.is_genuine(copy)]
+        for nodes in (self._order[: self._owners], self._order):
+            newest = [
+                copy
+                for copy in self._live(nodes)
+                if self.is_genuine(copy) and not any(self._is_behind(copy, other) for other in genuine)
+            ]
+            if newest:
+                return newest[-1]
+        return None
 
     @property
     def damaged(self) -> Stored | None:
         """A copy that does not open."""
-        return next((copy for copy in self._live() if not self.is_genuine(copy)), None)
+        return next((copy for copy in self._live(self._order) if not self.is_genuine(copy)), None)
 
     def agreed(self, owners: Sequence[int]) -> Stored | None:
         """Returns the record if all owners hold the same one; then no other node is asked. It is not opened."""
@@ -100,12 +110,8 @@ class ReadResult:
         return [node for node, reply in self.replies.items() if isinstance(reply, Stored)]
 
     def outdated(self, best: Stored) -> list[int]:
-        """Returns the nodes whose copy the best one takes the place of: an older one, or one that does not open."""
-        return [
-            node
-            for node, reply in self.replies.items()
-            if isinstance(reply, Stored) and (self._is_behind(reply, best) or not self.is_genuine(reply))
-        ]
+        """Returns the nodes whose copy the best one takes the place of: any other one."""
+        return [node for node, reply in self.replies.items() if isinstance(reply, Stored) and reply.value != best.value]
 
     def copies(self, best: Stored) -> int:
         """Returns how many nodes hold the best copy."""
@@ -131,7 +137,7 @@ class ReadResult:
         """Returns whether the other copy was made from this one."""
         return copy.value != other.value and self.judge.replaces(other.value, copy.value)
 
-    def _live(self) -> list[Stored]:
-        """Returns the copies, in the ring's order."""
-        replies = [self.replies.get(node) for node in self._order]
+    def _live(self, nodes: Sequence[int]) -> list[Stored]:
+        """Returns the copies of some nodes, in the ring's order."""
+        replies = [self.replies.get(node) for node in nodes]
         return [reply for reply in replies if isinstance(reply, Stored)]

@@ -83,7 +83,7 @@ class RingStore:
         if touch is not None and touch > self._longest_idle:
             self._longest_idle = touch
         end = self._monotonic() + 2 * timeout
-        result = ReadResult(order, judge)
+        result = ReadResult(order, self._replicas, judge)
         nodes = self._first_askable(order)
         result.add(nodes, await self._gather(self._asks(nodes, key, touch, timeout)))
         agreed = result.agreed(order[: self._replicas])
@@ -125,7 +125,7 @@ class RingStore:
         nodes = self._first_askable(order)
         plain = [read._replace(default=None) for read in reads]
         replies = await self._gather([self._nodes[node].ask_many(plain, timeout) for node in nodes])
-        results = [ReadResult(order, judge) for judge in judges]
+        results = [ReadResult(order, self._replicas, judge) for judge in judges]
         for at, result in enumerate(results):
             result.add(nodes, [reply[at] for reply in replies])
         concluded = [self._concluded(*each, order, deadline) for each in zip(results, reads, strict=True)]
@@ -250,17 +250,17 @@ class RingStore:
         refused = False
         left = list(self._askable(order))
         deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
-        while left and len(stored) < self._replicas and (timeout := deadline.left()):
+        while left and not refused and len(stored) < self._replicas and (timeout := deadline.left()):
             asked, left = left[: self._replicas - len(stored)], left[self._replicas - len(stored) :]
             operation = partial(add_copy, key, value, ttl, timeout)
             replies = await self._gather([self._nodes[node].ask(operation, timeout) for node in asked])
-            refused = refused or None in replies
+            refused = None in replies
             stored |= {
                 node: version
                 for node, version in zip(asked, replies, strict=True)
                 if version is not None and not isinstance(version, NoAnswer)
             }
-            if not left and 0 < len(stored) < self._replicas:
+            if not left and not refused and 0 < len(stored) < self._replicas:
                 left = [node for node in await self._ping(order, timeout) if node not in stored]
         if len(stored) < self._replicas:
             self._report_missing_copies(len(stored), refused=refused)
