@@ -144,18 +144,16 @@ def test_a_write_after_a_long_request(site: Callable[..., Site], hears: bool) ->
 
 @every_store
 def test_connections_that_were_used_lately(site: Callable[..., Site]) -> None:
-    """One that times out counts at once and is not asked twice; then the others are not believed either."""
+    """They may go deaf between two requests: the first that hears nothing is sent again, and no visitor notices."""
     here = site(timeout=0.3, breaker_window=0.05)
     browsers = here.browsers(4)
     here.clock.sleep(NIGHT / 2)
     here.deafen()
-    statuses = [browsers[0].go(read("n")).status]
-    time.sleep(0.06)
-    statuses.append(browsers[0].go(read("n")).status)
-    if len(here.relays) == 1:
-        assert statuses == [503, 200]
-        assert here.failures() == 1
-    assert statuses[-1] == 200
+    assert [browser.go(read("n")).status for browser in browsers] == [200] * 4
+    assert here.failures() == 0
+    if len(here.relays) == 1:  # twice within half a minute is a slow server: it is not asked everything twice
+        here.deafen()
+        assert browsers[0].go(read("n")).status == 503
 
 
 @every_store

@@ -4,7 +4,9 @@
 colours. A connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
 `BaseException`, closes it. A connection that the server closed while it was idle, or that is out of step, is replaced,
 once, within the request's time. One that was idle for long proves itself first: firewalls and load balancers forget
-connections without a word. The stack shrinks: what a burst has opened and nothing uses is closed.
+connections without a word. That may happen between two requests, too: so once in a while a request that hears nothing
+for a quarter of its time is sent over a new connection. The stack shrinks: what a burst has opened and nothing uses is
+closed.
 """
 
 import math
@@ -77,7 +79,8 @@ class BlockingClient:
                 if idle is not None and now - idle.receiving_since > self._believed_for:
                     connection, reply = await self._ask_idle(idle, request, now, deadline)
                 else:
-                    reply = await connection.exchange(data, deadline, check, more)
+                    first_byte = now + timeout * FIRST_BYTE if idle is not None and now >= guard.doubt_at else None
+                    reply = await connection.exchange(data, deadline, check, more, first_byte)
             except CLOSED:
                 if idle is None:
                     raise
@@ -150,6 +153,7 @@ class BlockingClient:
 
     async def _open_instead(self, token_serial: int | None, deadline: float) -> "_Connection":
         """Replaces a connection that turned out to be of no use. The others are no better then, nor are tokens."""
+        self._guard.may_doubt(self._monotonic())
         self.close()
         return await self._open_fresh(token_serial, deadline)
 
@@ -166,7 +170,8 @@ class BlockingClient:
             idle.close()
             raise ConnectionResetError("connection closed")
         if now - idle.receiving_since <= BELIEVED_FOR:
-            return idle, await idle.exchange(data, deadline, check, more)
+            first_byte = now + (deadline - now) * FIRST_BYTE if now >= self._guard.doubt_at else None
+            return idle, await idle.exchange(data, deadline, check, more, first_byte)
         if self._is_trying:  # one thread finds out for all; the others do not wait for it
             self._idle.append(idle)
             fresh = await self._open_fresh(token_serial, deadline)
@@ -250,16 +255,30 @@ class _Connection:
         self.serial = 0
         self.receiving_since = 0.0  # on the monotonic clock
 
-    async def exchange(self, data: bytes, deadline: float, check: Check | None, more: Sequence[Check | None]) -> Any:
-        """Sends bytes and returns the reply, or with more checks the list of as many more replies."""
+    async def exchange(
+        self,
+        data: bytes,
+        deadline: float,
+        check: Check | None,
+        more: Sequence[Check | None],
+        first_byte: float | None = None,
+    ) -> Any:
+        """Sends bytes and returns the reply, or with more checks the list of as many more replies.
+
+        Raises:
+            ConnectionResetError: nothing came before ``first_byte``: the connection may have gone deaf.
+        """
+        first = deadline if first_byte is None else first_byte
         try:
             self._send(data, deadline)
             if self._readable:
-                await self._readable.until(deadline)
-            reply = checked(self._receive(deadline), check)
+                await self._readable.until(first)
+            reply = checked(self._receive(first), check)
             return [reply, *[checked(self._next(deadline), check) for check in more]] if more else reply
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if first < deadline and isinstance(error, _TIMED_OUT):
+                raise ConnectionResetError("silent") from None
             raise
 
     async def answers(self, data: bytes, deadline: float) -> bool:

@@ -4,15 +4,16 @@ Where many ask, the requests of one iteration of the loop leave in one write; a 
 Replies come in the order of the requests. A request that was cancelled keeps its place in the queue, so its reply is
 read and dropped, and never taken for that of another. One timer watches the whole connection: when one request gets no
 answer in time, none behind it will, and all fail. Of a connection that was closed or is out of step, all requests go to
-a new one, once. A connection that was idle for long proves itself with one request,
-while the others use a new one: firewalls and load balancers forget connections without a word.
+a new one, once. A connection that was idle for long proves itself with one request, while the others use a new one:
+firewalls and load balancers forget connections without a word. That may happen between two requests, too: so once in a
+while a connection that is silent for a quarter of a request's time is given up for a new one.
 """
 
 import asyncio
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from sharedsession.backends.wire.node_guard import BELIEVED_FOR, CLOSED, FAILURES, FIRST_BYTE, NodeGuard
@@ -204,7 +205,7 @@ class MultiplexedClient:
         address = self._guard.address
 
         def make() -> _Connection:
-            return _Connection(loop, self._protocol.parser(), self._monotonic)
+            return _Connection(loop, self._protocol.parser(), self._guard)
 
         if address.path:
             _, protocol = await loop.create_unix_connection(make, address.path)
@@ -259,10 +260,12 @@ class _Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport  # set by `connection_made`, before anything is sent
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser, monotonic: Callable[[], float]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser, guard: NodeGuard) -> None:
         self.loop = loop
         self._parser = parser
-        self._monotonic = monotonic
+        self._guard = guard
+        self._monotonic = guard.monotonic
+        self._quiet_since = self._patience = 0.0
         self._waiting: deque[_Waiter] = deque()
         self._outbox: list[bytes] = []
         self._is_crowded = False
@@ -291,6 +294,11 @@ class _Connection(asyncio.Protocol):
             self.loop.call_soon(self._flush)
         else:
             self._transport.write(request)  # alone: to collect others would cost an iteration of the loop
+        if not self._waiting:
+            self._quiet_since = now = self._monotonic()
+            self._patience = (deadline - now) * FIRST_BYTE
+            if self._timer is None:
+                self._set_timer(now + self._patience)
         if more:
             replies = _Replies(reply, 1 + len(more))
             self._waiting.extend((replies, deadline, each) for each in (check, *more))
@@ -336,6 +344,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
+        self._quiet_since = self._monotonic()
         try:
             self._parser.feed(data)
             while (reply := self._parser.pop()) is not INCOMPLETE:
@@ -371,12 +380,14 @@ class _Connection(asyncio.Protocol):
         self._timer = self.loop.call_later(max(0.0, deadline - self._monotonic()), self._check_deadlines)
 
     def _check_deadlines(self) -> None:
-        """Fails the connection if a deadline has passed; else sets the timer for the next one."""
+        """Fails the connection if a deadline has passed, or if it may have gone deaf; else sets the timer once more."""
         self._timer, self._timer_due = None, math.inf
         if not self._waiting:
             return
-        earliest = min(deadline for _, deadline, _ in self._waiting)
-        if earliest <= self._monotonic():
+        now, earliest = self._monotonic(), min(deadline for _, deadline, _ in self._waiting)
+        if earliest <= now:
             self.fail(TimeoutError("no answer in time"))
+        elif self.takes_requests and now - self._quiet_since >= self._patience and self._guard.may_doubt(now):
+            self.fail(ConnectionResetError("silent"))
         else:
-            self._set_timer(earliest)
+            self._set_timer(min(earliest, now + self._patience))

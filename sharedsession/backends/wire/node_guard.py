@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import ssl
 from typing import Any
 
@@ -35,6 +36,8 @@ class NodeGuard:
     Attributes:
         monotonic: the clock of everything that is asked of the node.
         newest_serial: of the connection that was opened last.
+        doubt_at: when a request may be sent again because its connection, which was in use, is silent: on the
+            monotonic clock. Else a slow server would be asked everything twice.
         is_calm: whether the node is up and replies change nothing; then `begin` and `worked` need not be called.
     """
 
@@ -55,12 +58,20 @@ class NodeGuard:
         self._demotes_slow = demotes_slow
         self._serials = itertools.count(1)
         self.newest_serial = 0
+        self.doubt_at = -math.inf
         self.is_calm = not demotes_slow
 
     def next_serial(self) -> int:
         """Returns the serial number of a connection that was just opened."""
         self.newest_serial = next(self._serials)
         return self.newest_serial
+
+    def may_doubt(self, now: float) -> bool:
+        """Returns whether a silent connection may be given up now; then not again for a while."""
+        may = now >= self.doubt_at
+        if may:
+            self.doubt_at = now + BELIEVED_FOR
+        return may
 
     def is_askable(self) -> bool:
         """Returns whether a request would be sent to the node now."""
