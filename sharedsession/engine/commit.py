@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from sharedsession.backends.base import Version
 from sharedsession.concurrency import Driver
-from sharedsession.engine.principals import Entry, PrincipalIndex, tried
+from sharedsession.engine.principals import Entry, PrincipalIndex, Standing, tried
 from sharedsession.engine.stamps import Stamps, insist
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded, SessionError
 from sharedsession.http import CLEAR, KEEP, Outcome
@@ -179,12 +179,7 @@ class Committer:
     ) -> tuple[Record, Version]:
         """Stores a principal's session under its stamp, and its entry side by side."""
         handle, standing = identity.handle, await self._index.standing(principal, budget)
-        stamp = record.stamp
-        if not stamp:
-            assert identity.stamp is not None  # noqa: S101
-            found = await self._stamps.of_login(identity.stamp, standing.stamp, budget)
-            insist(state.ticket, found)
-            stamp = found.value
+        stamp = await self._stamp_of(state, identity, record, standing, budget)
         record = record._replace(stamp=stamp, handles=(*record.handles, handle)[-MOST_HANDLES:])
         add = self._store.add(identity, record, self._ttl_of(state, record), budget)
         enter = self._enter(state, identity, record, principal, budget, standing.listing)
@@ -193,6 +188,26 @@ class Committer:
             if isinstance(result, SessionError):
                 raise result
         return record, version
+
+    async def _stamp_of(
+        self, state: SessionState, identity: Identity, record: Record, standing: Standing, budget: TimeBudget
+    ) -> bytes:
+        """Returns the value of the stamp that a session stands under from now on.
+
+        A session that goes on under its principal keeps what it was found valid under. A login takes the stamp as it
+        is; so does a session that goes from an older secret to a newer one, and asks then whether it is still valid
+        under the old one.
+        """
+        assert identity.stamp is not None  # noqa: S101
+        before = state.superseded.stamp if state.superseded and record.stamp else None
+        if before is not None and before.store_key == identity.stamp.store_key:
+            return record.stamp
+        found = await self._stamps.of_login(identity.stamp, standing.stamp, budget)
+        if before is None:
+            insist(state.ticket, found)
+        elif not await self._stamps.admits(before, record, budget):
+            raise SessionEnded("all sessions of the principal were ended while this request was running")
+        return found.value
 
     async def _enter(
         self,

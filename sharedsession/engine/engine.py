@@ -345,7 +345,9 @@ class Engine:
                 raise SessionEnded("the session was ended meanwhile, so it ends no others")
             return dict.fromkeys(handles, record.stamp + stamp.value)
 
-        changed = await self.index.revoke_others(principal, handles, spare)
+        stored_under = state.superseded or state.identity
+        own = None if is_login or stored_under is None else stored_under.stamp
+        changed = await self.index.revoke_others(principal, own, handles, spare)
         if not is_login:
             state.stand_under(changed.value)
 

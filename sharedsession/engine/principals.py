@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from sharedsession.concurrency import Driver
@@ -242,36 +243,48 @@ class PrincipalIndex:
             LogoutNotConfirmed: the store did not confirm it.
         """
         standings, budget = await self._standings(principal)
-        changes = self._changes(standings, lambda stamp: _sparing(stamp, except_), budget)
+        change = self._change(standings, dict.fromkeys(range(len(standings)), partial(_sparing, except_)), budget)
         # Their end is what is asked for, so it need not wait for the stamps.
-        *stamps, ended = await self._gather([*changes, self._ended(standings, {except_}, budget)])
-        _raise_first(stamps)
+        changed, ended = await self._gather([tried(change), self._ended(standings, {except_}, budget)])
+        if isinstance(changed, SessionError):
+            raise changed
         return ended if isinstance(ended, int) else 0
 
-    async def revoke_others(self, principal: str, handles: Sequence[str], spare: Spare) -> Stamp:
+    async def revoke_others(self, principal: str, own: Identity | None, handles: Sequence[str], spare: Spare) -> Stamp:
         """Ends the sessions of a principal, all but the one that asks.
 
         Args:
             principal: whose.
+            own: of the stamp that the session stands under; ``None``: under none yet.
             handles: of the session that asks.
             spare: returns what is spared; raises if the session that asks has ended itself: then nothing is changed.
 
         Returns:
-            The new stamp under the first secret.
+            The new stamp that the session stands under; that under the first secret if it stands under none yet.
 
         Raises:
             LogoutNotConfirmed: the store did not confirm it.
         """
         standings, budget = await self._standings(principal)
-        stamps = await self._gather(self._changes(standings, spare, budget))
-        _raise_first(stamps)
+        at = next((n for n, (of, _) in enumerate(standings) if own is not None and of.store_key == own.store_key), 0)
+        found = standings[at][1].stamp
+        if isinstance(found, StoredRecord) and found.record is not NO_RECORD:
+            spare(Stamp.of(found.record))
+        stamps = await self._change(standings, {at: spare}, budget)
         await self._ended(standings, set(handles), budget)
-        return stamps[0]  # type: ignore[return-value]  # none of them is an error
+        return stamps[at]
 
-    def _changes(
-        self, standings: "Sequence[tuple[Identity, Standing]]", spare: Spare, budget: TimeBudget
-    ) -> "list[Coroutine[Any, Any, Stamp | SessionError | int]]":
-        return [tried(self._stamps.change(of, standing.stamp, spare, budget)) for of, standing in standings]
+    async def _change(
+        self, standings: "Sequence[tuple[Identity, Standing]]", spares: Mapping[int, Spare], budget: TimeBudget
+    ) -> list[Stamp]:
+        """Changes the stamp under each secret, the oldest first.
+
+        So a session that gets a new ID under a newer secret meanwhile is found out: it asks for its older stamp last.
+        """
+        stamps: dict[int, Stamp] = {}
+        for at, (identity, standing) in reversed(list(enumerate(standings))):
+            stamps[at] = await self._stamps.change(identity, standing.stamp, spares.get(at, _sparing_none), budget)
+        return [stamps[at] for at in range(len(standings))]
 
     async def _ended(
         self, standings: "Sequence[tuple[Identity, Standing]]", kept: Collection[str | None], budget: TimeBudget
@@ -361,7 +374,11 @@ class PrincipalIndex:
         return ended
 
 
-def _sparing(stamp: Stamp, handle: str | None) -> Mapping[str, bytes]:
+def _sparing_none(_stamp: Stamp) -> Mapping[str, bytes]:
+    return {}
+
+
+def _sparing(handle: str | None, stamp: Stamp) -> Mapping[str, bytes]:
     """Returns what spares one session from a change of its stamp: by the value that it stands under.
 
     That is the stamp's, or an older one: the same session was spared before, and has not been seen since.
@@ -385,12 +402,6 @@ def _valid_entries(standing: Standing) -> dict[str, Entry]:
     return {
         handle: entry for handle, entry in entries.items() if entry.stamp == value or spared.get(handle) == entry.stamp
     }
-
-
-def _raise_first(results: Sequence[object]) -> None:
-    for result in results:
-        if isinstance(result, SessionError):
-            raise result
 
 
 async def tried(coroutine: Coroutine[Any, Any, T]) -> "T | SessionError":

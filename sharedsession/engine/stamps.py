@@ -87,6 +87,17 @@ class Stamps:
                 return Stamp.of(stored.record)
         raise BackendUnavailable("a security stamp is changed by too many requests at once")
 
+    async def admits(self, identity: Identity, record: Record, budget: TimeBudget) -> bool:
+        """Returns whether a session is valid under a stamp as the store has it now.
+
+        Raises:
+            BackendUnavailable: the store cannot answer.
+        """
+        (found,) = await self._store.read_beside([(identity, None, None)], budget)
+        if isinstance(found, BackendUnavailable):
+            raise found
+        return found is not None and found.record is not NO_RECORD and Stamp.of(found.record).admits(record)
+
     async def ticket(self, principal: str) -> LoginTicket:
         """Returns a ticket for a login that is about to begin.
 

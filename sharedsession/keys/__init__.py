@@ -3,7 +3,7 @@
 from sharedsession.keys.derivation import RANDOM_BYTES
 from sharedsession.keys.identity import INDEX, NONCE_BYTES, STAMP, Identity
 from sharedsession.keys.key_file import KeyFile, rotate
-from sharedsession.keys.machine_key import MachineKey, SecretKey
+from sharedsession.keys.machine_key import MachineKey, SecretKey, has_idle_timeout
 from sharedsession.keys.reloading import ReloadingKey
 from sharedsession.keys.strength import problem_with
 from sharedsession.keys.typed import bytes_of
@@ -19,6 +19,7 @@ __all__ = [
     "ReloadingKey",
     "SecretKey",
     "bytes_of",
+    "has_idle_timeout",
     "problem_with",
     "rotate",
 ]

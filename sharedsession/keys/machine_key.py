@@ -26,7 +26,7 @@ from sharedsession.keys.derivation import (
     url_text,
 )
 from sharedsession.keys.identity import Identity, KeySet
-from sharedsession.keys.idle_code import encode_idle
+from sharedsession.keys.idle_code import FARM, encode_idle
 from sharedsession.keys.strength import problem_with
 from sharedsession.keys.typed import bytes_of
 
@@ -128,6 +128,11 @@ class MachineKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a MachineKey holds the farm's secrets and is never pickled")
+
+
+def has_idle_timeout(token: bytes) -> bool:
+    """Returns whether a token, genuine or not, is that of a session with an idle timeout of its own."""
+    return len(token) == TOKEN_BYTES and token[ID_CHARACTERS - 2 : ID_CHARACTERS] != FARM.encode()
 
 
 def _flatten(secret_key: SecretKey) -> Iterable[bytes]:

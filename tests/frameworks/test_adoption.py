@@ -53,7 +53,7 @@ def test_a_visitor_of_flask(first: str, development: bool) -> None:
     client = flask_client(shared=True, cookies={"session": flask_cookie()}, SHAREDSESSION_DEVELOPMENT=development)
     ours = "session" if development else "__Host-session"
     assert len(client.get(first).headers.getlist("Set-Cookie")) == (1 if development else 2)
-    assert client.get_cookie(ours).value.count(".") == 2
+    assert client.get_cookie(ours).value[40] == "."
     assert development or client.get_cookie("session") is None
     assert client.get("/get").json == DATA
     assert "Set-Cookie" not in client.get("/get").headers
@@ -118,7 +118,7 @@ def test_a_visitor_of_starlette(their_cookie: str, settings: dict[str, Any]) -> 
         browser.cookies.set("session", their_cookie, domain="testserver.local", path="/")
         assert browser.get("/get").json() == DATA
         ours = settings.get("session_cookie", "__Host-session")
-        assert {name: value.count(".") for name, value in browser.cookies.items()} == {ours: 2}
+        assert {name: value[40] for name, value in browser.cookies.items()} == {ours: "."}
         answer = browser.get("/get")
         assert (answer.json(), "set-cookie" in answer.headers) == (DATA, False)
         browser.get("/out")

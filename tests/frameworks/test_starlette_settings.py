@@ -49,7 +49,7 @@ def test_two_weeks_are_two_weeks(given: dict[str, Any]) -> None:
     assert settings_of(**given, absolute_timeout=3600).timeouts.absolute == 3600
 
 
-@pytest.mark.parametrize("secret", [Secret(SECRET), [Secret(SECRET)], SECRET])
+@pytest.mark.parametrize("secret", [Secret(SECRET), [Secret(SECRET)], SECRET], ids=["Secret", "list", "str"])
 def test_the_secret_may_be_a_secret(secret: Any) -> None:
     """Starlette's `Secret` is taken as well, by name or by position."""
     expected = settings_of().machine_key().fingerprints()

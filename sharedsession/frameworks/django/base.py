@@ -12,6 +12,7 @@ from sharedsession.frameworks.django.async_twins import AsyncTwins
 from sharedsession.frameworks.django.calls import StoreCalls, blocking, on_loop, opened
 from sharedsession.frameworks.django.configuration import configuration
 from sharedsession.frameworks.django.lock import DjangoLock
+from sharedsession.frameworks.django.logins import follow_login
 from sharedsession.session import GRACE, READ_ONLY, Session, SessionState, state_of
 
 EXPIRY = "_session_expiry"  # Django's name
@@ -149,6 +150,12 @@ class LoadedSession(AsyncTwins, SessionBase):
         session = self._session
         if session.principal != principal:
             session.principal = principal
+            self.modified = True
+            self._mint()
+
+    def follow_login(self) -> None:
+        """Sets the principal to the user who logged in by Django's own `login`, unless the request set it itself."""
+        if follow_login(self.core):
             self.modified = True
             self._mint()
 

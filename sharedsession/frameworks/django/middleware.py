@@ -15,6 +15,7 @@ from sharedsession.concurrency import run
 from sharedsession.engine import Engine
 from sharedsession.errors import NOT_NOW
 from sharedsession.frameworks.django.configuration import configuration
+from sharedsession.frameworks.django.logins import known_user
 from sharedsession.frameworks.django.response import apply, commit, unavailable
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.http import TokenTransport
@@ -130,7 +131,7 @@ async def _finished(request: Any, response: Any, engine: Engine) -> Any:
     if response.status_code == 500 and engine.must_refuse(session.core):
         return unavailable(request)
     try:
-        outcome = await commit(session, response.status_code, engine)
+        outcome = await commit(session, response.status_code, engine, known_user(request))
     except NOT_NOW:
         return unavailable(request)
     apply(response, session, outcome)

@@ -17,6 +17,7 @@ from sharedsession.errors import BackendUnavailable
 from sharedsession.frameworks.django.base import EXPIRY
 from sharedsession.frameworks.django.calls import exists
 from sharedsession.frameworks.django.configuration import configuration
+from sharedsession.frameworks.django.logins import follow_password
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.http import CLEAR, KEEP, CookiePolicy, Outcome
 from sharedsession.records import Record
@@ -29,13 +30,14 @@ _INTERRUPTED = (
 )
 
 
-async def commit(session: SessionStore, status: int, engine: Engine) -> Outcome:
+async def commit(session: SessionStore, status: int, engine: Engine, user: Any = None) -> Outcome:
     """Commits the session of a request.
 
     Args:
         session: of the request.
         status: of the response.
         engine: of the colour that this runs in.
+        user: of the request, if it asked who that is.
 
     Returns:
         What the client must be told.
@@ -57,6 +59,9 @@ async def commit(session: SessionStore, status: int, engine: Engine) -> Outcome:
         state.store_anyway = True
     if django.SESSION_SAVE_EVERY_REQUEST and not await _is_loaded(session, engine):
         return KEEP
+    if not is_destroyed:
+        await follow_password(core, user, engine.revoke_others)
+        session.follow_login()
     return await _finish(session, engine)
 
 

@@ -152,6 +152,7 @@ class SessionStore(LoadedSession):
             await self._store(calls)
 
     async def _store(self, calls: StoreCalls) -> None:
+        self.follow_login()
         try:
             await calls.save(self.core)
         except SessionEnded:

@@ -23,13 +23,12 @@ from sharedsession.frameworks.flask.session import (
     was_used,
 )
 from sharedsession.http import KEEP, CookiePolicy, Outcome, TokenTransport
-from sharedsession.keys import MachineKey
+from sharedsession.keys import MachineKey, has_idle_timeout
 from sharedsession.manager import SessionManager, engines_of, manager_for
 from sharedsession.session import state_of
 from sharedsession.settings import Keywords, Settings, log_if_scripts_may_read
 
 _RENEW_WITHIN = 0.1  # seconds since the request began
-_DOTS_WITH_LIFETIME = 3  # of a token of a session with an idle timeout of its own, as permanent ones have
 _EXTENSION = "sharedsession"
 
 
@@ -89,7 +88,7 @@ class SharedSession(SessionInterface):
             app=app,
             transport=transport,
             opened=engine.settings.environment.monotonic(),
-            was_permanent=any(token.count(b".") == _DOTS_WITH_LIFETIME for token in tokens),
+            was_permanent=any(map(has_idle_timeout, tokens)),
             permanent_by_default=engine.settings.cookie_persistent,
         )
         session = engine.open(lambda state: FlaskSession(state, facts), tokens)

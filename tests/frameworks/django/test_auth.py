@@ -3,10 +3,15 @@
 import re
 
 import pytest
+from django.conf import settings
 from django.contrib import auth, messages
 from django.test import override_settings
 
+from sharedsession import MachineKey
+from sharedsession.frameworks.django import manager
 from tests.frameworks.django import site
+
+NEWER = MachineKey.generate()
 
 
 def who(browser):
@@ -59,6 +64,81 @@ def test_a_new_password_ends_all_other_sessions(browser, user) -> None:
     assert who(browser) == ""
     sign_in(browser, "looking glass")
     assert who(browser) == "alice"
+
+
+def change_password(browser, password):
+    """What the view of a password form does."""
+
+    def page(request):
+        request.user.set_password(password)
+        request.user.save()
+        auth.update_session_auth_hash(request, request.user)
+
+    async def apage(request):
+        user = await request.auser()
+        user.set_password(password)
+        await user.asave()
+        request.user = user  # Django looks at it without waiting
+        await auth.aupdate_session_auth_hash(request, user)
+
+    return browser.visit(page if browser.colour == "sync" else apage)
+
+
+def test_a_login_sets_the_principal(browser, user) -> None:
+    """Django's own, without a line in the application; a logout takes it back."""
+    principal = str(user.pk)
+    sign_in(browser)
+    assert len(manager().list(principal)) == 1
+    assert browser.go(("get", "a")).status_code == 200
+    assert manager().revoke_all(principal) == 1
+    assert who(browser) == ""
+    assert manager().list(principal) == []
+
+
+def test_a_changed_password_ends_the_others_in_the_store(browser, user) -> None:
+    """The visitor who changed it stays, in all requests to come; the others are out, and in no list any more."""
+    sign_in(browser)
+    others = [browser.other() for _ in range(2)]
+    for other in others:
+        other.cookie = ""
+        sign_in(other)
+    assert len(manager().list(str(user.pk))) == 3
+    before = browser.cookie
+    assert change_password(browser, "looking glass").status_code == 200
+    assert browser.cookie != before
+    assert (who(browser), who(browser)) == ("alice", "alice")
+    assert [who(other) for other in others] == ["", ""]
+    assert len(manager().list(str(user.pk))) == 1
+
+
+@pytest.mark.parametrize("url", ["redis"], indirect=True)
+def test_a_rotated_secret_is_no_new_password(browser, user) -> None:
+    """Django makes the hash in the session anew, and nobody is logged out."""
+    sign_in(browser)
+    other = browser.other()
+    other.cookie = ""
+    sign_in(other)
+    with override_settings(SECRET_KEY=NEWER, SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        assert (who(browser), who(other), who(browser), who(other)) == ("alice",) * 4
+
+
+@pytest.mark.parametrize("url", ["redis"], indirect=True)
+def test_a_principal_of_the_application_s_own_stays(browser, user) -> None:
+    """What a request sets itself is not replaced."""
+
+    def page(request):
+        auth.login(request, user)
+        request.session.principal = "customer:7"
+
+    async def apage(request):
+        await auth.alogin(request, user)
+        await request.session.aset_principal("customer:7")
+
+    browser.visit(page if browser.colour == "sync" else apage)
+    assert who(browser) == "alice"
+    browser.go(("set", "a", 1))
+    assert len(manager().list("customer:7")) == 1
+    assert manager().list(str(user.pk)) == []
 
 
 @pytest.mark.parametrize("url", ["redis"], indirect=True)
