@@ -15,7 +15,7 @@ A session of a principal is entered in its index while it is stored. One that wa
 takes its stamp then: there a login is ordered.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 
 from sharedsession.backends.base import Version
@@ -247,6 +247,9 @@ class Committer:
         acquired = self._queue.acquire(key) or await self._queue.wait(key, 2 * self._settings.timeout)
         try:
             await self._swap(session, state, identity, ours, budget)
+        except BackendUnavailable:
+            state.unconfirmed = ours, state.changes.step_counts()
+            raise
         finally:
             if acquired:
                 self._queue.release(key)
@@ -283,13 +286,18 @@ class Committer:
     def _reconciled(
         self, session: Session, state: SessionState, base: Record | None, ours: Record, theirs: Record
     ) -> Record:
-        """Returns our record brought together with what another request stored meanwhile."""
+        """Returns our record merged with what another request stored meanwhile."""
         if base is not None and ours.items == base.items:  # it was only to be written again
             return ours.following(theirs, theirs.items)
-        if self._settings.conflict == "raise":
+        if base is not None and theirs.is_same_write(base):  # nothing changed, only the backend's version was of no use
+            return ours
+        done: Mapping[str, int] = {}
+        if state.unconfirmed is not None and theirs.includes(state.unconfirmed[0]):
+            base, done = state.unconfirmed  # an earlier save of this request, whose answer was lost
+        if self._settings.conflict == "raise" and not (base is not None and theirs.is_same_write(base)):
             self._observer.count("conflict", state.identity, ours.principal)
             raise Conflict("another request changed the session while this one was running")
-        replays = state.changes.replays(session)
+        replays = state.changes.replays(session, done)
         if self._settings.conflict == "overwrite":
             self._observer.count("overwritten", state.identity, ours.principal)
             steps = {key: replay(theirs.items.get(key)) for key, replay in replays.items()}

@@ -97,6 +97,10 @@ class Record(NamedTuple):
         """
         return max(self.version + 1, int(now * 1000))
 
+    def is_same_write(self, other: "Record") -> bool:
+        """Returns whether two records were made by the same write."""
+        return self._own_write_id == other._own_write_id
+
     @property
     def _own_write_id(self) -> bytes:
         return self.write_ids[-WRITE_ID_BYTES:]

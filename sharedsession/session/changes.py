@@ -7,6 +7,7 @@ change is found however it was made, also through dictionary calls that Python c
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sharedsession.records import codec
@@ -134,10 +135,22 @@ class Changes:
         found = {key for key, value in dict.items(data) if value is not self.original.get(key, data)}
         return self._assigned | found
 
-    def replays(self, data: dict[str, Any]) -> dict[str, Callable[[bytes | None], bytes]]:
-        """Returns, for each key changed by steps alone, what makes the new value from another request's."""
+    def step_counts(self) -> dict[str, int]:
+        """Returns by how many steps each key was changed so far."""
+        return {key: len(steps) for key, steps in self.steps.items()}
+
+    def replays(
+        self, data: dict[str, Any], done: Mapping[str, int] = MappingProxyType({})
+    ) -> dict[str, Callable[[bytes | None], bytes]]:
+        """Returns, for each key changed by steps alone, what makes the new value from another request's.
+
+        Args:
+            data: as they are now.
+            done: how many steps of a key are part of the other request's value already, as `step_counts` returned it.
+        """
         replays = {key: partial(_replay, key, steps) for key, steps in self.steps.items()}
-        return {key: replay for key, replay in replays.items() if self._explains(key, replay, data)}
+        explained = {key for key, replay in replays.items() if self._explains(key, replay, data)}
+        return {key: partial(_replay, key, self.steps[key][done.get(key, 0) :]) for key in explained}
 
     def _explains(self, key: str, replay: "partial[bytes]", data: dict[str, Any]) -> bool:
         """Returns whether the steps make the value, and it was not changed in another way as well."""

@@ -59,6 +59,7 @@ class SessionState:
         response_started: whether the response's head has left, so that no cookie can be set any more.
         unavailable: whether the store did not answer in this request.
         unreadable: whether the store has a record that does not open.
+        unconfirmed: a write of this request whose answer was lost: its record, and the steps in it by key.
         was_stored: whether this request stored the session.
         must_rewrite: whether the record must be written again though nothing changed.
         store_anyway: whether a framework stores the session though it is empty, or did not change.
@@ -114,6 +115,7 @@ class SessionState:
         "superseded",
         "ticket",
         "unavailable",
+        "unconfirmed",
         "unreadable",
         "version",
         "was_stored",
@@ -137,6 +139,7 @@ class SessionState:
         self.ticket: Ticket | None = None
         self.rivals: Sequence[Identity] = ()
         self.unreadable = False
+        self.unconfirmed: tuple[Record, Mapping[str, int]] | None = None
         self.superseded: Identity | None = None
         self.grace = 0.0
         self.client: Client | None = None
@@ -306,7 +309,7 @@ class SessionState:
             dict.clear(data)
             dict.update(data, self.changes.original)
         self.store_anyway = False
-        self.superseded = None
+        self.superseded = self.unconfirmed = None
         self.was_stored = True
 
     def set_principal(self, principal: str | None, ticket: Ticket | None) -> None:

@@ -303,6 +303,45 @@ def test_a_new_id_that_nobody_confirmed_is_not_used_again(farm: Farm, verb: str,
     assert node.read(token) == ({} if existed else {"a": 1})
 
 
+@pytest.mark.parametrize(
+    ("conflict", "another"),
+    [("merge", False), ("merge", True), ("overwrite", False), ("overwrite", True), ("raise", False)],
+)
+def test_a_save_whose_answer_was_lost_counts_once(farm: Farm, conflict: str, another: bool) -> None:
+    """The next save of the request finds its own write, also below another's, and repeats no step that is in it."""
+    node = farm.node(conflict=conflict)
+    token = node.stored(n=0, log=[], kept=1)
+    session = opened(node, token)
+    session.increment("n")
+    session.append("log", "first")
+    session["a"] = 1
+    farm.store.lose_answer("replace")
+    with pytest.raises(BackendUnavailable):
+        session.save()
+    if another:
+        other = opened(node, token)
+        other.increment("n", 10)
+        node.commit(other)
+    session.increment("n")
+    session["b"] = 2
+    session.save()
+    expected = {"n": 12 if another else 2, "log": ["first"], "kept": 1, "a": 1, "b": 2}
+    assert node.read(token) == expected
+    assert session == expected
+
+
+def test_a_version_that_is_of_no_use_is_no_conflict(farm: Farm) -> None:
+    """Nothing has changed: the connection that it belonged to is gone."""
+    node = farm.node(conflict="raise")
+    token = node.stored(n=0)
+    session = opened(node, token)
+    state_of(session).version = -1
+    session["n"] = 1
+    node.commit(session)
+    assert node.read(token) == {"n": 1}
+    assert counted(node, "conflict") == [0]
+
+
 def test_a_logout_whose_answer_was_lost_is_not_confirmed(farm: Farm) -> None:
     """The user must not believe that it worked, even if it did."""
     node = farm.node()
