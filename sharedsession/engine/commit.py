@@ -248,7 +248,7 @@ class Committer:
         try:
             await self._swap(session, state, identity, ours, budget)
         except BackendUnavailable:
-            state.unconfirmed = ours, state.changes.step_counts()
+            state.unconfirmed = ours, state.mark.steps if state.mark else {}
             raise
         finally:
             if acquired:
@@ -276,7 +276,7 @@ class Committer:
             if stored is None or (stored.record is not record and self._is_over(timeouts, stored.record)):
                 raise SessionEnded("the session was destroyed, or given a new ID, by another request")
             if stored.record.includes(record):
-                state.settle(session, stored.record, stored.version, merged=stored.record is not ours)
+                state.settle(session, stored.record, stored.version, None if stored.record is ours else ours)
                 return
             if state.held_lock is not None:
                 await state.held_lock.insist()

@@ -28,6 +28,20 @@ class Unsaved(NamedTuple):
     removed: bool
 
 
+class Mark(NamedTuple):
+    """How far the changes of a request were when a record was made of them.
+
+    Attributes:
+        values: the data.
+        steps: by how many steps each key was changed.
+        assigned: the keys that were set anew.
+    """
+
+    values: dict[str, Any]
+    steps: Mapping[str, int]
+    assigned: set[str]
+
+
 class Changes:
     """The data of a session as they were read, and how one request changed them.
 
@@ -49,6 +63,20 @@ class Changes:
         self._assigned: set[str] = set()
         self.steps: dict[str, list[Step]] = {}
         self.was_cleared = False
+
+    def mark(self, data: dict[str, Any]) -> "Mark":
+        """Returns how far the changes are that are about to be stored: others may follow while the store works."""
+        return Mark(dict(dict.items(data)), {key: len(steps) for key, steps in self.steps.items()}, set(self._assigned))
+
+    def since(self, mark: "Mark", stored: Mapping[str, bytes]) -> "Changes":
+        """Returns the changes that came after a mark, now that those before it are stored as these bytes."""
+        after = Changes(stored, mark.values)
+        after._assigned = self._assigned - mark.assigned
+        for key, steps in self.steps.items():
+            if len(steps) > mark.steps.get(key, 0):
+                after.steps[key] = steps[mark.steps.get(key, 0) :]
+                after._assigned.add(key)
+        return after
 
     # -- what the application does, as far as it is not found by comparing
 
@@ -116,6 +144,11 @@ class Changes:
         removed = not packed.keys() <= dict.keys(data)
         return Unsaved(changed, removed) if changed or removed else None
 
+    def keys_of(self, data: dict[str, Any]) -> list[str]:
+        """Returns the keys whose values are not what was read."""
+        unsaved = self.unsaved(data)
+        return list(unsaved.changed) if unsaved else []
+
     def _repacked(self, key: str, value: Any) -> dict[str, bytes]:
         """Returns a value's bytes under its key, if they are not what was read."""
         if not isinstance(key, str):
@@ -135,10 +168,6 @@ class Changes:
         found = {key for key, value in dict.items(data) if value is not self.original.get(key, data)}
         return self._assigned | found
 
-    def step_counts(self) -> dict[str, int]:
-        """Returns by how many steps each key was changed so far."""
-        return {key: len(steps) for key, steps in self.steps.items()}
-
     def replays(
         self, data: dict[str, Any], done: Mapping[str, int] = MappingProxyType({})
     ) -> dict[str, Callable[[bytes | None], bytes]]:
@@ -146,7 +175,7 @@ class Changes:
 
         Args:
             data: as they are now.
-            done: how many steps of a key are part of the other request's value already, as `step_counts` returned it.
+            done: how many steps of a key are part of the other request's value already, see `Mark`.
         """
         replays = {key: partial(_replay, key, steps) for key, steps in self.steps.items()}
         explained = {key for key, replay in replays.items() if self._explains(key, replay, data)}

@@ -13,7 +13,7 @@ from sharedsession.errors import SessionError
 from sharedsession.http import KEEP, Outcome
 from sharedsession.keys import Identity
 from sharedsession.records import Record, TimeBudget, with_write_id
-from sharedsession.session.changes import Changes, Unsaved
+from sharedsession.session.changes import Changes, Mark, Unsaved
 from sharedsession.session.host import Client, HeldLock, SessionHost, Ticket, Tokens
 
 _CALM = 5.0  # seconds after which no writer waits for its answer any more
@@ -66,6 +66,7 @@ class SessionState:
         record: as it is stored; ``None``: the store has nothing.
         version: what the backend returned for the record.
         changes: what the request did to the data; only where the session is loaded.
+        mark: how far they were when a record was made of them.
         created: when the session began, in seconds since the epoch.
         principal: whose session it is.
         ticket: of a login that began before this request set the principal.
@@ -101,6 +102,7 @@ class SessionState:
         "handles",
         "held_lock",
         "host",
+        "mark",
         "must_rewrite",
         "opened",
         "outcome",
@@ -139,6 +141,7 @@ class SessionState:
         self.ticket: Ticket | None = None
         self.rivals: Sequence[Identity] = ()
         self.unreadable = False
+        self.mark: Mark | None = None
         self.unconfirmed: tuple[Record, Mapping[str, int]] | None = None
         self.superseded: Identity | None = None
         self.grace = 0.0
@@ -248,7 +251,7 @@ class SessionState:
             now: seconds since the epoch.
             write_id: random bytes that name this write.
         """
-        before = self.record
+        before, self.mark = self.record, self.changes.mark(data)
         write_ids, refreshed = (before.write_ids, before.refreshed) if before else (b"", now)
         entered = before.entered if before and self.principal == before.principal and not self.enters else now
         return Record(
@@ -295,19 +298,25 @@ class SessionState:
         """Drops what was changed since the session was read or stored."""
         self.begin(data, self.record, self.version, read_only=self.status is READ_ONLY)
 
-    def settle(self, data: dict[str, Any], record: Record, version: object, *, merged: bool = False) -> None:
-        """Takes over what was just stored.
+    def settle(self, data: dict[str, Any], record: Record, version: object, merged: Record | None = None) -> None:
+        """Takes over what was just stored. What another task or thread of the request changed meanwhile is kept.
 
         Args:
             data: of the session.
             record: what was stored.
             version: what the backend returned for it.
-            merged: whether another request's changes are in it; then the data are replaced.
+            merged: what this request wanted to store, if another request's changes are in the record as well; then
+                the data are replaced.
         """
-        self._adopt(record, version, Changes(record.items, None if merged else dict(dict.items(data))))
-        if merged:
-            dict.clear(data)
-            dict.update(data, self.changes.original)
+        mark, before = self.mark, self.changes
+        assert mark is not None  # noqa: S101
+        if merged is None:
+            self._adopt(record, version, before.since(mark, record.items))
+        else:
+            later = before.since(mark, merged.items)
+            unsaved = later.unsaved(data)
+            self._adopt(record, version, Changes(record.items))
+            self._replace(data, later if unsaved else None)
         self.store_anyway = False
         self.superseded = self.unconfirmed = None
         self.was_stored = True
@@ -367,6 +376,25 @@ class SessionState:
         self.status = UNLOADED
 
     # -- inside
+
+    def _replace(self, data: dict[str, Any], later: Changes | None) -> None:
+        """Replaces the data by what is stored, and makes the later changes once more on top of that."""
+        current = dict(dict.items(data))
+        dict.clear(data)
+        dict.update(data, self.changes.original)
+        if later is None:
+            return
+        for key in later.original.keys() - current.keys():
+            self.changes.forget(key)
+            dict.pop(data, key, None)
+        for key in later.keys_of(current):
+            value = current[key]
+            for step in later.steps.get(key, ()):
+                value = self.changes.step(key, step, dict.get(data, key))
+                dict.__setitem__(data, key, value)
+            if key not in later.steps:
+                self.changes.assign(key)
+                dict.__setitem__(data, key, value)
 
     def _adopt(self, record: Record | None, version: object, changes: Changes) -> None:
         self.record = record
