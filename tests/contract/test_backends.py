@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
-from sharedsession.backends.base import Stored, Version
+from sharedsession.backends.base import Read, Stored, Version
 from sharedsession.environment import Environment
 from sharedsession.testing import ManualEnvironment, memory_backend
-from sharedsession.testing.calls import Store
+from sharedsession.testing.calls import Store, new_key
 from sharedsession.testing.contract import BackendContract, MakeBackend
 from tests.support.ring import Ring
 from tests.support.servers import Memcached, Redis, Valkey
@@ -92,6 +92,17 @@ class TestValkey(BackendContract):
 
 class TestRing(BackendContract):
     adders_may_all_lose = True  # two may each succeed on one of the two nodes
+
+    def test_a_read_that_knows_no_inside_changes_no_copy(self, ring: Ring, store: Store) -> None:
+        """Which of two copies is the newer one, only a holder of the session's ID can tell."""
+        key = new_key()
+        store.add(key, b"older")
+        for server in ring.servers:
+            server.put(key, b"newer of " + str(server.port).encode())
+        before = [server.command("mg", key, "v") for server in ring.servers]
+        store.get(key, 60)
+        store.get_many(Read(key, 60))
+        assert [server.command("mg", key, "v") for server in ring.servers] == before
 
     @pytest.fixture
     def make_backend(self, ring: Ring) -> MakeBackend:
