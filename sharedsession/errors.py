@@ -61,7 +61,7 @@ class LockTimeout(SessionError, TimeoutError):
 
 
 class LogoutNotConfirmed(SessionError):
-    """No node of the store confirmed the end of the session: it may still be alive."""
+    """The store did not confirm the end of the session, or on a ring no node that owns it did: it may be alive."""
 
 
 NOT_NOW = (BackendUnavailable, LockTimeout, LogoutNotConfirmed)

@@ -31,7 +31,7 @@ class TokenTransport:
     header_name: str | None
 
     def tokens(self, cookie_header: bytes, token_header: bytes) -> list[bytes]:
-        """Returns what could be tokens in a request: at most three from cookies and one from the header."""
+        """Returns what could be tokens in a request: from cookies, at most 256, and one from the header."""
         found = self.cookie.candidates(cookie_header) if self.cookie and cookie_header else []
         return [*found, token_header.strip(b" \t")] if self.header_name and token_header else found
 

@@ -1,7 +1,7 @@
 """A session's own idle timeout as two characters of its ID: twelve bits. Pure.
 
 It stands in the ID because a read renews the record before it has seen it. Three bits choose a unit, nine bits count:
-what people choose is exact, whatever lies between is rounded up by two hundredths at most.
+what people choose is exact, whatever lies between is rounded up to the next step. The longest is 511 days.
 """
 
 import math
