@@ -1,6 +1,6 @@
 """What must wait, driven by colour: the only room that knows of threads and event loops."""
 
-from sharedsession.concurrency.blocking import DONE, Done, Readable, readable, run
+from sharedsession.concurrency.blocking import DONE, Done, Readable, readable, run, side_by_side
 from sharedsession.concurrency.driver import BlockingDriver, LoopDriver, ThreadDriver
 from sharedsession.concurrency.fork import PerProcess
 from sharedsession.concurrency.per_loop import PerLoop, background
@@ -26,4 +26,5 @@ __all__ = [
     "readable",
     "repeat_on_loop",
     "run",
+    "side_by_side",
 ]

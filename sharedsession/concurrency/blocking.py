@@ -1,11 +1,13 @@
 """How coroutines run without an event loop.
 
 Over blocking clients a coroutine never suspends, so one ``send(None)`` runs it to its end. There is one exception:
-between sending and receiving it may suspend with a `Readable`, so that one thread can ask several nodes side by side.
+inside of `gather`, so that one thread can have several requests under way, it suspends between sending and receiving
+with a `Readable`. A `gather` inside of another one suspends with those of all its coroutines.
 """
 
 import math
 import select
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
@@ -37,6 +39,31 @@ class Readable(Awaitable[None]):
         yield self
 
 
+class _Several(Awaitable[None]):
+    """What a `gather` inside of another one awaits: any of several."""
+
+    __slots__ = ("each",)
+
+    def __init__(self, each: list[Readable]) -> None:
+        self.each = each
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self
+
+
+class _SideBySide(threading.local):
+    """Whether this thread runs coroutines side by side.
+
+    Attributes:
+        depth: how many `gather` are under way, one inside of the other.
+    """
+
+    depth = 0
+
+
+side_by_side = _SideBySide()
+
+
 class Done(Awaitable[T]):
     """What a blocking method returns where its asynchronous twin returns a coroutine. Awaiting it waits for nothing.
 
@@ -58,14 +85,13 @@ DONE = Done(None)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine that suspends with nothing but a `Readable`.
+    """Runs a coroutine that does not suspend.
 
     Raises:
         RuntimeError: the coroutine waited for an event loop: an asynchronous backend serves a blocking application.
     """
     try:
-        while type(coroutine.send(None)) is Readable:
-            pass
+        coroutine.send(None)
     except StopIteration as done:
         value: T = done.value
         return value
@@ -83,38 +109,45 @@ async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callab
         monotonic: the clock of their deadlines.
     """
     results: dict[int, T] = {}
-    waiting: dict[int, Readable] = {}
+    waiting: dict[int, list[Readable]] = {}
+    is_inside = side_by_side.depth > 0
+    side_by_side.depth += 1
     try:
         for index in range(len(coroutines)):
             _advance(coroutines, index, waiting, results)
         while waiting:
-            for index in _ready(waiting, monotonic):
+            if is_inside:
+                await _Several([one for each in waiting.values() for one in each])
+            for index in _ready(waiting, monotonic, waits=not is_inside):
                 _advance(coroutines, index, waiting, results)
     finally:
+        side_by_side.depth -= 1
         for coroutine in coroutines:
             coroutine.close()
     return [results[index] for index in range(len(coroutines))]
 
 
 def _advance(
-    coroutines: Sequence[Coroutine[Any, Any, T]], index: int, waiting: dict[int, Readable], results: dict[int, T]
+    coroutines: Sequence[Coroutine[Any, Any, T]], index: int, waiting: dict[int, list[Readable]], results: dict[int, T]
 ) -> None:
     try:
-        waiting[index] = coroutines[index].send(None)
+        awaited = coroutines[index].send(None)
+        waiting[index] = awaited.each if type(awaited) is _Several else [awaited]
     except StopIteration as done:
         results[index] = done.value
         waiting.pop(index, None)
 
 
-def _ready(waiting: dict[int, Readable], monotonic: Callable[[], float]) -> list[int]:
+def _ready(waiting: dict[int, list[Readable]], monotonic: Callable[[], float], *, waits: bool) -> list[int]:
     """Returns those whose reply has begun to come; if there are none when a deadline passes, those it passed for."""
     if len(waiting) == 1:
         return list(waiting)
-    left = min(each.deadline for each in waiting.values()) - monotonic()
-    filenos = readable([each.fileno for each in waiting.values()], max(0.0, left))
-    ready = [index for index, each in waiting.items() if each.fileno in filenos]
+    all_of_them = [one for each in waiting.values() for one in each]
+    left = min(one.deadline for one in all_of_them) - monotonic() if waits else 0.0
+    filenos = readable([one.fileno for one in all_of_them], max(0.0, left))
+    ready = [index for index, each in waiting.items() if any(one.fileno in filenos for one in each)]
     now = monotonic()
-    return ready or [index for index, each in waiting.items() if each.deadline <= now]
+    return ready or [index for index, each in waiting.items() if min(one.deadline for one in each) <= now]
 
 
 def readable(filenos: Sequence[int], timeout: float) -> set[int]:

@@ -360,7 +360,7 @@ class MemcachedServer:
 
     def blocking_client(self) -> BlockingClient:
         """Makes a client for applications that block."""
-        return BlockingClient(self._protocol, self.guard, side_by_side=self.in_ring)
+        return BlockingClient(self._protocol, self.guard)
 
     def store(self, client: Client) -> MemcachedStore:
         """Makes the operations over a client."""

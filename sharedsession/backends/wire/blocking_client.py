@@ -1,12 +1,12 @@
 """The blocking client: a stack of sockets, one for each thread that asks at a time.
 
-`BlockingClient.ask` is a coroutine that suspends only before it receives, so that callers are written once for both
-colours. A connection is dirty from the first byte sent until the whole reply is read; whatever interrupts that, even a
-`BaseException`, closes it. A connection that the server closed while it was idle, or that is out of step, is replaced,
-once, within the request's time. One that was idle for long proves itself first: firewalls and load balancers forget
-connections without a word. That may happen between two requests, too: so once in a while a request that hears nothing
-for a quarter of its time is sent over a new connection. The stack shrinks: what a burst has opened and nothing uses is
-closed.
+`BlockingClient.ask` is a coroutine that suspends only before it receives, and only inside of `gather`, so that callers
+are written once for both colours. A connection is dirty from the first byte sent until the whole reply is read;
+whatever interrupts that, even a `BaseException`, closes it. A connection that the server closed while it was idle, or
+that is out of step, is replaced, once, within the request's time. One that was idle for long proves itself first:
+firewalls and load balancers forget connections without a word. That may happen between two requests, too: so once in a
+while a request that hears nothing for a quarter of its time is sent over a new connection. The stack shrinks: what a
+burst has opened and nothing uses is closed.
 """
 
 import math
@@ -31,7 +31,7 @@ from sharedsession.backends.wire.protocol import (
     made,
 )
 from sharedsession.backends.wire.sockets import SocketTimeout, connected_to
-from sharedsession.concurrency import Readable, readable
+from sharedsession.concurrency import Readable, readable, side_by_side
 from sharedsession.errors import BackendError, BackendUnavailable
 
 _READ = 65536  # bytes
@@ -46,14 +46,12 @@ class BlockingClient:
     Args:
         protocol: of the server.
         guard: of the node.
-        side_by_side: whether one thread may ask other clients at the same time. If not, `ask` never suspends.
     """
 
-    def __init__(self, protocol: WireProtocol, guard: NodeGuard, *, side_by_side: bool = False) -> None:
+    def __init__(self, protocol: WireProtocol, guard: NodeGuard) -> None:
         self._protocol = protocol
         self._guard = guard
         self._monotonic = guard.monotonic
-        self._side_by_side = side_by_side
         self._idle: deque[_Connection] = deque()
         self._shrink_at = -math.inf
         self._is_trying = False
@@ -148,8 +146,20 @@ class BlockingClient:
             return None
         if token_serial is not None and connection.serial > token_serial:
             self._idle.append(connection)
-            raise StaleToken
+            return self._take_older(token_serial)
         return connection
+
+    def _take_older(self, token_serial: int) -> "_Connection":
+        """Returns an idle connection that was open when a token was read."""
+        for _ in range(len(self._idle)):
+            try:
+                connection = self._idle.popleft()
+            except IndexError:  # another thread took it
+                break
+            if connection.serial <= token_serial:
+                return connection
+            self._idle.append(connection)
+        raise StaleToken
 
     async def _open_instead(self, token_serial: int | None, deadline: float) -> "_Connection":
         """Replaces a connection that turned out to be of no use. The others are no better then, nor are tokens."""
@@ -214,7 +224,7 @@ class BlockingClient:
     async def _open(self, deadline: float) -> "_Connection":
         connected = connected_to(self._guard.address, Deadline(self._monotonic, math.inf, deadline))
         parser = self._protocol.parser()
-        connection = _Connection(connected, parser, self._monotonic, side_by_side=self._side_by_side)
+        connection = _Connection(connected, parser, self._monotonic)
         try:
             if self._protocol.greeting:
                 first, *more = [self._protocol.admits] * len(self._protocol.greeting)
@@ -242,12 +252,10 @@ class _Connection:
         "serial",
     )
 
-    def __init__(
-        self, connected: socket.socket, parser: Parser, monotonic: Callable[[], float], *, side_by_side: bool
-    ) -> None:
+    def __init__(self, connected: socket.socket, parser: Parser, monotonic: Callable[[], float]) -> None:
         self._socket = connected
         self._monotonic = monotonic
-        self._readable = Readable(connected.fileno()) if side_by_side else None
+        self._readable = Readable(connected.fileno())
         self._timeout = SocketTimeout(connected)
         # A TLS socket takes no flags; its timeout of 0 keeps it from waiting.
         self._after_deadline = 0 if hasattr(connected, "pending") else socket.MSG_DONTWAIT
@@ -271,7 +279,7 @@ class _Connection:
         first = deadline if first_byte is None else first_byte
         try:
             self._send(data, deadline)
-            if self._readable:
+            if side_by_side.depth:
                 await self._readable.until(first)
             reply = checked(self._receive(first), check)
             return [reply, *[checked(self._next(deadline), check) for check in more]] if more else reply
@@ -286,7 +294,7 @@ class _Connection:
         try:
             self._send(data, deadline)
             self.receiving_since = self._monotonic()
-            if self._readable:
+            if side_by_side.depth:
                 await self._readable.until(deadline)
             readable([self._socket.fileno()], max(0.0, deadline - self._monotonic()))
         except OSError:
