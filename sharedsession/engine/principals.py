@@ -292,7 +292,8 @@ class PrincipalIndex:
         """Ends the sessions that are listed, as far as the store answers. Returns how many of them were alive.
 
         If the one that is kept is not listed, it has a new ID that is not stored yet. Then the list does not tell which
-        it is, and the end of the others is left to their stamp.
+        it is, and the end of the others is left to their stamp. So is the end of those that began when it did: these
+        are its own IDs, before and after a change that is under way.
         """
         entries: dict[str, Entry] = {}
         for _, standing in standings:
@@ -300,7 +301,8 @@ class PrincipalIndex:
         try:
             if not all(handle is None or handle in entries for handle in kept):
                 return max(0, len(await self._alive(entries, budget)) - 1)
-            ended = await self._end([entry for handle, entry in entries.items() if handle not in kept], budget)
+            began = {entries[handle].created for handle in kept if handle is not None}
+            ended = await self._end([entry for entry in entries.values() if entry.created not in began], budget)
         except (LogoutNotConfirmed, BackendUnavailable):  # their stamp has ended them
             return 0
         return sum(ended)

@@ -319,7 +319,10 @@ def test_a_session_without_a_principal_is_ended_by_its_handle_too(farm: Farm) ->
 def test_all_sessions_but_one_are_ended(farm: Farm) -> None:
     """Log out everywhere else: the number of ended ones is returned, and other principals go on."""
     node = farm.node()
-    sessions = [login(node, n=number) for number in range(40)]
+    sessions = []
+    for number in range(40):
+        farm.environment.advance(0.001)
+        sessions.append(login(node, n=number))
     stranger, _ = login(node, "user:2", n=-1)
     kept_token, kept_handle = sessions[7]
     assert node.manager.revoke_all(USER, except_=kept_handle) == 39
@@ -327,6 +330,33 @@ def test_all_sessions_but_one_are_ended(farm: Farm) -> None:
     assert (node.read(kept_token), node.read(stranger)) == ({"n": 7}, {"n": -1})
     assert node.manager.revoke_all(USER) == 1
     assert node.manager.revoke_all(USER) == 0
+
+
+def test_the_one_that_is_kept_may_have_a_new_id_listed_beside_the_old_one(farm: Farm) -> None:
+    """The list has both while its ID changes; neither is ended."""
+    node = farm.node()
+    token, handle = login(node, n=1)
+    session = opened(node, token)
+    session.regenerate()
+    farm.store.before("supersede", lambda: node.manager.revoke_all(USER, except_=handle))
+    renewed = node.commit(session).token
+    assert renewed
+    assert node.read(renewed.encode()) == {"n": 1}
+
+
+def test_a_logout_by_the_old_id_of_the_one_that_is_kept(farm: Farm) -> None:
+    """The end of all others leaves it the way to the new ID."""
+    node = farm.node()
+    token, _ = login(node, n=1)
+    session = opened(node, token)
+    session.regenerate()
+    renewed = node.commit(session).token
+    assert renewed
+    node.manager.revoke_all(USER, except_=session.id)
+    leaving = node.open([token])
+    leaving.destroy()
+    node.commit(leaving)
+    assert node.read(renewed.encode()) == {}
 
 
 def test_an_end_is_remembered_as_long_as_a_copy_may_live(farm: Farm) -> None:
