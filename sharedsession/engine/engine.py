@@ -258,7 +258,7 @@ class Engine:
                 state.enters = self.clock() - record.entered > timeouts.idle
             self._renewal.add(state, timeouts.idle)
             return
-        state.unreadable = record is NO_RECORD
+        state.withheld = True
         if identity.stamp is not None and found.stamp is None and record is not NO_RECORD:
             self.observer.event(
                 "stamp_lost",

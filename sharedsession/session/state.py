@@ -58,8 +58,8 @@ class SessionState:
         accessed: whether the request looked at the session in any way.
         response_started: whether the response's head has left, so that no cookie can be set any more.
         unavailable: whether the store did not answer in this request.
-        unreadable: whether the store has a record that does not open.
         unconfirmed: a write of this request whose answer was lost: its record, and the steps in it by key.
+        withheld: whether the store has a record that is no session here: it does not open, or is not valid (any more).
         was_stored: whether this request stored the session.
         must_rewrite: whether the record must be written again though nothing changed.
         store_anyway: whether a framework stores the session though it is empty, or did not change.
@@ -118,9 +118,9 @@ class SessionState:
         "ticket",
         "unavailable",
         "unconfirmed",
-        "unreadable",
         "version",
         "was_stored",
+        "withheld",
     )
 
     changes: Changes
@@ -140,7 +140,7 @@ class SessionState:
         self.dropped = self.was_stored = self.enters = False
         self.ticket: Ticket | None = None
         self.rivals: Sequence[Identity] = ()
-        self.unreadable = False
+        self.withheld = False
         self.mark: Mark | None = None
         self.unconfirmed: tuple[Record, Mapping[str, int]] | None = None
         self.superseded: Identity | None = None
@@ -430,8 +430,9 @@ class SessionState:
         if self.record is not None or self.status is UNLOADED:
             self.superseded = self.superseded or self.identity
             self._owner_before = self.owner
-        elif self.unavailable or self.unreadable or self.status is READ_ONLY:
-            # It may still be there, or live on under another ID: its tombstone tells which.
+        elif self.unavailable or self.withheld or self.status is READ_ONLY:
+            # It may still be there, or live on under another ID: its tombstone tells which. One that is not valid now
+            # is again when the request commits that spared it from the end of all others.
             self.superseded = self.superseded or self._presented
         self._identity = self._idle_timeout = None
         self.grace = 0.0

@@ -359,6 +359,20 @@ def test_a_logout_by_the_old_id_of_the_one_that_is_kept(farm: Farm) -> None:
     assert node.read(renewed.encode()) == {}
 
 
+def test_a_logout_while_the_session_is_about_to_be_spared(farm: Farm) -> None:
+    """By its old ID it is not valid until the request ends that spares the new one; a logout ends it all the same."""
+    node = farm.node()
+    token, _ = login(node, n=1)
+    session = opened(node, token)
+    session.regenerate()
+    node.manager.revoke_all(USER, except_=session.id)
+    leaving = opened(node, token)
+    leaving.destroy()
+    node.commit(leaving)
+    assert node.commit(session).token is None
+    assert farm.store.alive == 2  # index and stamp
+
+
 def test_an_end_is_remembered_as_long_as_a_copy_may_live(farm: Farm) -> None:
     """The longest of the farm's idle timeout, the session's own, and what the store says is left."""
     node = farm.node(idle_timeout=100, absolute_timeout=None)
