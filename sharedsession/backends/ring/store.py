@@ -141,9 +141,25 @@ class RingStore:
             found = await self._settled(result, order, read, deadline)
         except BackendUnavailable as error:
             found = error  # type: ignore[assignment]  # of several reads each has its own answer
-        if read.default is None or isinstance(found, Stored | Ended):
+        if read.default is None or isinstance(found, Ended) or (isinstance(found, Stored) and found.settled):
             return found
-        return await self._defaulted(read, order, result, deadline) or found
+        if not isinstance(found, Stored):
+            found = await self._defaulted(read, order, result, deadline) or found
+        return await self._once_settled(found, read, result.judge, deadline)
+
+    async def _once_settled(
+        self, found: Stored | Ended | BackendUnavailable | None, read: Read, judge: Judge, deadline: Deadline
+    ) -> Stored | Ended | BackendUnavailable | None:
+        """Reads again until enough nodes hold the record: of two that are added at once the one seen now may lose."""
+        while isinstance(found, Stored) and not found.settled:
+            timeout = deadline.left()
+            if not timeout:
+                return BackendUnavailable("a record is added by several web nodes at once")
+            try:
+                found = await self.get_newest(read.key, read.touch, timeout, judge)
+            except BackendUnavailable as error:
+                return error
+        return found
 
     async def _defaulted(
         self, read: Read, order: Sequence[int], result: ReadResult, deadline: Deadline
