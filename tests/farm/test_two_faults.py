@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 
 from sharedsession.backends.memcached.urls import from_url
+from sharedsession.backends.tombstone import is_tombstone
 from tests.farm.laboratory import LONG, VICTIMS, Laboratory, StoreNode, Visit, Visitors, until
 from tests.support.history import ENDED, Outcome
 from tests.support.webprocess import WebProcess
@@ -103,7 +104,7 @@ def test_all_tombstones_forgotten(laboratory: Callable[..., Laboratory], victim:
 
 def live_items(node: StoreNode) -> int:
     """How many items memcached would still hand out; looking at them renews nothing."""
-    return len(node.server.dump())
+    return sum(not is_tombstone(value) for value in node.server.dump().values())
 
 
 @pytest.mark.parametrize("survivor", VICTIMS)
@@ -125,7 +126,10 @@ def test_two_of_three_killed(farm: Farm, survivor: int) -> None:
 
 @pytest.mark.parametrize("survivor", VICTIMS)
 def test_two_of_three_killed_and_new_sessions(farm: Farm, survivor: int) -> None:
-    """With one node left logins, writes and logouts work on it; the missing copies are counted."""
+    """With one node left logins work on it, and the missing copies are counted; so do the writes of what it owns.
+
+    Of what it does not own, no write and no logout is confirmed until an owner is back: a reader would ask that first.
+    """
     for index in VICTIMS:
         if index != survivor:
             farm.lab.nodes[index].server.kill()
@@ -133,9 +137,10 @@ def test_two_of_three_killed_and_new_sessions(farm: Farm, survivor: int) -> None
     until(lambda: farm.visitors.login(farm.second))
     visits = farm.log_in()
     assert len(visits) == MANY
-    for visit in visits:
-        assert farm.visitors.write(farm.second, visit).outcome is Outcome.OK
-    farm.log_out(visits[::2])
+    written = [farm.visitors.write(farm.second, visit).outcome for visit in visits]
+    assert 0 < written.count(Outcome.OK) < MANY
+    owned = [visit for visit, outcome in zip(visits, written, strict=True) if outcome is Outcome.OK]
+    farm.log_out(owned[::2])
     farm.visitors.verify([farm.first, farm.second, farm.fresh()])
     farm.visitors.expect_no_violation()
     assert farm.second.health()["backend"]["counters"]["too_few_copies"] >= MANY
