@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  (see above)
 
+import itertools
 from typing import Any
 
 from benchmarks.deeds import PATHS, deed
@@ -40,6 +41,21 @@ def ours(url: str, payload: Payload, _slide: bool) -> Any:
 
     page = _page(lambda scope: scope["session"], payload)
     return SessionMiddleware(page, secret_key=SECRET, backend=url, timeout=5.0)
+
+
+def ours_with_principal(url: str, payload: Payload, _slide: bool) -> Any:
+    """Each session is another principal's: what its security stamp costs."""
+    from sharedsession.asgi import SessionMiddleware
+
+    numbers = itertools.count()
+
+    def session_of(scope: Any) -> Any:
+        session = scope["session"]
+        if scope["path"] == "/new":
+            session.principal = f"user:{next(numbers)}"
+        return session
+
+    return SessionMiddleware(_page(session_of, payload), secret_key=SECRET, backend=url, timeout=5.0)
 
 
 def _redis(url: str) -> Any:

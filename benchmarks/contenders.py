@@ -12,7 +12,8 @@ NETWORK = ("memcached", *REDISES)
 SHARED = ("memcached", "redis")  # by those that are not measured a third time on Valkey
 EVERYWHERE = (*NETWORK, "sqlite")
 BARE, FLOOR, OURS, LAZY = "no session", "floor", "sharedsession", "sharedsession, autoload=False"
-HOUSE = {BARE, FLOOR, OURS, LAZY}
+OWNED = "sharedsession, with a principal"
+HOUSE = {BARE, FLOOR, OURS, LAZY, OWNED}
 
 
 class Contender(NamedTuple):
@@ -47,6 +48,7 @@ WSGI = [
     Contender("WSGI", BARE, EVERYWHERE, wsgi_apps.bare),
     Contender("WSGI", FLOOR, NETWORK, wsgi_apps.floor),
     Contender("WSGI", OURS, EVERYWHERE, wsgi_apps.ours),
+    Contender("WSGI", OWNED, EVERYWHERE, wsgi_apps.ours_with_principal),
     Contender("WSGI", "Beaker", NETWORK, wsgi_apps.beaker),
     Contender("Flask", BARE, EVERYWHERE, wsgi_apps.flask_bare),
     Contender("Flask", OURS, EVERYWHERE, wsgi_apps.flask_ours),
@@ -61,6 +63,7 @@ ASGI = [
     Contender("ASGI", BARE, EVERYWHERE, asgi_apps.bare),
     Contender("ASGI", FLOOR, NETWORK, asgi_apps.floor),
     Contender("ASGI", OURS, EVERYWHERE, asgi_apps.ours),
+    Contender("ASGI", OWNED, EVERYWHERE, asgi_apps.ours_with_principal),
     Contender("Starlette", BARE, SHARED, asgi_apps.starlette_bare),
     Contender("Starlette", OURS, SHARED, asgi_apps.starlette_ours),
     Contender("Starlette", LAZY, SHARED, asgi_apps.starlette_lazy),

@@ -6,6 +6,7 @@ at its best. A library is imported by the function that needs it, so that those 
 
 # ruff: noqa: D103, PLC0415  (one contender a function; see above)
 
+import itertools
 import os
 import secrets
 from typing import Any
@@ -47,6 +48,21 @@ def ours(url: str, payload: Payload, _slide: bool) -> Any:
 
     page = _page(lambda environ: environ[ENVIRON_KEY], payload)
     return SessionMiddleware(page, secret_key=SECRET, backend=url, timeout=5.0)
+
+
+def ours_with_principal(url: str, payload: Payload, _slide: bool) -> Any:
+    """Each session is another principal's: what its security stamp costs."""
+    from sharedsession.wsgi import ENVIRON_KEY, SessionMiddleware
+
+    numbers = itertools.count()
+
+    def session_of(environ: Any) -> Any:
+        session = environ[ENVIRON_KEY]
+        if environ["PATH_INFO"] == "/new":
+            session.principal = f"user:{next(numbers)}"
+        return session
+
+    return SessionMiddleware(_page(session_of, payload), secret_key=SECRET, backend=url, timeout=5.0)
 
 
 def beaker(url: str, payload: Payload, slide: bool) -> Any:
