@@ -106,6 +106,8 @@ class Engine:
     def verified(self, tokens: Sequence[bytes]) -> Sequence[Identity]:
         """Returns the identities in what a request carries; empty if nothing in it is genuine, or if there are many."""
         machine_key = self.settings.machine_key()
+        if len(tokens) == 1 and (found := machine_key.verify(tokens[0])):
+            return (found,)
         genuine = {found.name: found for token in tokens if (found := machine_key.verify(token))}
         if len(genuine) > _MOST_RIVALS:
             self.observer.event(
@@ -145,11 +147,14 @@ class Engine:
         return self.driver.run(lambda: self.one_at_a_time(state, lambda: self.load_now(session)))
 
     async def _load_once(self, session: Session, state: SessionState) -> None:
-        async def load() -> None:
+        key = str(id(state))
+        if not self._steps.acquire(key):
+            await self._wait_for_step(key)
+        try:
             if state.status is UNLOADED:  # another task or thread of the request may have been first
                 await self._load(session, state)
-
-        await self.one_at_a_time(state, load)
+        finally:
+            self._steps.release(key)
 
     async def load_now(self, session: Session) -> None:
         """Same as `load`, inside of a step, with a time budget of its own."""
@@ -163,12 +168,16 @@ class Engine:
     async def one_at_a_time(self, state: SessionState, step: Step[None]) -> None:
         """Does one step of a session after the other; one that fails hands over to the next."""
         key = str(id(state))
-        if not self._steps.acquire(key) and not await self._steps.wait(key, _LONGEST_STEP * self.settings.timeout):
-            raise BackendUnavailable("another task or thread of this request is at work with the session")
+        if not self._steps.acquire(key):
+            await self._wait_for_step(key)
         try:
             await step()
         finally:
             self._steps.release(key)
+
+    async def _wait_for_step(self, key: str) -> None:
+        if not await self._steps.wait(key, _LONGEST_STEP * self.settings.timeout):
+            raise BackendUnavailable("another task or thread of this request is at work with the session")
 
     def _load(self, session: Session, state: SessionState) -> Coroutine[Any, Any, None]:
         work, tracer = self._read(session, state), self.observer.tracer

@@ -66,7 +66,8 @@ class Changes:
 
     def mark(self, data: dict[str, Any]) -> "Mark":
         """Returns how far the changes are that are about to be stored: others may follow while the store works."""
-        return Mark(dict(dict.items(data)), {key: len(steps) for key, steps in self.steps.items()}, set(self._assigned))
+        steps = {key: len(steps) for key, steps in self.steps.items()} if self.steps else {}
+        return Mark(dict(dict.items(data)), steps, set(self._assigned))
 
     def since(self, mark: "Mark", stored: Mapping[str, bytes]) -> "Changes":
         """Returns the changes that came after a mark, now that those before it are stored as these bytes."""

@@ -69,7 +69,7 @@ class MemcachedStore:
     async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`."""
         exptime = touch if touch is None else expiry(touch, self._clock)
-        reply, serial = await self._ask(self._protocol.get, key, timeout, None, exptime)
+        reply, serial = await self._client.ask(self._request(self._protocol.get, key, None, exptime), timeout)
         if type(reply) is Hit and not reply.flags & TOMBSTONE:
             value, cas, _, seconds, _ = reply
             return Stored(value, made(_Token, (cas, serial)), float(seconds) if seconds >= 0 else None)
@@ -143,7 +143,8 @@ class MemcachedStore:
         cas, serial = version
         exptime = expiry(ttl, self._clock)
         try:
-            reply, serial = await self._ask(self._protocol.replace, key, timeout, serial, value, exptime, cas)
+            request = self._request(self._protocol.replace, key, serial, value, exptime, cas)
+            reply, serial = await self._client.ask(request, timeout)
         except StaleToken:
             return None
         return self._stored(reply, serial, b"EX", b"NF")
