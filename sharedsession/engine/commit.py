@@ -244,11 +244,12 @@ class Committer:
         identity = state.identity_for_storing()
         enters = ours.principal if state.enters else None
         key = identity.store_key
+        attempts: list[Record] = []
         acquired = self._queue.acquire(key) or await self._queue.wait(key, 2 * self._settings.timeout)
         try:
-            await self._swap(session, state, identity, ours, budget)
+            await self._swap(session, state, identity, ours, budget, attempts)
         except BackendUnavailable:
-            state.unconfirmed = ours, state.mark.steps if state.mark else {}
+            state.unconfirmed = attempts, state.mark.steps if state.mark else {}
             raise
         finally:
             if acquired:
@@ -266,16 +267,23 @@ class Committer:
         self._driver.background(enter)
 
     async def _swap(
-        self, session: Session, state: SessionState, identity: Identity, ours: Record, budget: TimeBudget
+        self,
+        session: Session,
+        state: SessionState,
+        identity: Identity,
+        ours: Record,
+        budget: TimeBudget,
+        attempts: list[Record],
     ) -> None:
         base, record, expected = state.record, ours, state.version
         timeouts = self._timeouts(state.idle_timeout)
         for _ in range(_ATTEMPTS):
             ttl = self._ttl_of(state, record)
-            stored = await self._store.swap(identity, record, ttl, expected, budget)
+            attempts.append(record)
+            stored = await self._store.swap(identity, record, ttl, expected, budget, attempts)
             if stored is None or (stored.record is not record and self._is_over(timeouts, stored.record)):
                 raise SessionEnded("the session was destroyed, or given a new ID, by another request")
-            if stored.record.includes(record):
+            if stored.record is record or stored.record.includes_any(attempts):
                 state.settle(session, stored.record, stored.version, None if stored.record is ours else ours)
                 return
             if state.held_lock is not None:
@@ -287,13 +295,14 @@ class Committer:
         self, session: Session, state: SessionState, base: Record | None, ours: Record, theirs: Record
     ) -> Record:
         """Returns our record merged with what another request stored meanwhile."""
+        write_id = self._random_bytes(WRITE_ID_BYTES)
         if base is not None and ours.items == base.items:  # it was only to be written again
-            return ours.following(theirs, theirs.items)
+            return ours.following(theirs, theirs.items, write_id)
         if base is not None and theirs.is_same_write(base):  # nothing changed, only the backend's version was of no use
             return ours
         done: Mapping[str, int] = {}
-        if state.unconfirmed is not None and theirs.includes(state.unconfirmed[0]):
-            base, done = state.unconfirmed  # an earlier save of this request, whose answer was lost
+        if state.unconfirmed is not None and theirs.includes_any(state.unconfirmed[0]):
+            (base, *_), done = state.unconfirmed  # an earlier save of this request, whose answer was lost
         if self._settings.conflict == "raise" and not (base is not None and theirs.is_same_write(base)):
             self._observer.count("conflict", state.identity, ours.principal)
             raise Conflict("another request changed the session while this one was running")
@@ -301,11 +310,11 @@ class Committer:
         if self._settings.conflict == "overwrite":
             self._observer.count("overwritten", state.identity, ours.principal)
             steps = {key: replay(theirs.items.get(key)) for key, replay in replays.items()}
-            return ours.following(theirs, {**ours.items, **steps})
+            return ours.following(theirs, {**ours.items, **steps}, write_id)
         self._observer.count("merged", state.identity, ours.principal)
         assigned = state.changes.assigned(session)
         items = merge(base.items if base else {}, ours.items, theirs.items, assigned, replays)
-        return ours.following(theirs, items)
+        return ours.following(theirs, items, write_id)
 
     # -- times
 

@@ -5,7 +5,7 @@ value still packed.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -59,8 +59,11 @@ class Record(NamedTuple):
             return ormsgpack.packb(fields)
         return ormsgpack.packb((*fields, self.stamp, self.handles, self.entered))
 
-    def following(self, newest: "Record", items: Mapping[str, bytes]) -> "Record":
-        """Returns this record as the successor of the newest one in the store, with the items agreed on."""
+    def following(self, newest: "Record", items: Mapping[str, bytes], write_id: bytes) -> "Record":
+        """Returns this record as the successor of the newest one in the store, with the items agreed on.
+
+        It is another write, with an ID of its own: one ID never names two contents, else each would include the other.
+        """
         return self._replace(
             version=newest.version + 1,
             principal=newest.principal,
@@ -69,7 +72,7 @@ class Record(NamedTuple):
             handles=newest.handles,
             entered=max(self.entered, newest.entered),
             items=items,
-            write_ids=(newest.write_ids + self._own_write_id)[-WRITE_ID_BYTES * _MOST_KEPT :],
+            write_ids=(newest.write_ids + write_id)[-WRITE_ID_BYTES * _MOST_KEPT :],
         )
 
     def includes(self, other: "Record") -> bool:
@@ -78,6 +81,10 @@ class Record(NamedTuple):
             return True
         write_ids, own = self.write_ids, other._own_write_id
         return any(write_ids[at : at + WRITE_ID_BYTES] == own for at in range(0, len(write_ids), WRITE_ID_BYTES))
+
+    def includes_any(self, others: Iterable["Record"]) -> bool:
+        """Returns whether one of several writes is part of this record."""
+        return any(self.includes(other) for other in others)
 
     def replaces(self, other: "Record") -> bool:
         """Returns whether this record is newer than the other one: it includes it, or can no longer tell.

@@ -293,13 +293,19 @@ class SealedStore:
         return found.version if isinstance(found, Stored) and found.value == sealed else None
 
     async def swap(
-        self, identity: Identity, record: Record, ttl: float, expected: Version, budget: TimeBudget
+        self,
+        identity: Identity,
+        record: Record,
+        ttl: float,
+        expected: Version,
+        budget: TimeBudget,
+        attempts: Sequence[Record] = (),
     ) -> StoredRecord | None:
         """Stores a record in the place of the one that ``expected`` stands for: a compare-and-swap.
 
         Returns:
-            What is stored now: the record, one that `Record.includes` it, or another request's; ``None`` if the
-            session has ended.
+            What is stored now: the record, one that `Record.includes` it or another of the ``attempts`` at the same
+            change, or another request's; ``None`` if the session has ended.
 
         Raises:
             SessionTooLarge: nothing was sent; the version saved before is untouched.
@@ -309,9 +315,11 @@ class SealedStore:
             version = await self._replace(identity, sealed, ttl, expected, timeout)
         if version is not None:
             return StoredRecord(record, version)
-        return await self._stored_instead(identity, record, budget)
+        return await self._stored_instead(identity, attempts or (record,), budget)
 
-    async def _stored_instead(self, identity: Identity, ours: Record, budget: TimeBudget) -> StoredRecord | None:
+    async def _stored_instead(
+        self, identity: Identity, ours: Sequence[Record], budget: TimeBudget
+    ) -> StoredRecord | None:
         """Returns what is stored, after a refusal; ours is acknowledged only where enough nodes hold it."""
         while True:
             with budget as timeout:
@@ -319,7 +327,7 @@ class SealedStore:
             opened = self._opened(identity, found)
             if not isinstance(found, Stored) or not isinstance(opened, StoredRecord):
                 return None
-            if found.settled or not opened.record.includes(ours):
+            if found.settled or not opened.record.includes_any(ours):
                 return opened
 
     async def renew(self, identity: Identity, idle: float, budget: TimeBudget) -> None:

@@ -58,7 +58,7 @@ class SessionState:
         accessed: whether the request looked at the session in any way.
         response_started: whether the response's head has left, so that no cookie can be set any more.
         unavailable: whether the store did not answer in this request.
-        unconfirmed: a write of this request whose answer was lost: its record, and the steps in it by key.
+        unconfirmed: a write of this request whose answer was lost: the attempts at it, and the steps in it by key.
         withheld: whether the store has a record that is no session here: it does not open, or is not valid (any more).
         was_stored: whether this request stored the session.
         must_rewrite: whether the record must be written again though nothing changed.
@@ -142,7 +142,7 @@ class SessionState:
         self.rivals: Sequence[Identity] = ()
         self.withheld = False
         self.mark: Mark | None = None
-        self.unconfirmed: tuple[Record, Mapping[str, int]] | None = None
+        self.unconfirmed: tuple[Sequence[Record], Mapping[str, int]] | None = None
         self.superseded: Identity | None = None
         self.grace = 0.0
         self.client: Client | None = None

@@ -64,10 +64,21 @@ def test_garbage_is_an_error_of_the_expected_kind(garbage):
 @given(records, records)
 def test_a_record_that_lost_a_race_follows_the_newest(ours, newest):
     """Its version goes on from the newest, whose owner and persistence hold; when it began stays its own."""
-    merged = ours.following(newest, {"merged": b"x"})
+    merged = ours.following(newest, {"merged": b"x"}, b"next")
     assert (merged.version, merged.items) == (newest.version + 1, {"merged": b"x"})
     assert (merged.principal, merged.persistent) == (newest.principal, newest.persistent)
     assert (merged.created, merged.refreshed) == (ours.created, ours.refreshed)
+
+
+def test_a_write_that_is_tried_again_is_another_write() -> None:
+    """What was refused may be on some node all the same: neither of the two was made from the other."""
+    base = Record(version=1, created=1.0, refreshed=1.0, write_ids=b"base")
+    first = base._replace(version=2, write_ids=b"baseone!")
+    theirs = base._replace(version=2, write_ids=b"basetwo!")
+    again = first.following(theirs, {}, b"one?")
+    assert again.includes(theirs)
+    assert (again.includes(first), first.includes(again)) == (False, False)
+    assert again.includes_any([first, again])
 
 
 def test_a_record_prints_none_of_its_data():
