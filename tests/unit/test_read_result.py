@@ -108,6 +108,35 @@ def test_what_an_owner_holds_comes_before_what_others_hold():
     assert result_of(None, NO_ANSWER, copy(b"7c")).best == copy(b"7c")
 
 
+def test_what_was_made_from_the_last_owner_s_copy_comes_before_the_first_owner_s():
+    """The other nodes were read a moment later: the last owner has been written since, and the third node after it."""
+
+    class Ancestors(Numbers):
+        def is_genuine(self, value: bytes) -> bool:
+            return True
+
+        def replaces(self, value: bytes, other: bytes) -> bool:
+            return value.startswith(other)
+
+    for third in (b"ab", b"abc"):
+        result = ReadResult(range(3), 2, Ancestors())
+        result.add(range(3), [copy(b"ax"), copy(b"ab"), copy(third)])
+        assert result.best is not None
+        assert result.best.value == third
+
+
+def test_copies_that_each_include_the_other_are_not_nothing():
+    """Whatever a judge says, a live record is never told as absent."""
+
+    class Credulous(Numbers):
+        def replaces(self, value: bytes, other: bytes) -> bool:
+            return True
+
+    result = ReadResult(range(3), 2, Credulous())
+    result.add(range(3), [copy(1), copy(2), copy(3)])
+    assert result.best is not None
+
+
 def test_how_many_nodes_hold_the_best():
     """Copies of another writer do not count."""
     result = result_of(copy(b"7a"), copy(b"7b"), None, copy(b"7b"))

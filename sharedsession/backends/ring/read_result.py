@@ -6,8 +6,8 @@ from, a copy that does not open is no answer, and "there is nothing" is believed
 
 Two records of which neither was made from the other are there while a write is under way: one web node writes to the
 first owner, and another one, which cannot reach it, to those behind. Then of the owners' copies the one that is later
-in the ring's order wins: a write is acknowledged only when it has passed that owner, so what stands earlier is not
-acknowledged yet. Its writer finds out, and merges.
+in the ring's order wins, or what was made from it: a write is acknowledged only when it has passed that owner, so what
+stands earlier is not acknowledged yet. Its writer finds out, and merges.
 """
 
 from collections.abc import Iterable, Sequence
@@ -69,17 +69,15 @@ class ReadResult:
 
     @property
     def best(self) -> Stored | None:
-        """The newest copy that opens: of those that no other copy was made from, the last owner's, or the last."""
+        """The newest copy that opens: of those that no other one was made from, what the last owner's copy became."""
         genuine = [copy for copy in self._live(self._order) if self.is_genuine(copy)]
-        for nodes in (self._order[: self._owners], self._order):
-            newest = [
-                copy
-                for copy in self._live(nodes)
-                if self.is_genuine(copy) and not any(self._is_behind(copy, other) for other in genuine)
-            ]
-            if newest:
-                return newest[-1]
-        return None
+        newest = [copy for copy in genuine if not any(self._is_behind(copy, other) for other in genuine)] or genuine
+        owned = [copy for copy in self._live(self._order[: self._owners]) if self.is_genuine(copy)]
+        last = owned[-1] if owned else None
+        made = [copy for copy in newest if last and (copy.value == last.value or self._is_behind(last, copy))] or newest
+        # What only another node has may never have been acknowledged.
+        found = [copy for copy in made if copy in owned] or made
+        return found[-1] if found else None
 
     @property
     def damaged(self) -> Stored | None:
