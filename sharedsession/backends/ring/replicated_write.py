@@ -55,6 +55,10 @@ class ReplicatedWrite:
         self._judge = judge
         self.stored: dict[int, Version | None] = {}
 
+    def knows(self, node: int) -> bool:
+        """Returns whether it is known what a node held when the record was read."""
+        return node in self._known
+
     def may_begin_at(self, node: int) -> bool:
         """Returns whether a node held a copy when the record was read."""
         return self._known.get(node) is not None

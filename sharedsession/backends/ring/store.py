@@ -311,6 +311,8 @@ class RingStore:
     async def _begin(self, write: ReplicatedWrite, order: Sequence[int]) -> bool:
         """Makes a change on the first node that held a copy and answers; ``False`` if the record has changed there."""
         for node in self._askable(order):
+            if not write.knows(node):
+                return False  # it has changed since: writers who do not all begin at one node do not meet
             if write.may_begin_at(node):
                 begun = await write.begin_at(node)
                 if begun is not None:
