@@ -10,7 +10,7 @@ node, in the middle of the round and after it:
   under way at the same time may stand before or after it, so it may live; it may not be seen dead, and alive later.
 - ``logged out``: a chain is alive in a look that began after its logout was acknowledged: by the token of the logout,
   by an older one, or by the next one, whether that was there before or came beside the logout. (The note of a
-  superseded ID leads one step, so a logout by an ID that is two changes old says nothing of the third.)
+  superseded ID leads one step: if that one was being left as well, a logout ends no more than what it names.)
 - ``old ID``: a token that was left shows anything after the answer to its `regenerate`; with grace, later than that.
 - ``revived``: a token is seen dead, and alive later.
 - ``mixed up``: a look shows another principal's data, or another chain's.
@@ -212,7 +212,9 @@ class Ends:
         if not each.acked or each.chain is not look.chain or each.span.end > look.span.begin:
             return False
         tokens = look.chain.tokens
-        return tokens.index(look.token) <= tokens.index(each.token) + 1
+        at = tokens.index(each.token)
+        steps = 0 if any(token.leaving < each.span.end for token in tokens[at + 1 :]) else 1
+        return tokens.index(look.token) <= at + steps
 
     def _must_live(self, chain: Chain, until: float) -> bool:
         if self.stamp_lost or chain.doubtful:
@@ -231,8 +233,12 @@ class Ends:
         return not any(other.span.begin < end and other.span.end > begin for other in others)
 
     def _was_dead(self, look: Look) -> bool:
-        """Whether it was seen dead before; one that is being spared is, until its own request is over."""
-        if any(each.spared is look.chain for each in self.revocations):
+        """Whether it was seen dead before, and should have stayed so.
+
+        One that is being spared is dead until its own request is over; and a stamp may be forgotten by one node after
+        the other, and copied meanwhile.
+        """
+        if self.stamp_lost or any(each.spared is look.chain for each in self.revocations):
             return False
         return any(
             other.token is look.token and other.seen is None and other.span.end <= look.span.begin

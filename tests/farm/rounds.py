@@ -221,7 +221,7 @@ class Round:
 
     def _login(self, chance: random.Random, name: str) -> Chain | None:
         web, principal = chance.choice(self.webs), self.ends.principal
-        ticket, since = None, None
+        ticket, since, began = None, None, time.monotonic()
         if chance.random() < 0.25:
             try:
                 ticket, since = web.verb("begin_login", principal), time.monotonic()
@@ -239,7 +239,7 @@ class Round:
         cookie = _cookie(answer)
         if not cookie:
             if answer.status == 200:
-                self.ends.refused.append(Span(since or span.begin, span.end))
+                self.ends.refused.append(Span(began, span.end))
             return None
         chain = Chain(name, span, since or span.end, [Token(cookie)], handle=answer.body.strip("'"))
         self.ends.chains.append(chain)

@@ -30,11 +30,14 @@ class Relay:
         bytes_up: bytes that clients sent.
         bytes_down: bytes that clients were sent, after any rewriting.
         connections: connections that clients opened.
+        held_requests: chunks that clients sent and that are kept back.
     """
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
         self.port = 0
+        self.held_requests = 0
+        self._waits_for: bytes | None = None
         self._held = False
         self._delay = 0.0
         self._rewrite: Rewrite | None = None
@@ -100,6 +103,19 @@ class Relay:
         """Delivers what was held back, and no longer holds."""
         self._do(self._release)
 
+    def hold_requests(self, containing: bytes = b"") -> None:
+        """Keeps requests back, as a network does that is late: they arrive at `release_requests`.
+
+        Args:
+            containing: of each connection, the first request with these bytes is kept back, and all that follow.
+                What is kept back survives its client, and `cut`.
+        """
+        self._do(lambda: setattr(self, "_waits_for", containing))
+
+    def release_requests(self) -> None:
+        """Delivers the requests that were kept back, and keeps back no more."""
+        self._do(self._release_requests)
+
     def on_reply(self, rewrite: Rewrite | None) -> None:
         """Passes each chunk of a reply through a function; ``b""`` swallows it, ``None`` ends rewriting.
 
@@ -116,6 +132,12 @@ class Relay:
         self._held = False
         for end in list(self._ends):
             end.deliver()
+
+    def _release_requests(self) -> None:
+        self._waits_for = None
+        self.held_requests = 0
+        for client in {end.client for end in self._ends if isinstance(end, _Upstream)}:
+            client.deliver_requests()
 
     def _do(self, change: Callable[[], object]) -> None:
         async def changed() -> None:
@@ -137,6 +159,7 @@ class Relay:
         started.set_result(None)
         await self._over.wait()
         await self._close_door()
+        self._release_requests()
         while self._ends:
             await self._cut()
 
@@ -149,7 +172,7 @@ class Relay:
         await asyncio.sleep(0)
 
     async def _cut(self) -> None:
-        gone = set(self._ends)
+        gone = {end for end in self._ends if not end.is_needed}
         for end in gone:
             end.reset()
         await asyncio.gather(*(end.closed for end in gone))
@@ -159,6 +182,7 @@ class _End(asyncio.Protocol):
     """One end of a relayed connection."""
 
     transport: asyncio.Transport
+    is_needed = False
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
@@ -196,6 +220,7 @@ class _Client(_End):
         self.relay.connections += 1
         self.replies: deque[tuple[float, bytes | None]] = deque()
         self.early = b""
+        self.late: list[bytes] = []
         self.dialling = self.relay._loop.create_task(self._dial())
 
     async def _dial(self) -> None:
@@ -216,6 +241,21 @@ class _Client(_End):
         self.answered = False
         if self.is_deaf:
             return
+        if self.late or (self.relay._waits_for is not None and self.relay._waits_for in data):
+            self.relay.held_requests += 1
+            self.late.append(data)
+        else:
+            self._pass_on(data)
+
+    def deliver_requests(self) -> None:
+        """Sends what was kept back; the server is told of the end of a client that has gone meanwhile."""
+        late, self.late = self.late, []
+        for data in late:
+            self._pass_on(data)
+        if self.upstream and self.transport.is_closing():
+            self.upstream.close()
+
+    def _pass_on(self, data: bytes) -> None:
         if self.upstream:
             self.upstream.write(data)
         else:
@@ -223,7 +263,7 @@ class _Client(_End):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self.upstream:
+        if self.upstream and not self.late:
             self.upstream.close()
 
     def reset(self) -> None:
@@ -260,6 +300,11 @@ class _Upstream(_End):
     def __init__(self, client: _Client) -> None:
         super().__init__(client.relay)
         self.client = client
+
+    @property
+    def is_needed(self) -> bool:  # type: ignore[override]  # of the others none is
+        """Whether there is a request to be delivered later."""
+        return bool(self.client.late)
 
     def data_received(self, data: bytes) -> None:
         try:

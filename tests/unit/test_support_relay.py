@@ -109,6 +109,23 @@ def test_replies_can_be_rewritten_and_swallowed(relay: Relay) -> None:
             _ask(connection)
 
 
+def test_requests_that_are_late_arrive_though_their_client_has_gone(relay: Relay) -> None:
+    """From the first one with the bytes that were asked for; what came before is answered at once."""
+    with _connect(relay.port) as connection:
+        relay.hold_requests(b"late")
+        _ask(connection)
+        connection.sendall(b"set late 0 0 1\r\n1\r\n")
+        connection.sendall(b"set behind 0 0 1\r\n1\r\n")
+        assert _soon(lambda: relay.bytes_up == 4 + 19 + 21)
+    assert relay.held_requests
+    relay.cut()
+    with _connect(relay.target_port) as direct:
+        assert _ask(direct, b"mg late\r\n") == b"EN\r\n"
+        relay.release_requests()
+        assert _soon(lambda: _ask(direct, b"mg behind\r\n") == b"HD\r\n")
+        assert _ask(direct, b"mg late\r\n") == b"HD\r\n"
+
+
 def test_an_error_in_a_rewriting_function_comes_out_at_the_end(memcached: Memcached) -> None:
     """A mistake in a test does not look like a fault of the library."""
 
