@@ -192,9 +192,7 @@ class RingStore:
         best = result.best
         if best is None:
             return self._nothing(result, order, read.longest or self._longest_idle)
-        if result.judge is _NO_JUDGE and result.outdated(
-            best
-        ):  # which copy is the newest is not known: none is replaced
+        if result.judge is _NO_JUDGE and result.outdated(best):  # nobody knows which copy is the newest
             return Stored(best.value, result.tokens(), best.ttl)
         could = min(self._replicas, len(order) - len(result.silent()))
         await self._repair(result, best, order, read, deadline.left())
