@@ -408,19 +408,17 @@ class SealedStore:
         self, reads: Sequence[Read], identities: Sequence[Identity] | None, timeout: float
     ) -> list[Stored | Ended | BackendUnavailable | None]:
         if self._replicated is None:
-            found: list[Stored | Ended | BackendUnavailable | None] = await self._batching.get_many(reads, timeout)
-            return found
+            return [*await self._batching.get_many(reads, timeout)]
         judges = [CopyJudge(self._opener, identity) for identity in identities] if identities else None
         return await self._replicated.get_many_newest(reads, timeout, judges)
 
     def _replace(
         self, identity: Identity, sealed: bytes, ttl: float, expected: Version, timeout: float
     ) -> Coroutine[Any, Any, Version | None]:
-        key = identity.store_key
         if self._replicated:
             judge = CopyJudge(self._opener, identity)
-            return self._replicated.replace_older(key, sealed, ttl, expected, timeout, judge)
-        return self._store.replace(key, sealed, ttl, expected, timeout)
+            return self._replicated.replace_older(identity.store_key, sealed, ttl, expected, timeout, judge)
+        return self._store.replace(identity.store_key, sealed, ttl, expected, timeout)
 
     def _seal(self, identity: Identity, record: Record) -> bytes:
         encoded = record.encode()
