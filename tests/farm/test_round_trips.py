@@ -1,6 +1,7 @@
 """What a request costs on a ring, counted on the wire of each node; what goes to several nodes goes side by side."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from tests.farm.laboratory import VICTIMS, Laboratory
 from tests.support.farm import COLOURS, Browser, Handler, WebNode, destroy, read, write
 from tests.support.stopwatch import Stopwatch
 
+# Of the first login of a principal, and of those that follow. A blocking client asks for one record after the other.
+WAITS_OF_LOGIN = {"wsgi": (8, 6), "asgi": (7, 5)}
 DELAY = 0.06  # seconds that each reply is late by: what waits for replies one after the other takes twice that
 
 
@@ -23,10 +26,10 @@ class Wire:
         self.browser = Browser([node])
         self.begin_anew()
 
-    def begin_anew(self) -> None:
+    def begin_anew(self, principal: str = "") -> None:
         """Another session, whose key is of other nodes, perhaps."""
         self.browser.cookie = ""
-        self.browser.go(write("n", 0))
+        self.browser.go(logs_in(principal) if principal else write("n", 0))
         ring: RingBackend = engines_of(self.node.manager).settings.backend
         token = self.browser.cookie.partition("=")[2].encode()
         identity = engines_of(self.node.manager).settings.machine_key().verify(token)
@@ -124,6 +127,72 @@ def test_all_tombstones_are_left_side_by_side(wire: Wire) -> None:
         return wire.waits(destroy)
 
     assert min(log_out() for _ in range(3)) <= (1 if wire.node.colour == "wsgi" else 2)
+
+
+# -- sessions of a principal
+
+
+def logs_in(principal: str) -> Handler:
+    """A handler that logs somebody in."""
+
+    def handler(session: Any) -> None:
+        session.principal = session["user"] = principal
+
+    return handler
+
+
+def test_a_read_with_the_stamp_of_the_principal(wire: Wire) -> None:
+    """Each owner gets one packet, and nobody else is asked."""
+    for number in range(5):
+        wire.begin_anew(f"user:{number}")
+        assert wire.cost(read("user")) == (1, 1, 0)
+
+
+def test_a_logout_of_a_principal(wire: Wire) -> None:
+    """One packet to each node; under ASGI it was read before."""
+    wire.begin_anew("user:1")
+    assert wire.cost(destroy) == ((1, 1, 1) if wire.node.colour == "wsgi" else (2, 2, 1))
+
+
+def test_a_login_of_a_principal(wire: Wire) -> None:
+    """On a session that is there, also the first of the principal: how often it waits."""
+    waits = []
+    for number in (1, 1, 2, 2):
+        for node in wire.lab.nodes:
+            node.wire.delay(0)
+        wire.begin_anew()
+        for node in wire.lab.nodes:
+            node.wire.delay(DELAY)
+        waits.append(wire.waits(logs_in(f"user:{number}")))
+    first, again = min(waits[::2]), min(waits[1::2])
+    expected = WAITS_OF_LOGIN[wire.node.colour]
+    assert first <= expected[0]
+    assert again <= expected[1]
+
+
+def test_the_end_of_250_sessions_waits_three_times(wire: Wire) -> None:
+    """Read stamp and list; change the stamp on one owner, then on the other, and end the sessions meanwhile."""
+    browsers = [Browser([wire.node]) for _ in range(250)]
+    for browser in browsers:
+        browser.go(logs_in("user:dora"))
+    for number in range(8):  # all connections are open
+        wire.begin_anew(f"user:{number}")
+        revoke_all(wire.node, f"user:{number}")
+    for node in wire.lab.nodes:
+        node.wire.delay(0.15)
+    with Stopwatch() as stopwatch:
+        assert revoke_all(wire.node, "user:dora") == 250
+    for node in wire.lab.nodes:
+        node.wire.delay(0)
+    assert int(stopwatch.took / 0.15) <= 3
+    assert {browser.go(read("user")).body for browser in browsers} == {"None"}
+
+
+def revoke_all(node: WebNode, principal: str) -> int:
+    """In the colour of the web node."""
+    if node.colour == "wsgi":
+        return int(node.manager.revoke_all(principal))
+    return int(node.do(node.manager.arevoke_all(principal)))
 
 
 def test_a_read_that_an_owner_missed(wire: Wire) -> None:

@@ -7,7 +7,9 @@ import pytest
 from sharedsession.farm import registry as register
 from tests.support.farm import Browser, WebNode, destroy, read, untouched, write
 from tests.support.relay import Relay
+from tests.support.stopwatch import Stopwatch
 
+DELAY = 0.15  # seconds that each reply is late by: what waits for replies one after the other takes twice that
 NETWORK = ("memcached", "redis", "valkey")
 
 
@@ -90,6 +92,91 @@ def test_a_login_without_a_session_costs_one(relay: Relay, node: WebNode) -> Non
 def test_a_logout(relay: Relay, browser: Browser, colour: str) -> None:
     """One, blindly, where loading is lazy; ASGI has read it before."""
     assert cost(relay, browser, destroy) == (1 if colour == "wsgi" else 2)
+
+
+# -- sessions of a principal
+
+
+def login_as(principal: str):
+    """A handler that logs somebody in."""
+
+    def handler(session):
+        session.principal = session["user"] = principal
+
+    return handler
+
+
+@pytest.fixture
+def alice(node: WebNode) -> Browser:
+    """A visitor who has logged in."""
+    browser = Browser([node])
+    browser.go(login_as("user:alice"))
+    return browser
+
+
+def test_a_read_with_the_stamp_of_the_principal(relay: Relay, alice: Browser) -> None:
+    """Record and stamp are asked for in one packet, the renewal included."""
+    for _ in range(3):
+        assert cost(relay, alice, read("user")) == 1
+        assert relay.requests == 1
+
+
+def test_a_change_of_a_session_with_a_principal(relay: Relay, alice: Browser) -> None:
+    """Two, as of any other session."""
+    assert cost(relay, alice, write("x", 1)) == 2
+
+
+def test_a_login_of_a_principal_costs_five(relay: Relay, node: WebNode) -> None:
+    """On a session that is there: the first login of the principal, and one more."""
+    for _ in range(2):
+        browser = Browser([node])
+        browser.go(write("cart", [1]))
+        assert cost(relay, browser, login_as("user:bob")) <= 5
+
+
+def test_a_login_of_a_principal_without_a_session(relay: Relay, node: WebNode) -> None:
+    """Stamp and list are read; then record and entry are written side by side."""
+    for _ in range(2):
+        assert cost(relay, Browser([node]), login_as("user:carol")) <= 3
+
+
+def test_a_logout_of_a_principal(relay: Relay, alice: Browser, colour: str) -> None:
+    """One, blindly, where loading is lazy."""
+    assert cost(relay, alice, destroy) == (1 if colour == "wsgi" else 2)
+
+
+def test_the_end_of_250_sessions_waits_twice(relay: Relay, node: WebNode) -> None:
+    """Read stamp and list; change the stamp and end the sessions, side by side. All are out."""
+    browsers = [Browser([node]) for _ in range(250)]
+    for browser in browsers:
+        browser.go(login_as("user:dora"))
+    relay.delay(DELAY)
+    with Stopwatch() as stopwatch:
+        assert verb(node, "revoke_all", "user:dora") == 250
+    relay.delay(0)
+    assert int(stopwatch.took / DELAY) <= 2
+    assert {browser.go(read("user")).body for browser in browsers} == {"None"}
+
+
+def test_the_verbs_of_the_manager(relay: Relay, node: WebNode, alice: Browser) -> None:
+    for name, argument, expected in (("begin_login", "user:alice", 1), ("list", "user:alice", 2)):
+        relay.reset_counts()
+        verb(node, name, argument)
+        assert relay.round_trips == expected
+    (listed,) = verb(node, "list", "user:alice")
+    relay.reset_counts()
+    assert verb(node, "revoke", listed.id)
+    assert relay.round_trips == 2
+
+
+def verb(node: WebNode, name: str, argument: str):
+    """What a verb of the manager returns, in the colour of the web node."""
+    if node.colour == "wsgi":
+        return getattr(node.manager, name)(argument)
+    return node.do(getattr(node.manager, f"a{name}")(argument))
+
+
+# -- crowds, conflicts, forgeries
 
 
 def test_a_conflict_costs_two_more(relay: Relay, browser: Browser) -> None:
