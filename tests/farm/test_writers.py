@@ -148,6 +148,7 @@ def test_a_write_begins_at_no_node_behind_one_that_answers(nodes: Lines) -> None
     assert isinstance(found, Stored)
     assert isinstance(found.version, Tokens)
     known = found.version.by_node
-    assert ring.replace("ss:key", b"new", 60.0, Tokens({second: known[second], third: None}), 5.0) is None
+    changed = Tokens({second: known[second], third: None}, frozenset({first}))
+    assert ring.replace("ss:key", b"new", 60.0, changed, 5.0) is None
     assert {nodes.servers[node].dump().get("ss:key") for node in (first, second)} == {b"old"}
     assert ring.replace("ss:key", b"new", 60.0, Tokens(known), 5.0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sharedsession.backends.base import Stored
 from sharedsession.backends.connect import connect
 from sharedsession.backends.sqlite import place
 from sharedsession.environment import Environment
@@ -51,7 +52,7 @@ class Process:
 
     def value_of(self, key: str) -> bytes | None:
         found = self.do("get", key, None)
-        return found and found.value
+        return found.value if isinstance(found, Stored) else None
 
     def close(self) -> None:
         if self._runner is not None:
@@ -160,7 +161,8 @@ def test_what_is_under_way_is_not_answered_from_the_old_file(process: Callable[[
     helper.join()
     holder.close()
     assert old.value_of("ss:late") is None
-    assert old.do("add", "ss:late", b"3", TTL) == 1
+    assert old.do("add", "ss:late", b"3", TTL)
+    assert old.value_of("ss:late") == b"3"
 
 
 def test_a_logout_is_not_confirmed_by_the_old_file(process: Callable[[], Process]) -> None:

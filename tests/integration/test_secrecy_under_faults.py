@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sharedsession import SessionManager
+from sharedsession.keys import RANDOM_BYTES
 from sharedsession.manager import engines_of
 from sharedsession.observe import without_store_keys
 from tests.integration.conftest import SHARED
@@ -47,7 +48,7 @@ class Witness(logging.Handler):
         token = browser.cookie.partition("=")[2]
         identity = engines_of(browser.nodes[0].manager).settings.machine_key().verify(token.encode())
         if identity is not None:
-            self.hidden |= {token, identity.session_id, token.split(".")[0], token.rsplit(".", 1)[1]}
+            self.hidden |= {token, identity.name, token.split(".")[0], token.rsplit(".", 1)[1]}
             self.hidden |= {identity.store_key, identity.store_key.partition(":")[2]}
 
     def leaked(self) -> set[str]:
@@ -208,8 +209,18 @@ class Parrot(threading.Thread):
             while heard := connection.recv(65536):
                 self.heard.append(heard)
                 words = b" ".join(re.findall(rb"[!-~]{2,}", heard))
-                commands = max(1, heard.count(b"*")) if self._refusal.startswith(b"-") else 1
-                connection.sendall((self._refusal + words + b"\r\n") * commands)
+                refusal = self._refusal + words + b"\r\n"
+                if self._refusal.startswith(b"-"):
+                    connection.sendall(b"".join(self._to_redis(refusal, heard)))
+                else:
+                    connection.sendall(refusal)
+
+    @staticmethod
+    def _to_redis(refusal: bytes, heard: bytes) -> Iterator[bytes]:
+        """Refuses all commands but ECHO: without its reply nothing else is asked for."""
+        for command in heard.split(b"*")[1:]:
+            echoed = command.partition(b"ECHO\r\n")[2]
+            yield echoed or refusal
 
     def __enter__(self) -> "Parrot":
         self.start()
@@ -237,7 +248,7 @@ def test_a_store_that_repeats_what_it_refuses_puts_no_key_into_the_log(
     with Parrot(refusal) as parrot:
         node = web_node(f"{scheme}://127.0.0.1:{parrot.port}", timeout=MOST_WAITING, breaker_window=0.01)
         browser = Browser([node])
-        token = engines_of(node.manager).settings.machine_key().new_identity(os.urandom(32)).token
+        token = engines_of(node.manager).settings.machine_key().new_identity(os.urandom(RANDOM_BYTES)).token
         browser.cookie = f"__Host-session={token}"
         work([browser], witness)
     keys = set(re.findall(rb"ss:[\w-]{20,}", b" ".join(parrot.heard)))

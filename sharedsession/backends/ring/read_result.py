@@ -22,7 +22,14 @@ class NoAnswer(NamedTuple):
 
 
 NO_ANSWER = NoAnswer()
-NodeReply = Stored | Ended | NoAnswer | None
+
+
+class Changed(NamedTuple):
+    """A node that has changed after it answered; what it holds now is not known."""
+
+
+CHANGED = Changed()
+NodeReply = Stored | Ended | NoAnswer | Changed | None
 
 
 class Tokens(NamedTuple):
@@ -30,9 +37,11 @@ class Tokens(NamedTuple):
 
     Attributes:
         by_node: the node's own version; ``None`` where the node has no copy.
+        changed: the nodes that have changed since.
     """
 
     by_node: dict[int, Version | None]
+    changed: frozenset[int] = frozenset()
 
 
 class ReadResult:
@@ -121,8 +130,9 @@ class ReadResult:
             {
                 node: reply.version if isinstance(reply, Stored) else None
                 for node, reply in self.replies.items()
-                if not isinstance(reply, NoAnswer)
-            }
+                if not isinstance(reply, NoAnswer | Changed)
+            },
+            frozenset([node for node, reply in self.replies.items() if isinstance(reply, Changed)]),
         )
 
     def is_genuine(self, copy: Stored) -> bool:

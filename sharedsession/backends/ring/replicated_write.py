@@ -13,7 +13,7 @@ from typing import Any
 
 from sharedsession.backends.base import AsyncBackend, Ended, Judge, Stored, Version
 from sharedsession.backends.ring.node import RingNode
-from sharedsession.backends.ring.read_result import NoAnswer, NodeReply, Tokens
+from sharedsession.backends.ring.read_result import Changed, NoAnswer, NodeReply, Tokens
 from sharedsession.backends.wire.deadline import Deadline
 
 _ATTEMPTS = 8  # at one node; it changes at each of them, so the whole change has met many others
@@ -51,13 +51,14 @@ class ReplicatedWrite:
         self._newest = value  # what the nodes behind are given: it includes the change
         self._ttl = ttl
         self._known = expected.by_node
+        self._changed = expected.changed
         self._deadline = deadline
         self._judge = judge
         self.stored: dict[int, Version | None] = {}
 
-    def knows(self, node: int) -> bool:
-        """Returns whether it is known what a node held when the record was read."""
-        return node in self._known
+    def has_changed(self, node: int) -> bool:
+        """Returns whether a node has changed after the record was read."""
+        return node in self._changed
 
     def may_begin_at(self, node: int) -> bool:
         """Returns whether a node held a copy when the record was read."""
@@ -93,7 +94,7 @@ class ReplicatedWrite:
 
     async def _bring_from(self, node: int, reply: NodeReply) -> bool | None:
         """Does what the node's reply asks for; ``False`` if the node has changed since, or refuses."""
-        if isinstance(reply, NoAnswer):
+        if isinstance(reply, NoAnswer | Changed):
             return None
         if reply is None:
             return self._noted(node, await self._put(node, None))

@@ -23,7 +23,7 @@ from typing import Any
 from sharedsession.backends.base import Ended, Judge, Read, Stored, Version
 from sharedsession.backends.ring.hashring import HashRing
 from sharedsession.backends.ring.node import NodeStore, RingNode
-from sharedsession.backends.ring.read_result import NO_ANSWER, NoAnswer, NodeReply, ReadResult, Tokens
+from sharedsession.backends.ring.read_result import CHANGED, NO_ANSWER, NoAnswer, NodeReply, ReadResult, Tokens
 from sharedsession.backends.ring.replicated_end import ReplicatedEnd, note_among, were_alive
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite, add_copy, get_copy, replace_copy
 from sharedsession.backends.tombstone import note_on
@@ -253,11 +253,11 @@ class RingStore:
             repairs.append(self._nodes[node].ask(replace, timeout))
         versions = await self._gather(repairs)
         for node, version in zip([*missing, *outdated], versions, strict=True):
-            if version is not None and not isinstance(version, NoAnswer):
+            if version is None or isinstance(version, NoAnswer):
+                result.replies[node] = CHANGED if version is None else NO_ANSWER
+            else:
                 result.replies[node] = Stored(best.value, version, ttl)
                 self._observer.count("repairs")
-            else:
-                result.replies[node] = NO_ANSWER  # it has changed since; what it holds now is not known
 
     # -- write
 
@@ -309,8 +309,8 @@ class RingStore:
     async def _begin(self, write: ReplicatedWrite, order: Sequence[int]) -> bool:
         """Makes a change on the first node that held a copy and answers; ``False`` if the record has changed there."""
         for node in self._askable(order):
-            if not write.knows(node):
-                return False  # it has changed since: writers who do not all begin at one node do not meet
+            if write.has_changed(node):
+                return False  # writers who do not all begin at one node do not meet
             if write.may_begin_at(node):
                 begun = await write.begin_at(node)
                 if begun is not None:
