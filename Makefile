@@ -35,7 +35,7 @@ farm: export FARM_LOGINS ?= 5000
 farm: export FARM_ROUNDS ?= 10000
 farm: .venv/.dev
 	@$(BIN)/python -m tests.support.fetch
-	@$(BIN)/python -m pytest -n $(JOBS) --timeout 3600 tests/farm
+	@$(BIN)/python -m pytest -n $(JOBS) --timeout 14400 tests/farm
 
 # What a session costs, against other libraries. The full run takes ten minutes and remakes docs/benchmarks.md;
 # BENCH=quick takes about one and only prints. Peers live in an environment of their own: no test installs them.
