@@ -160,8 +160,10 @@ class Relay:
         await self._over.wait()
         await self._close_door()
         self._release_requests()
-        while self._ends:
+        while self._ends or len(asyncio.all_tasks()) > 1:  # the others accept a connection, or make one
             await self._cut()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what was cancelled last closes its socket now
 
     async def _open_door(self) -> None:
         self.port = self.port or free_port()
