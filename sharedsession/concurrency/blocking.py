@@ -90,6 +90,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     Raises:
         RuntimeError: the coroutine waited for an event loop: an asynchronous backend serves a blocking application.
     """
+    if side_by_side.depth:
+        return _run_alone(coroutine)
     try:
         coroutine.send(None)
     except StopIteration as done:
@@ -97,6 +99,15 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return value
     coroutine.close()
     raise RuntimeError("an asynchronous backend cannot serve a blocking application")
+
+
+def _run_alone(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine for a plain function that is called inside of `gather`: it waits by itself."""
+    depth, side_by_side.depth = side_by_side.depth, 0
+    try:
+        return run(coroutine)
+    finally:
+        side_by_side.depth = depth
 
 
 async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callable[[], float]) -> list[T]:
