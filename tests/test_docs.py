@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.test_architecture import LADDER
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PUBLISHED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"] + "/blob/main/"
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
 ALONE = {"django.md"}  # in a process of its own: a process has one Django, and other tests configure that
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -180,10 +182,21 @@ def slugs(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def targets(page: Path) -> list[str]:
+    """What the links of a page name, in the text or below it."""
+    found = re.findall(r"\]\(([^)\s]+)\)|^\[[^]]+\]: (\S+)", prose(page), re.MULTILINE)
+    return [in_text or below for in_text, below in found]
+
+
 def links(page: Path) -> list[tuple[Path, str]]:
-    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
-    own = [target.partition("#") for target in targets if "://" not in target]
-    return [((page.parent / path).resolve() if path else page, anchor) for path, _, anchor in own]
+    """The pages and headings of this project that a page links to."""
+    found = []
+    for target in targets(page):
+        path, _, anchor = target.removeprefix(PUBLISHED).partition("#")
+        if "://" not in path:
+            folder = ROOT if target.startswith(PUBLISHED) else page.parent
+            found.append(((folder / path).resolve() if path else page, anchor))
+    return found
 
 
 @each(LINKED)
@@ -192,6 +205,14 @@ def test_links_lead_somewhere(page: Path):
     for target, anchor in links(page):
         assert target.exists(), f"{page.name} links to {target}"
         assert not anchor or anchor in slugs(target), f"{page.name} links to {target.name}#{anchor}"
+
+
+def test_the_readme_is_read_elsewhere_too():
+    """It is the page of the package as well: there a link from folder to folder leads nowhere."""
+    assert [target for target in targets(ROOT / "README.md") if not target.startswith("https://")] == []
+    unresolved = re.findall(r"\[[^]]+\](?!\(|: )", prose(ROOT / "README.md"))
+    below = set(re.findall(r"^\[[^]]+\](?=: )", prose(ROOT / "README.md"), re.MULTILINE))
+    assert {name.replace("\n", " ") for name in unresolved} == below
 
 
 def test_every_page_is_in_the_index():
