@@ -435,6 +435,23 @@ def test_a_list_with_one_answer_missing_is_none(farm: Farm) -> None:
     assert len(handles(node)) == 2
 
 
+def test_a_logout_by_the_id_before_ends_a_session_that_was_spared(farm: Farm) -> None:
+    """The view of that ID is no longer valid, since it stands under no stamp; yet it leads to the session."""
+    node = farm.node()
+    old, _ = login(node)
+    session = node.open((old,))
+    session.load()
+    session.regenerate(grace=20)
+    token = node.commit(session).token
+    assert token
+    node.manager.revoke_all(USER, except_=session.id)
+    late = node.open((old,))
+    assert dict(late) == {}
+    late.destroy()
+    assert node.commit(late).clear
+    assert node.open((token.encode(),)).is_new
+
+
 # -- secrets
 
 
