@@ -198,7 +198,7 @@ class Engine:
             timeouts = self.timeouts(identity.idle_timeout)
             found = await self._store.read(identity, timeouts.idle, state.budget)
             if isinstance(found, SupersededNote) and not await self._is_shown(found, identity, state.budget):
-                state.withheld, found = True, None  # a logout by this ID ends the session under the new one all the same
+                state.withheld, found = True, None  # a logout by this ID ends the session all the same
         except BackendUnavailable:
             self._out_of_reach(session, state)
         else:
