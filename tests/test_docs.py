@@ -18,45 +18,24 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from sharedsession import MachineKey
 from sharedsession.settings.settings import _SETTINGS, Settings
+from tests.support.pages import FIRST_STEPS, ROOT, blocks, prose
 from tests.test_architecture import LADDER
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PUBLISHED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"] + "/blob/main/"
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
+FOLLOWED = {"quickstart.md"}  # by `test_first_steps`, which saves its files and types its commands
 ALONE = {"django.md"}  # in a process of its own: a process has one Django, and other tests configure that
-FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-
-
-class Block(NamedTuple):
-    """One fenced block of a page."""
-
-    language: str
-    text: str
-    line: int  # of its first line
-    follows: bool  # nothing but white space stands between it and the block before
 
 
 def each(pages: list[Path]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("page", pages, ids=[page.relative_to(ROOT).as_posix() for page in pages])
-
-
-def blocks(page: Path) -> Iterator[Block]:
-    source, end = page.read_text(), 0
-    for match in FENCE.finditer(source):
-        line = source.count("\n", 0, match.start(3)) + 1
-        yield Block(match[2], match[3], line, not source[end : match.start()].strip())
-        end = match.end()
-
-
-def prose(page: Path) -> str:
-    return FENCE.sub("", page.read_text())
 
 
 def table_rows(page: Path) -> Iterator[list[str]]:
@@ -109,12 +88,14 @@ def run(page: Path) -> None:
         patch.setattr(asyncio.BaseEventLoop, "getaddrinfo", refuse)
         patch.setitem(sys.modules, module.__name__, module)
         for block in blocks(page):
+            if page.name in FOLLOWED or block.section == FIRST_STEPS:
+                continue
             if block.language == "python":
                 code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
                 with redirect_stdout(io.StringIO()) as output:
                     exec(code, vars(module))  # the page's own code
                 printed = output.getvalue()
-            elif block.language == "text" and block.follows:
+            elif block.language == "text" and block.follows == "python":
                 assert printed == block.text, f"{page.name}, line {block.line}"
 
 
