@@ -132,16 +132,21 @@ class _Response:
             self._take_over_replaced_session()
             await self._engine.finish(self.session)
 
-    async def refuse(self) -> None:
-        """Answers in the place of an application that an outage of the store left without a session."""
+    async def refuse(self, replaced: Message | None = None) -> None:
+        """Answers in the place of an application that an outage of the store left without a session.
+
+        Args:
+            replaced: the head that the application sent, if it did.
+        """
         if self._refused:
             return  # a framework that made a page of our error raises it once more
         if self._started:
             raise BackendUnavailable("the session store stopped answering in the middle of a response")
         self._started = self._refused = True
         if self._scope["type"] == "http":
+            headers = from_asgi((replaced or {}).get("headers", ()))
             retry_after, method = self._settings.breaker_window, self._scope.get("method", "GET")
-            await send_answer(self._settings.transport.unavailable(retry_after, method), self._send)
+            await send_answer(self._settings.transport.unavailable(retry_after, method, replaced=headers), self._send)
         else:
             await self._send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
 
@@ -154,7 +159,7 @@ class _Response:
     async def _head(self, message: Message) -> Message:
         session, is_close = self.session, message["type"] == "websocket.close"
         if message.get("status") == 500 and self._engine.must_refuse(session):
-            await self.refuse()
+            await self.refuse(message)
             return message
         self._take_over_replaced_session()
         if is_close and self.state.wants_token(session):
@@ -162,7 +167,7 @@ class _Response:
         try:
             await self._engine.finish(session)
         except NOT_NOW:
-            await self.refuse()
+            await self.refuse(message)
             return message
         self._started = self.state.response_started = True
         outcome = self.state.outcome

@@ -162,7 +162,9 @@ class _Response:
     def _refuse(self) -> Answer:
         """Answers in the place of an application that an outage of the store left without a session."""
         self._started = True
-        answer = self._refusal = self._settings.transport.unavailable(self._settings.breaker_window, self._method)
+        answer = self._refusal = self._settings.transport.unavailable(
+            self._settings.breaker_window, self._method, replaced=self._head[1] if self._head else ()
+        )
         self._write = self._start_response(answer.status_line, answer.headers)
         return answer
 

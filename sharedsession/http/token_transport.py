@@ -1,7 +1,6 @@
 """How the token travels, and what a response must tell because of it: the HTTP of sessions, without a server.
 
-Headers in, tokens out; an outcome in, headers out. Rules: RFC 6265bis for cookies, RFC 9111 for caches. A response that
-depends on the session has ``Vary``; no cache may store one that hands out a token.
+Headers in, tokens out; an outcome in, headers out. Rules: RFC 6265bis for cookies; those for caches are in `caching`.
 """
 
 import math
@@ -10,9 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 
+from sharedsession.http import caching
 from sharedsession.http.answer import Answer, Headers, make_answer
 from sharedsession.http.cookie import CookiePolicy
 from sharedsession.http.outcome import Outcome
+from sharedsession.http.replaced import surviving
 from sharedsession.observe import Observer
 
 _UNAVAILABLE = b"The session store is not answering. Please try again in a moment.\n"
@@ -56,22 +57,28 @@ class TokenTransport:
     def protected(self, headers: Headers, outcome: Outcome, *, accessed: bool, observer: Observer) -> Headers:
         """Same as `apply`, for a framework that sets the cookie itself."""
         if outcome.token or outcome.clear:
-            headers = self._vary(self._no_store(headers, observer))
+            headers = caching.vary(caching.no_store(headers, observer), self._varies_by)
             return [*headers, (self.header_name, outcome.token or "")] if self.header_name else headers
-        return self._vary(headers) if accessed else headers
+        return caching.vary(headers, self._varies_by) if accessed else headers
 
-    def unavailable(self, retry_after: float, method: str = "GET") -> Answer:
+    def unavailable(
+        self, retry_after: float, method: str = "GET", *, replaced: Iterable[tuple[str, str]] = ()
+    ) -> Answer:
         """Returns the answer for when the store cannot be asked: 503. It neither sets nor clears the token.
 
         Args:
             retry_after: seconds after which the client may try again.
             method: of the request.
+            replaced: the headers of the application's answer, if there is one that this takes the place of.
         """
+        replaced = list(replaced)
+        said = [(name, value) for name, value in replaced if name.lower() == "vary"]
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Retry-After", str(max(1, math.ceil(retry_after)))),
             ("Cache-Control", "no-store"),
-            ("Vary", self.vary),
+            *caching.vary(said, self._varies_by),
+            *surviving(replaced, cookie=self.cookie.name if self.cookie else None, token_header=self.header_name),
         ]
         return make_answer(HTTPStatus.SERVICE_UNAVAILABLE, headers, _UNAVAILABLE, method=method)
 
@@ -79,18 +86,6 @@ class TokenTransport:
         if not self.cookie or not (outcome.token or outcome.clear):
             return None
         return self.cookie.set(outcome.token, outcome.max_age) if outcome.token else self.cookie.clear()
-
-    def _vary(self, headers: Headers) -> Headers:
-        """Adds our names to ``Vary``, once each (RFC 9110, 12.5.5)."""
-        values = _values(headers, "vary")
-        if not values:
-            return [*headers, ("Vary", self.vary)]
-        known = [name for value in values for name in _split(value)]
-        if "*" in known:
-            return headers
-        seen = {name.lower() for name in known}
-        missing = [name for name in self._varies_by if name.lower() not in seen]
-        return [*_without(headers, "vary"), ("Vary", ", ".join(known + missing))] if missing else headers
 
     @cached_property
     def environ_name(self) -> str:
@@ -110,25 +105,3 @@ class TokenTransport:
     @cached_property
     def _varies_by(self) -> list[str]:
         return ["Cookie"] * bool(self.cookie) + [self.header_name] * bool(self.header_name)  # type: ignore[list-item]
-
-    def _no_store(self, headers: Headers, observer: Observer) -> Headers:
-        """Keeps the whole response out of caches: Set-Cookie does not do so by itself (RFC 9111, 7.3)."""
-        directives = " ".join(_values(headers, "cache-control")).lower()
-        if "public" in directives or "s-maxage" in directives:
-            observer.event(
-                "cache_control_overridden",
-                "a response marked as public hands out a session cookie: it was sent with Cache-Control: no-store",
-            )
-        return [*_without(headers, "cache-control"), ("Cache-Control", "no-store")]
-
-
-def _values(headers: Headers, name: str) -> list[str]:
-    return [value for key, value in headers if key.lower() == name]
-
-
-def _without(headers: Headers, name: str) -> Headers:
-    return [(key, value) for key, value in headers if key.lower() != name]
-
-
-def _split(value: str) -> Iterable[str]:
-    return filter(None, (name.strip() for name in value.split(",")))

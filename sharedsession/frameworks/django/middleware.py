@@ -129,11 +129,11 @@ async def _finished(request: Any, response: Any, engine: Engine) -> Any:
     if session.is_untouched() and not (response.streaming or django.SESSION_SAVE_EVERY_REQUEST):
         return response
     if response.status_code == 500 and engine.must_refuse(session.core):
-        return unavailable(request)
+        return unavailable(request, response)
     try:
         outcome = await commit(session, response.status_code, engine, known_user(request))
     except NOT_NOW:
-        return unavailable(request)
+        return unavailable(request, response)
     apply(response, session, outcome)
     if response.streaming and response.status_code < 500 and getattr(response, "file_to_stream", None) is None:
         _save_at_the_end(session, response)

@@ -115,9 +115,12 @@ def apply(response: Any, session: SessionStore, outcome: Outcome) -> None:
     accessed, here = session.accessed, configuration()
     if not (accessed or outcome.token or outcome.clear):
         return
-    headers, transport = list(response.items()), here.settings.transport
-    for header in transport.protected(headers, outcome, accessed=accessed, observer=here.blocking.observer):
-        if header not in headers:
+    before, transport = list(response.items()), here.settings.transport
+    after = transport.protected(before, outcome, accessed=accessed, observer=here.blocking.observer)
+    for name in {name.lower() for name, _ in before} - {name.lower() for name, _ in after}:
+        del response.headers[name]
+    for header in after:
+        if header not in before:
             response.headers[header[0]] = header[1]
     if transport.cookie and outcome.token:
         _set_cookie(response, transport.cookie, outcome.token, _age(session))
@@ -125,11 +128,22 @@ def apply(response: Any, session: SessionStore, outcome: Outcome) -> None:
         _clear_cookie(response, transport.cookie)
 
 
-def unavailable(request: Any) -> HttpResponse:
-    """Returns the answer for when the store cannot be asked: the cookie stays."""
+def unavailable(request: Any, replaced: Any = None) -> HttpResponse:
+    """Returns the answer for when the store cannot be asked: the cookie stays.
+
+    Args:
+        request: that is answered.
+        replaced: the response in whose place this one is sent, if there is one.
+    """
     settings = configuration().settings
-    answer = settings.transport.unavailable(settings.breaker_window, request.method)
-    return HttpResponse(answer.body, status=answer.status.value, headers=dict(answer.headers))
+    answer = settings.transport.unavailable(
+        settings.breaker_window, request.method, replaced=() if replaced is None else replaced.items()
+    )
+    response = HttpResponse(answer.body, status=answer.status.value, headers=dict(answer.headers))
+    if replaced is not None:
+        response.cookies.update(replaced.cookies)  # of other middlewares; ours comes with a commit that succeeds
+        response._resource_closers.extend(replaced._resource_closers)  # `close` of both would end the request twice
+    return response
 
 
 def _age(session: SessionStore) -> int | None:

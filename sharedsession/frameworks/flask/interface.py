@@ -216,7 +216,10 @@ class SharedSession(SessionInterface):
     def _protect(self, app: Flask, transport: TokenTransport, outcome: Outcome, response: Response) -> None:
         """Adds headers for caches to those that the application has set."""
         observer, before = self._configuration(app).engine.observer, list(response.headers)
-        for header in transport.protected(before, outcome, accessed=True, observer=observer):
+        after = transport.protected(before, outcome, accessed=True, observer=observer)
+        for name in {name.lower() for name, _ in before} - {name.lower() for name, _ in after}:
+            del response.headers[name]
+        for header in after:
             if header not in before:
                 response.headers[header[0]] = header[1]
 
@@ -238,7 +241,9 @@ class SharedSession(SessionInterface):
         if callable(close := getattr(response.response, "close", None)):
             close()
         configuration = self._configuration(app)
-        answer = configuration.transport(app).unavailable(configuration.engine.settings.breaker_window, request.method)
+        answer = configuration.transport(app).unavailable(
+            configuration.engine.settings.breaker_window, request.method, replaced=response.headers
+        )
         response.status_code = answer.status
         response.headers.clear()
         response.set_data(answer.body)
