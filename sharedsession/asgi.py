@@ -1,7 +1,9 @@
 """SessionMiddleware for ASGI 3: ``scope["session"]``, loaded before the application runs, or by it.
 
-The session is committed before the first byte of the response leaves; bodies pass through unbuffered. A websocket's
-session is loaded at connect, and its cookie can be set at accept; when it has ended elsewhere, the websocket is closed.
+The session is committed before the first byte of the response leaves; bodies pass through unbuffered. The head of a
+response that has not looked at its session yet waits a moment for the first chunk, which may look (`Vary`). A
+websocket's session is loaded at connect, and its cookie can be set at accept; when it has ended elsewhere, the
+websocket is closed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -10,7 +12,16 @@ from typing import Any, Unpack
 
 from sharedsession.engine import Engine
 from sharedsession.errors import NOT_NOW, BackendUnavailable
-from sharedsession.http import KEEP, Outcome, RawHeaders, TokenTransport, from_asgi, send_answer, to_asgi
+from sharedsession.http import (
+    KEEP,
+    HeldHead,
+    Outcome,
+    RawHeaders,
+    TokenTransport,
+    from_asgi,
+    send_answer,
+    to_asgi,
+)
 from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, manager_for
 from sharedsession.session import UNLOADED, Session, state_of
 from sharedsession.settings import Keywords, Settings
@@ -77,6 +88,9 @@ class SessionMiddleware:
             await response.finish()
         except NOT_NOW:
             await response.refuse()
+        finally:
+            if response.held is not None:
+                await response.held.stop()
 
     async def _serve_websocket(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         response = _Response(self._engine, session, scope, send)
@@ -105,7 +119,14 @@ def _tokens(transport: TokenTransport, headers: RawHeaders) -> list[bytes]:
 
 
 class _Response:
-    """One response on its way out: its head waits until the session is committed."""
+    """One response on its way out: its head waits until the session is committed.
+
+    Attributes:
+        held: the head, while it waits for the first chunk.
+    """
+
+    held: HeldHead | None = None
+    _bare: Message | None = None  # the head that has left before the application looked at the session
 
     def __init__(self, engine: Engine, session: Session, scope: Scope, send: Send) -> None:
         self._engine = engine
@@ -120,14 +141,26 @@ class _Response:
 
     async def send(self, message: Message) -> None:
         """What the application calls."""
+        if self.held is not None:
+            if self.held.waits_on(message):
+                return
+            await self._let_go(self.held)
         if message["type"] in _HEADS and not self._started:
             message = await self._head(message)
+            if self._holds(message):
+                return
+        elif self._bare is not None and self.state.accessed:
+            headers = from_asgi(self._bare.get("headers", ()))
+            self._settings.transport.report_late_look(headers, self._engine.observer)
+            self._bare = None
         self._is_closed = self._is_closed or message["type"] == "websocket.close"
         if not self._refused:
             await self._send(message)
 
     async def finish(self) -> None:
         """Saves what changed after the first byte. No cookie can be set any more, and none is needed."""
+        if self.held is not None:
+            await self._let_go(self.held)
         if self._started and not self._refused:
             self._take_over_replaced_session()
             await self._engine.finish(self.session)
@@ -140,8 +173,10 @@ class _Response:
         """
         if self._refused:
             return  # a framework that made a page of our error raises it once more
-        if self._started:
+        held = self.held.withdraw() if self.held is not None else None
+        if self._started and held is None:
             raise BackendUnavailable("the session store stopped answering in the middle of a response")
+        replaced = replaced or held
         self._started = self._refused = True
         if self._scope["type"] == "http":
             headers = from_asgi((replaced or {}).get("headers", ()))
@@ -176,6 +211,25 @@ class _Response:
         if outcome.token or outcome.clear:
             return {**message, "headers": self._with_outcome(message, outcome)}
         return {**message, "headers": self._varied(message)} if self.state.accessed else message
+
+    def _holds(self, head: Message) -> bool:
+        """Has a head wait that may yet depend on the session. Returns whether it does."""
+        if self.state.accessed or self._refused or head["type"] != "http.response.start":
+            return False
+        self.held = HeldHead.hold(head, self._leave)
+        self._bare = None if self.held else head
+        return self.held is not None
+
+    async def _let_go(self, head: HeldHead) -> None:
+        self.held = None
+        await head.let_go()
+
+    async def _leave(self, head: Message) -> None:
+        if self.state.accessed:
+            head = {**head, "headers": self._varied(head)}
+        else:
+            self._bare = head
+        await self._send(head)
 
     def _with_outcome(self, message: Message, outcome: Outcome) -> RawHeaders:
         headers, accessed = from_asgi(message.get("headers", ())), self.state.accessed

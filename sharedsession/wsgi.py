@@ -72,6 +72,7 @@ class _Response:
     _head: tuple[str, Headers, Any] | None = None
     _write: Callable[[bytes], object] | None = None  # some servers have none
     _started = False
+    _bare: Headers | None = None  # the headers that have left before the application looked at the session
     _refusal: Answer | None = None
 
     def __init__(self, engine: Engine, session: Session, method: str, start_response: "StartResponse") -> None:
@@ -114,6 +115,9 @@ class _Response:
                     self._begin()
                     if self._refusal is not None:
                         break
+                elif self._bare is not None and self._state.accessed:
+                    self._settings.transport.report_late_look(self._bare, self._engine.observer)
+                    self._bare = None
                 yield chunk
             if not self._started:
                 self._begin()
@@ -152,6 +156,8 @@ class _Response:
             return
         state = self._state
         state.response_started = True
+        if not state.accessed:
+            self._bare = headers
         if state.accessed or state.outcome is not KEEP:
             headers = self._settings.transport.apply(
                 headers, state.outcome, accessed=state.accessed, observer=self._engine.observer

@@ -137,6 +137,7 @@ REACHES_INSIDE = {
 MAY_BE_MISSING = {
     ("wsgi", "close"): "PEP 3333: the body may have one",
     ("frameworks.flask.interface", "close"): "PEP 3333: the body may have one",
+    ("frameworks.flask.stream", "close"): "PEP 3333: the body may have one",
     ("settings.build", "verb"): "whether a user's backend has the verbs, with a message that names them",
     ("settings.converters", "__fspath__"): "the protocol of paths",
     ("records.codec", "__html__"): "the protocol of markup, whichever library it comes from",
@@ -149,8 +150,7 @@ MAY_BE_MISSING = {
     ("frameworks.django.logins", "get_session_auth_fallback_hash"): "a project's own class of users may have none",
     ("frameworks.django.middleware", "session"): "another middleware may have set none",
     ("frameworks.django.middleware", "scope"): "requests under WSGI have none",
-    ("frameworks.django.middleware", "file_to_stream"): "responses that send a file have it",
-    ("frameworks.django.middleware", "is_async"): "streaming responses have it",
+    ("frameworks.django.stream", "file_to_stream"): "responses that send a file have it",
     ("cli.options", "name"): "each command has some of the options",
     ("cli.captured_log", "event"): "log records of other libraries have none",
     ("demo.loopback", "event"): "log records of other libraries have none",

@@ -1,15 +1,18 @@
 """What must wait, driven by colour: the only room that knows of threads and event loops."""
 
 from sharedsession.concurrency.blocking import DONE, Done, Readable, readable, run, side_by_side
+from sharedsession.concurrency.delayed import Delayed
 from sharedsession.concurrency.driver import BlockingDriver, LoopDriver, ThreadDriver
 from sharedsession.concurrency.fork import PerProcess
 from sharedsession.concurrency.per_loop import PerLoop, background
 from sharedsession.concurrency.timers import repeat_on_loop
 from sharedsession.concurrency.types import Driver, Gather, KeyedQueue, Step, Stop, Timer
+from sharedsession.concurrency.underway import Underway
 
 __all__ = [
     "DONE",
     "BlockingDriver",
+    "Delayed",
     "Done",
     "Driver",
     "Gather",
@@ -22,6 +25,7 @@ __all__ = [
     "Stop",
     "ThreadDriver",
     "Timer",
+    "Underway",
     "background",
     "readable",
     "repeat_on_loop",

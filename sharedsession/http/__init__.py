@@ -2,16 +2,19 @@
 
 from sharedsession.http.answer import Answer, Headers, RawHeaders, from_asgi, make_answer, send_answer, to_asgi
 from sharedsession.http.cookie import CookiePolicy
+from sharedsession.http.held_head import HEAD_WAITS, HeldHead
 from sharedsession.http.outcome import CLEAR, KEEP, Outcome
 from sharedsession.http.page import document, page_answer, security_headers
 from sharedsession.http.token_transport import TokenTransport
 
 __all__ = [
     "CLEAR",
+    "HEAD_WAITS",
     "KEEP",
     "Answer",
     "CookiePolicy",
     "Headers",
+    "HeldHead",
     "Outcome",
     "RawHeaders",
     "TokenTransport",

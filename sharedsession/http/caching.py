@@ -46,15 +46,16 @@ def outranks(name: str) -> bool:
     return name in _OUTRANK or name.endswith(_TARGETED)
 
 
-def report_late_look(headers: Headers, observer: Observer) -> None:
-    """Tells that an answer turned out to depend on the session when its head had left.
+def report_late_look(headers: Headers, names: Sequence[str], observer: Observer) -> None:
+    """Reports that a stream depends on the session after all, when its head has left.
 
     Args:
-        headers: that have left. Nothing is wrong if they keep the answer out of shared caches.
-        observer: tells it.
+        headers: that have left. Nothing is wrong if they keep the answer out of shared caches, or say it anyway.
+        names: that should be in their ``Vary``.
+        observer: told about it.
     """
     said = ",".join(_values(headers, "cache-control")).lower()
-    if "no-store" in said or "private" in said or _values(headers, "vary") == ["*"]:
+    if "no-store" in said or "private" in said or vary(headers, names) == headers:
         return
     observer.event(
         "late_look",

@@ -61,6 +61,10 @@ class TokenTransport:
             return [*headers, (self.header_name, outcome.token or "")] if self.header_name else headers
         return caching.vary(headers, self._varies_by) if accessed else headers
 
+    def report_late_look(self, headers: Headers, observer: Observer) -> None:
+        """Reports that a stream first looked at its session when these headers had left."""
+        caching.report_late_look(headers, self._varies_by, observer)
+
     def unavailable(
         self, retry_after: float, method: str = "GET", *, replaced: Iterable[tuple[str, str]] = ()
     ) -> Answer:

@@ -3,7 +3,7 @@
 No store is asked before the application looks at the session; the commit comes before the head of the response.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -14,10 +14,12 @@ from django.contrib.sessions import middleware as theirs
 from sharedsession.concurrency import run
 from sharedsession.engine import Engine
 from sharedsession.errors import NOT_NOW
+from sharedsession.frameworks.django import stream
 from sharedsession.frameworks.django.configuration import configuration
 from sharedsession.frameworks.django.logins import known_user
 from sharedsession.frameworks.django.response import apply, commit, unavailable
 from sharedsession.frameworks.django.store import SessionStore
+from sharedsession.frameworks.django.stream import is_stream
 from sharedsession.http import TokenTransport
 from sharedsession.manager import MANAGER_KEY
 from sharedsession.session import Session, state_of
@@ -125,40 +127,23 @@ def _bytes(header: str) -> bytes:
 
 
 async def _finished(request: Any, response: Any, engine: Engine) -> Any:
-    session = request.session
+    session, streams = request.session, is_stream(response)
     if session.is_untouched() and not (response.streaming or django.SESSION_SAVE_EVERY_REQUEST):
         return response
     if response.status_code == 500 and engine.must_refuse(session.core):
         return unavailable(request, response)
     try:
+        if streams and engine.blocking:
+            stream.begin(response)
         outcome = await commit(session, response.status_code, engine, known_user(request))
+        if streams and not engine.blocking:
+            session.state.response_started = True
+            await stream.abegin(response)
     except NOT_NOW:
         return unavailable(request, response)
-    apply(response, session, outcome)
-    if response.streaming and response.status_code < 500 and getattr(response, "file_to_stream", None) is None:
-        _save_at_the_end(session, response)
+    must_vary = streams and stream.depends(response, blocking=engine.blocking)
+    apply(response, session, outcome, accessed=session.accessed or must_vary)
+    if streams and response.status_code < 500:
+        session.state.response_started = True  # from now on no cookie can be set
+        stream.follow(session, response)
     return response
-
-
-# -- streams
-
-
-def _save_at_the_end(session: SessionStore, response: Any) -> None:
-    session.state.response_started = True  # from now on no cookie can be set
-    stream = _alate if getattr(response, "is_async", False) else _late
-    response.streaming_content = stream(session, response.streaming_content)
-
-
-def _late(session: SessionStore, body: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield from body
-    finally:
-        configuration().blocking.finish(session.core)
-
-
-async def _alate(session: SessionStore, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in body:
-            yield chunk
-    finally:
-        await configuration().on_loop.finish(session.core)

@@ -110,9 +110,9 @@ async def _lives(session: SessionStore, engine: Engine) -> bool:
         return False
 
 
-def apply(response: Any, session: SessionStore, outcome: Outcome) -> None:
-    """Puts into a response what the outcome asks for."""
-    accessed, here = session.accessed, configuration()
+def apply(response: Any, session: SessionStore, outcome: Outcome, *, accessed: bool) -> None:
+    """Puts into a response what the outcome asks for, and whether it depends on the session."""
+    here = configuration()
     if not (accessed or outcome.token or outcome.clear):
         return
     before, transport = list(response.items()), here.settings.transport

@@ -6,12 +6,14 @@ leaves.
 
 import weakref
 from dataclasses import replace
+from functools import partial
 from typing import Any, Unpack
 
 from flask import Flask, Request, Response, current_app, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 
 from sharedsession.errors import NOT_NOW, ConfigurationError
+from sharedsession.frameworks.flask import stream
 from sharedsession.frameworks.flask.adoption import adopt, clear_their_cookie
 from sharedsession.frameworks.flask.config import Configuration, configured, secrets
 from sharedsession.frameworks.flask.session import (
@@ -102,8 +104,10 @@ class SharedSession(SessionInterface):
         """Commits the session, and puts into the response what client and caches must know."""
         assert isinstance(session, FlaskSession)  # noqa: S101
         engine, state = self._configuration(app).engine, state_of(session)
-        end_if_emptied(session)
         try:
+            if response.is_streamed:
+                stream.begin(response, request.method)
+            end_if_emptied(session)
             engine.finish(session)
         except NOT_NOW:
             self._refuse(app, response)
@@ -114,7 +118,7 @@ class SharedSession(SessionInterface):
             outcome = engine.renewed(session)
         self._apply(app, session, outcome, response)
         if response.is_streamed:
-            response.call_on_close(lambda: engine.finish(session))
+            self._follow(app, session, response)
 
     def regenerate(self, session: FlaskSession) -> None:
         """Same as ``session.regenerate()``, under the name that Flask-Session gave it."""
@@ -173,6 +177,14 @@ class SharedSession(SessionInterface):
 
     # -- the response
 
+    def _follow(self, app: Flask, session: FlaskSession, response: Response) -> None:
+        """Has late changes of a stream saved at its end, and a look that comes too late for its head reported."""
+        engine, transport = self._configuration(app).engine, facts_of(session).transport
+        response.call_on_close(lambda: engine.finish(session))
+        if not session.accessed and not response.direct_passthrough:
+            report = partial(transport.report_late_look, list(response.headers), engine.observer)
+            stream.watch(response, lambda: session.accessed, report)
+
     def _must_renew(self, app: Flask, session: FlaskSession) -> bool:
         """Returns whether Flask sets the cookie again: each time a permanent session was used.
 
@@ -187,7 +199,9 @@ class SharedSession(SessionInterface):
         facts, headers = facts_of(session), response.headers
         if outcome.token or outcome.clear:
             self._hand_out(app, session, outcome, response)
-        elif session.accessed or (facts.was_permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]):
+            return
+        renews = facts.was_permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
+        if session.accessed or renews or stream.is_event_stream(response):
             if "Vary" not in headers:
                 headers.add("Vary", facts.transport.vary)
             else:
