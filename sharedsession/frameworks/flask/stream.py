@@ -43,7 +43,7 @@ def watch(response: Response, has_looked: Callable[[], bool], report: Callable[[
         report: called before the chunk leaves that is the first one after such a look.
     """
     body: Any = response.response
-    _replace(response, body, _watched(iter(body), has_looked, report))
+    _replace(response, body, _watched(body, has_looked, report))
 
 
 def _replace(response: Response, body: Any, chunks: Iterable[Any]) -> None:
@@ -51,7 +51,8 @@ def _replace(response: Response, body: Any, chunks: Iterable[Any]) -> None:
     response.response = ClosingIterator(chunks, close)
 
 
-def _watched(chunks: Iterator[Any], has_looked: Callable[[], bool], report: Callable[[], None]) -> Iterator[Any]:
+def _watched(body: Iterable[Any], has_looked: Callable[[], bool], report: Callable[[], None]) -> Iterator[Any]:
+    chunks = iter(body)
     for chunk in chunks:
         if has_looked():
             report()
