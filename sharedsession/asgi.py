@@ -83,7 +83,7 @@ class SessionMiddleware:
         session = response.session
         try:
             if self._engine.settings.autoload and response.state.status is UNLOADED:
-                await self._engine.load(session)
+                await self._load(session, scope)
             await self.app(scope, receive, response.send)
             await response.finish()
         except NOT_NOW:
@@ -91,6 +91,10 @@ class SessionMiddleware:
         finally:
             if response.held is not None:
                 await response.held.stop()
+
+    async def _load(self, session: Session, scope: Scope) -> None:
+        """Loads the session before the application runs."""
+        await self._engine.load(session)
 
     async def _serve_websocket(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         response = _Response(self._engine, session, scope, send)

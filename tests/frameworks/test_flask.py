@@ -298,6 +298,20 @@ def test_changes_in_a_stream_are_saved_at_its_end(client: FlaskClient) -> None:
     assert text(client, dict) == "{'n': 1, 'late': 1}"
 
 
+@in_memory
+def test_nothing_outranks_no_store(client: FlaskClient) -> None:
+    """What caches obey before Cache-Control does not leave beside a cookie."""
+
+    def page() -> flask.Response:
+        flask.session["n"] = 1
+        return flask.Response("", headers={"X-Accel-Expires": "9", "Surrogate-Control": "max-age=9", "X-Other": "1"})
+
+    client.application.add_url_rule("/page", view_func=page)
+    headers = client.get("/page").headers
+    assert (headers["Cache-Control"], headers["X-Other"]) == ("no-store", "1")
+    assert not [name for name in ("X-Accel-Expires", "Surrogate-Control") if name in headers]
+
+
 # -- Flask's settings
 
 

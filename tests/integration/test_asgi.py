@@ -123,6 +123,18 @@ def test_streams_pass_unbuffered_and_save_late_changes() -> None:
     assert asyncio.run(main()) == repr({"x": 1, "late": 2}).encode()
 
 
+def test_nothing_outranks_no_store() -> None:
+    """What caches obey before Cache-Control does not leave beside a cookie."""
+
+    async def app(scope, receive, send):
+        scope["session"]["x"] = 1
+        await send({**START, "headers": [(b"x-accel-expires", b"9"), (b"surrogate-control", b"max-age=9")]})
+        await send(body())
+
+    headers = dict(asyncio.run(call(make(app)))[0]["headers"])
+    assert sorted(headers) == [b"cache-control", b"set-cookie", b"vary"]
+
+
 def test_a_late_first_write_is_a_loud_error() -> None:
     """After the first byte a new session cannot be handed out: the line that writes raises."""
 

@@ -283,10 +283,13 @@ def test_caches_are_told() -> None:
 
     def app(environ, start_response):
         environ[KEY]["x"] = 1
-        start_response("200 OK", [("Cache-Control", "public, max-age=60"), ("Vary", "Accept")])
+        start_response(
+            "200 OK", [("Cache-Control", "public, max-age=60"), ("Vary", "Accept"), ("X-Accel-Expires", "9")]
+        )
         return [b""]
 
     _, headers, _ = call(make(app))
+    assert "X-Accel-Expires" not in dict(headers)
     assert [value for name, value in headers if name == "Cache-Control"] == ["no-store"]
     assert [value for name, value in headers if name == "Vary"] == ["Accept, Cookie"]
 

@@ -93,6 +93,51 @@ def test_overriding_a_public_response_is_reported(said, counted, caplog):
     assert len(caplog.records) == counted
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("X-Accel-Expires", "Surrogate-Control", "Edge-Control", "CDN-Cache-Control", "Cloudflare-CDN-Cache-Control"),
+        *("Vercel-CDN-Cache-Control", "Netlify-CDN-Cache-Control", "Akamai-Cache-Control", "X-LiteSpeed-Cache-Control"),
+        "x-accel-expires",
+    ],
+)
+@pytest.mark.parametrize("value", ["60", "max-age=60", "@1900000000", "!no-store, max-age=20m", "no-store, max-age=9"])
+def test_nothing_outranks_no_store(name, value, caplog):
+    """What shared caches obey before Cache-Control goes, and somebody should know: nginx, CDNs, RFC 9213."""
+    for outcome in (SET, CLEAR):
+        headers = applied(COOKIE, [(name, value), ("X-Other", "1")], outcome)
+        assert values(headers, name.lower()) == []
+        assert (values(headers, "cache-control"), values(headers, "x-other")) == (["no-store"], ["1"])
+    assert [record.event for record in caplog.records] == ["cache_control_overridden"] * 2
+    assert values(applied(COOKIE, [(name, value)], KEEP), name.lower()) == [value]  # no cookie, no reason
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("X-Accel-Expires", "0"), ("Surrogate-Control", "no-store"), ("CDN-Cache-Control", "Private, no-store")],
+)
+def test_what_forbids_caching_stays(name, value, caplog):
+    """It may be what keeps the page out of a cache that heeds no Cache-Control."""
+    assert values(applied(COOKIE, [(name, value)], SET), name.lower()) == [value]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "reported"),
+    [
+        ([("Expires", "Tue, 01 Dec 2099 00:00:00 GMT")], True),
+        ([("Expires", "Tue, 01 Dec 2099 00:00:00 GMT"), ("Cache-Control", "max-age=0, no-cache")], False),
+        ([("Expires", "-1")], False),
+        ([("Expires", "0")], False),
+    ],
+)
+def test_expires_goes(headers, reported, caplog):
+    """It is reported where it meant something: as a date, and with no Cache-Control beside it (RFC 9111, 5.3)."""
+    after = applied(COOKIE, headers, SET)
+    assert [value for value in values(after, "expires") if value != "0"] == []
+    assert bool(caplog.records) == reported
+
+
 def test_the_application_s_own_cookies_stay():
     """Other Set-Cookie headers pass through, each on its own line."""
     headers = applied(COOKIE, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], SET)
@@ -144,6 +189,30 @@ def test_the_answer_in_an_outage_says_when_to_come_back(window, seconds):
     assert values(headers, "set-cookie") == []
     assert values(headers, "vary") == ["Cookie"]
     assert COOKIE.unavailable(window, "HEAD") == (status, headers, b"")
+
+
+def test_the_answer_in_an_outage_keeps_what_every_answer_carries():
+    """What is about the page in whose place it stands goes: body, caches, tasks for the client, our own token."""
+    always = [
+        ("Access-Control-Allow-Origin", "https://a.example"),
+        ("Content-Security-Policy", "default-src 'none'"),
+        ("content-security-policy-report-only", "default-src 'none'"),
+        ("Set-Cookie", "lang=de"),
+        ("Server-Timing", "db;dur=3"),
+    ]
+    of_the_page = [
+        *(("Content-Type", "a/b"), ("content-length", "9"), ("Content-Range", "bytes 0-1/2"), ("ETag", '"1"')),
+        *(("Cache-Control", "public"), ("CDN-Cache-Control", "max-age=9"), ("Expires", "0"), ("Age", "1")),
+        *(("Location", "/"), ("Retry-After", "9"), ("X-Accel-Redirect", "/file"), ("X-Sendfile", "/file")),
+        *(("HX-Trigger", "done"), ("Clear-Site-Data", '"cookies"'), ("Set-Cookie", "__Host-session=tok; Path=/")),
+        *(("X-Session-Token", "tok"), ("Vary", "Origin"), ("vary", "Cookie")),
+    ]
+    plain = BOTH.unavailable(2.0).headers
+    headers = BOTH.unavailable(2.0, replaced=[*always, *of_the_page]).headers
+    assert [header for header in headers if header in always] == always
+    assert values(headers, "vary") == ["Origin, Cookie, X-Session-Token"]
+    others = [header for header in headers if header not in always and header[0] != "Vary"]
+    assert others == [header for header in plain if header[0] != "Vary"]
 
 
 def test_an_outcome_prints_no_token():

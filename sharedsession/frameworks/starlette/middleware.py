@@ -5,11 +5,14 @@ from typing import Unpack
 from starlette.datastructures import Secret
 
 from sharedsession import asgi
+from sharedsession.errors import NOT_NOW
 from sharedsession.frameworks.starlette.adoption import Adopting
 from sharedsession.frameworks.starlette.arguments import StarletteKeywords, revealed, settings_from
+from sharedsession.frameworks.starlette.outage import SessionOutOfReach, store_unavailable
 from sharedsession.frameworks.starlette.session import StarletteSession
 from sharedsession.keys import SecretKey
 from sharedsession.manager import SessionManager, engines_of, manager_for
+from sharedsession.session import Session, state_of
 
 
 class SessionMiddleware(asgi.SessionMiddleware):
@@ -42,3 +45,12 @@ class SessionMiddleware(asgi.SessionMiddleware):
         used = engines_of(self.manager).settings
         if used.adopt:
             self.app = Adopting(app, used, given | {"secret_key": revealed(given.get("secret_key"))})
+
+    async def _load(self, session: Session, scope: asgi.Scope) -> None:
+        """Same as that of any ASGI application; an outage waits for the first look, if there is one."""
+        try:
+            await super()._load(session, scope)
+        except NOT_NOW:
+            if scope["type"] != "http":
+                raise
+            scope["session"] = SessionOutOfReach(state_of(session), store_unavailable(self._engine.settings))

@@ -4,8 +4,11 @@ import asyncio
 import time
 
 import pytest
+from asgiref.sync import iscoroutinefunction
 from django.http import HttpResponse
 from django.test import override_settings
+from django.utils.cache import patch_vary_headers
+from django.utils.decorators import sync_and_async_middleware
 
 from sharedsession import BackendUnavailable
 from sharedsession.frameworks.django import SessionStore
@@ -100,6 +103,49 @@ def test_an_outage_between_read_and_write(browser, away) -> None:
     assert refused(browser.visit(page if browser.colour == "sync" else apage))
     away(False)
     assert healed(browser) == 1
+
+
+@pytest.mark.parametrize("ours_first", [True, False], ids=["inside", "outside"])
+def test_the_503_keeps_what_every_answer_carries(browser, away, ours_first) -> None:
+    """What a middleware adds, wherever it stands, and nothing of the page: the new visitor's write is not saved."""
+
+    def page(request):
+        request.session["a"] = 2
+        return _download()
+
+    async def apage(request):
+        await request.session.aset("a", 2)
+        return _download()
+
+    def _download():
+        response = HttpResponse(1, headers={"ETag": '"1"', "Content-Disposition": "attachment", "Expires": "0"})
+        response.set_cookie("lang", "de")
+        return response
+
+    away()
+    new = browser.other()  # whose client has not loaded the middlewares yet
+    new.client.cookies.clear()
+    theirs = f"{__name__}.each_answer"
+    with override_settings(MIDDLEWARE=[site.OURS, theirs] if ours_first else [theirs, site.OURS]):
+        answer = new.get(site.address(browser.colour, page if browser.colour == "sync" else apage))
+    assert (answer.status_code, answer.headers["X-Request-Id"], list(answer.cookies)) == (503, "7", ["lang"])
+    assert answer.headers["Vary"] in {"Origin, Cookie", "Cookie, Origin"}
+    assert not [name for name in ("ETag", "Content-Disposition", "Expires") if answer.has_header(name)]
+
+
+@sync_and_async_middleware
+def each_answer(get_response):
+    """A middleware that has something to say on each answer."""
+
+    def said(response):
+        response.headers["X-Request-Id"] = "7"
+        patch_vary_headers(response, ["Origin"])
+        return response
+
+    async def awaited(request):
+        return said(await get_response(request))
+
+    return awaited if iscoroutinefunction(get_response) else lambda request: said(get_response(request))
 
 
 def test_django_s_500_becomes_our_503(browser, away) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
+from django.views.decorators.cache import never_cache
 
 from sharedsession.frameworks.django import manager
 from tests.frameworks.django import site
@@ -33,6 +34,38 @@ def test_a_read_says_vary_and_no_more(browser) -> None:
     assert answer.headers["Vary"] == "Cookie"
     assert not answer.has_header("Cache-Control")
     assert not answer.cookies
+
+
+def test_nothing_outranks_no_store(browser, caplog) -> None:
+    """What caches obey before Cache-Control does not leave beside a cookie; Django's own `never_cache` is no alarm."""
+
+    def page(request):
+        request.session["a"] = 1
+        return HttpResponse(1, headers={"X-Accel-Expires": "60", "CDN-Cache-Control": "max-age=60"})
+
+    async def apage(request):
+        await request.session.aset("a", 1)
+        return HttpResponse(1, headers={"x-accel-expires": "60", "CDN-Cache-Control": "max-age=60"})
+
+    @never_cache
+    def again(request):
+        request.session.cycle_key()
+        return HttpResponse(1)
+
+    @never_cache
+    async def aagain(request):
+        await request.session.acycle_key()
+        return HttpResponse(1)
+
+    def events():
+        return [record.event for record in caplog.records if record.event == "cache_control_overridden"]
+
+    answer = browser.get(site.address(browser.colour, page if browser.colour == "sync" else apage))
+    assert (answer.headers["Cache-Control"], answer.cookies["sessionid"].value != "") == ("no-store", True)
+    assert not [name for name in ("X-Accel-Expires", "CDN-Cache-Control") if answer.has_header(name)]
+    assert len(events()) == 1
+    answer = browser.get(site.address(browser.colour, again if browser.colour == "sync" else aagain))
+    assert (answer.headers["Cache-Control"], answer.has_header("Expires"), len(events())) == ("no-store", False, 1)
 
 
 @override_settings(
