@@ -1,15 +1,21 @@
 """The site behind the fronts, as WSGI and as ASGI: pages that tempt a cache as much as an application can.
 
-Each says ``Cache-Control: public``, also those that look at the session or hand out a cookie; who enters is named in a
-header that no cache knows of. What keeps visitors apart then is the library alone.
+Each says ``Cache-Control: public``, also those that look at the session or hand out a cookie, and what nginx heeds
+before that; who enters is named in a header that no cache knows of. One is a stream that looks when its head is made.
+What keeps visitors apart then is the library alone.
 """
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from sharedsession import Session, asgi, readiness, wsgi
 
-TEMPTING = ("Cache-Control", "public, max-age=60")
+TEMPTING = [
+    ("Cache-Control", "public, max-age=60"),
+    ("X-Accel-Expires", "60"),
+    ("Surrogate-Control", "max-age=60"),
+]
 
 
 def page(path: str, name: str, session: Session) -> str:
@@ -30,20 +36,29 @@ def page(path: str, name: str, session: Session) -> str:
 
 
 def headers() -> list[tuple[str, str]]:
-    return [("Content-Type", "text/plain"), ("X-Node", os.environ["NODE"]), TEMPTING]
+    return [("Content-Type", "text/plain"), ("X-Node", os.environ["NODE"]), *TEMPTING]
 
 
-def _wsgi_pages(environ: Any, start_response: Any) -> list[bytes]:
-    text = page(environ["PATH_INFO"], environ.get("HTTP_X_NAME", ""), environ["sharedsession.session"])
+def _wsgi_pages(environ: Any, start_response: Any) -> Iterable[bytes]:
+    name, session = environ.get("HTTP_X_NAME", ""), environ["sharedsession.session"]
+    if environ["PATH_INFO"] == "/stream":
+        start_response("200 OK", headers())
+        return (page(path, name, session).encode() for path in ("/mine",))
+    text = page(environ["PATH_INFO"], name, session)
     start_response("200 OK", headers())
     return [text.encode()]
 
 
 async def _asgi_pages(scope: Any, receive: Any, send: Any) -> None:
     name = dict(scope["headers"]).get(b"x-name", b"").decode()
-    text = page(scope["path"], name, scope["session"])
     head = [(key.lower().encode(), value.encode()) for key, value in headers()]
-    await send({"type": "http.response.start", "status": 200, "headers": head})
+    start = {"type": "http.response.start", "status": 200, "headers": head}
+    if scope["path"] == "/stream":
+        await send(start)
+        text = page("/mine", name, scope["session"])
+    else:
+        text = page(scope["path"], name, scope["session"])
+        await send(start)
     await send({"type": "http.response.body", "body": text.encode()})
 
 

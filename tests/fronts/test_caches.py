@@ -1,4 +1,4 @@
-"""Caching fronts, and pages that all say ``public``: nobody gets another visitor's page or cookie."""
+"""Caching fronts, and pages that all ask to be kept: nobody gets another visitor's page or cookie."""
 
 import random
 import threading
@@ -10,7 +10,7 @@ import pytest
 
 CACHES = ("nginx-cache", "nginx-cache-bold", "varnish", "varnish-bold")
 VISITORS, REQUESTS, AT_A_TIME = 50, 20, 10
-PAGES = ("/mine", "/home", "/public", "/public", "/renew", "/enter")
+PAGES = ("/mine", "/home", "/stream", "/public", "/public", "/renew", "/enter")
 
 
 class Register:
