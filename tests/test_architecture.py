@@ -40,7 +40,8 @@ BELOW_BACKENDS = LADDER[0] | LADDER[1]
 PURE = {
     "errors", "durations",
     "backends.base", "backends.wire.protocol", "backends.wire.deadline", "backends.wire.urls", "backends.wire.breaker",
-    "backends.memcached.protocol", "backends.memcached.text",
+    "backends.wire.refusals", "backends.wire.strangers",
+    "backends.memcached.protocol", "backends.memcached.refusals", "backends.memcached.text", "backends.redis.refusals",
     "backends.ring.hashring", "backends.ring.read_result", "backends.tombstone", "backends.ring.hints",
     "keys.derivation", "keys.idle_code", "keys.identity", "keys.machine_key", "keys.reloading", "keys.strength",
     "keys.typed", "keys.words",

@@ -37,11 +37,11 @@ _SCHEMES = {
     "sqlite": _Scheme("sharedsession.backends.sqlite.backend"),
     "memcached": _Scheme("sharedsession.backends.memcached.urls"),
     "memcacheds": _Scheme("sharedsession.backends.memcached.urls"),
-    "redis": _Scheme("sharedsession.backends.redis", "redis"),
-    "rediss": _Scheme("sharedsession.backends.redis", "redis"),
-    "unix": _Scheme("sharedsession.backends.redis", "redis"),
-    "valkey": _Scheme("sharedsession.backends.redis", "redis"),
-    "valkeys": _Scheme("sharedsession.backends.redis", "redis"),
+    "redis": _Scheme("sharedsession.backends.redis.urls", "redis"),
+    "rediss": _Scheme("sharedsession.backends.redis.urls", "redis"),
+    "unix": _Scheme("sharedsession.backends.redis.urls", "redis"),
+    "valkey": _Scheme("sharedsession.backends.redis.urls", "redis"),
+    "valkeys": _Scheme("sharedsession.backends.redis.urls", "redis"),
 }
 _LATER = {
     "redis+sentinel": "Redis with Sentinel",

@@ -18,6 +18,7 @@ from sharedsession.errors import BackendError
 from sharedsession.file_rights import FileRights, rights_of
 
 UNUSED_KEY = "ss:unused"  # those of sessions are longer
+_RENEWAL = 60.0  # seconds
 _REDIS_SETTINGS = ("bind", "protected-mode", "requirepass", "save", "maxmemory-policy")
 
 
@@ -91,7 +92,7 @@ def _asked(store: AsyncBackend, question: _Question) -> BackendNode:
             seconds = _time_of_a_read(store, question)
             facts, clock_ahead = _REPORTS.get(kind, _no_report)(store, question)
         except BackendError as error:
-            return BackendNode(name, kind, reason=messages[-1] if messages else str(error))
+            return BackendNode(name, kind, reason=messages[0] if messages else str(error))
     file = _file(Path(health["path"])) if kind == "sqlite" else None
     return BackendNode(name, kind, None, seconds, clock_ahead, {**_swap(store), **facts}, store.max_value, file)
 
@@ -109,13 +110,13 @@ def _swap(store: AsyncBackend) -> dict[str, str]:
 
 
 def _time_of_a_read(store: AsyncBackend, question: _Question) -> float:
-    """Returns the median; the first read, which connects, does not count."""
+    """Returns the median of reads as sessions do them, which renew; the first one, which connects, does not count."""
     monotonic = question.environment.monotonic
-    run(store.get(UNUSED_KEY, None, question.timeout))
+    run(store.get(UNUSED_KEY, _RENEWAL, question.timeout))
     times = []
     for _ in range(question.reads):
         started = monotonic()
-        run(store.get(UNUSED_KEY, None, question.timeout))
+        run(store.get(UNUSED_KEY, _RENEWAL, question.timeout))
         times.append(monotonic() - started)
     return statistics.median(times) if times else 0.0
 
@@ -139,6 +140,7 @@ def _memcached(store: Any, question: _Question) -> _Report:
 def _redis(store: Any, question: _Question) -> _Report:
     seconds = run(store.about("TIME", timeout=question.timeout))
     clock_ahead = _ahead(_text(seconds[0]), question) if isinstance(seconds, list) and seconds else None
+    run(store.try_scripts(UNUSED_KEY, question.timeout))
     lines = _text(run(store.about("INFO", timeout=question.timeout))).splitlines()
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
     for name in _REDIS_SETTINGS:

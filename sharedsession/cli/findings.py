@@ -52,7 +52,7 @@ class Limits(NamedTuple):
 def of_node(node: BackendNode, limits: Limits) -> Iterator[Finding]:
     """Yields the findings about one server."""
     if not node.is_up:
-        fix = "start it, or fix the network path to it; then run this again"
+        fix = "correct what it says, or start the server, or fix the network path to it; then run this again"
         reason = str(node.reason)
         text = reason if node.name in reason else f"{node.name}: {reason}"
         yield Finding(FAULT, "reachable", text, fix)

@@ -153,6 +153,10 @@ class _DumpParser:
         reply, self._reply = self._reply, None
         return reply
 
+    def end(self) -> Exception:
+        """Takes the end of the stream: the list is not complete."""
+        return EOFError("connection closed")
+
     def _take(self, line: str) -> None:
         word = line.partition(" ")[0]
         if word.startswith("key="):

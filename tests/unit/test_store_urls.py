@@ -317,16 +317,16 @@ def test_a_unix_socket_has_no_tls() -> None:
         ("ERR ACL failure in script: User web has no permissions to run the 'set' command", "NOPERM; give the user"),
         ("WRONGPASS invalid username-password pair or user is disabled.", "WRONGPASS; compare user and password"),
         ("NOAUTH Authentication required.", "NOAUTH; put user:password@"),
-        ("OOM command not allowed when used memory > 'maxmemory'.", "OOM command not allowed"),
+        ("OOM command not allowed when used memory > 'maxmemory'.", "OOM; its memory is full"),
     ],
 )
 def test_what_redis_refuses_has_a_fix_and_names_no_user(reply: str, logged: str, caplog) -> None:
     """Its own words are kept where they can name no user."""
     backend: Any = connect("redis://web:hunter2@h1")
-    error = backend._server.refused("GET", hiredis.ReplyError(reply), reply)
+    error = backend._server.refused("GET", hiredis.ReplyError(reply), ("web",))
     assert logged in caplog.text
     assert "web" not in caplog.text + str(error)
-    assert str(error) == f"the server refuses GET: {logged.split(';')[0].split()[0]}"
+    assert logged in str(error)
 
 
 def test_a_user_of_redis_without_a_password_is_refused() -> None:

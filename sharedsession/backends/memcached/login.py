@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from sharedsession.backends.memcached.protocol import Reply
+from sharedsession.backends.memcached.refusals import as_text
 from sharedsession.backends.wire.protocol import Login
 from sharedsession.errors import ConfigurationError
 
@@ -19,8 +20,8 @@ _REFUSALS = {
     "CLIENT_ERROR authentication failure",
     "CLIENT_ERROR bad authentication token format",
 }
-OTHER = "it refuses user and password: compare those in the backend's URL with the file of its -Y"
-NONE = "it asks for user and password: put user:password@ in front of the nodes in the backend's URL"
+OTHER = "refuses user and password: compare those in the backend's URL with the file of its -Y"
+NONE = "asks for user and password: put user:password@ in front of the nodes in the backend's URL"
 
 
 def split(listed: str) -> tuple[Login | None, str]:
@@ -66,8 +67,3 @@ def fix(reply: Any, login: Login | None) -> str | None:
     if not isinstance(reply, Reply) or as_text(reply) not in _REFUSALS:
         return None
     return OTHER if login else NONE
-
-
-def as_text(reply: Reply) -> str:
-    """Returns a reply as text, of 80 characters at most."""
-    return b" ".join([reply.status, *reply.flags]).decode("latin-1")[:80]

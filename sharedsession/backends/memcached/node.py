@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sharedsession.backends.adapters import BlockingAdapter
 from sharedsession.backends.base import Ended, Read, Stored, Version
-from sharedsession.backends.memcached import login
+from sharedsession.backends.memcached import login, refusals
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply, expiry
 from sharedsession.backends.tombstone import (
@@ -35,7 +35,6 @@ from sharedsession.backends.wire.node_guard import NodeGuard
 from sharedsession.backends.wire.protocol import Address, Answer, Request, StaleToken, WireProtocol, made, together
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendError, BackendUnavailable
-from sharedsession.observe import without_store_keys
 
 
 class _Token(NamedTuple):
@@ -294,10 +293,7 @@ class MemcachedStore:
         if reply.status == status:
             return
         self._server.admits(reply)
-        text = without_store_keys(login.as_text(reply))
-        if reply.is_error and "too large" in text:
-            raise BackendError(f"memcached refused an item as too large ({text}): lower max_size, or raise its -I")
-        raise BackendUnavailable(f"memcached answered {text!r}")
+        raise self._server.refused(reply)
 
 
 class MemcachedServer:
@@ -333,7 +329,9 @@ class MemcachedServer:
         self.protocol = protocol
         self._kind = kind
         self.environment = environment
-        self.guard = NodeGuard(address, breaker_window, name=name, demotes_slow=in_ring, environment=environment)
+        self.guard = NodeGuard(
+            address, breaker_window, protocol.EXPECTED, name=name, demotes_slow=in_ring, environment=environment
+        )
         self.is_askable = self.guard.is_askable
         self.evictions = 0
         self.max_value = MAX_VALUE
@@ -379,12 +377,16 @@ class MemcachedServer:
         """Returns ``True`` for a reply that does not refuse us.
 
         Raises:
-            BackendUnavailable: it does.
+            BackendUnavailable: it does, and may send nothing more.
         """
-        fix = login.fix(reply, self._login)
-        if fix:
+        if isinstance(reply, Reply) and (fix := login.fix(reply, self._login) or refusals.closes(reply)):
             raise self.guard.refused(fix)
         return True
+
+    def refused(self, reply: Reply) -> BackendError:
+        """Logs that the server refuses a request, and the fix; returns what to raise."""
+        unavailable = self.guard.refused(refusals.refusal(reply, has_meta=self.protocol is meta))
+        return BackendError(str(unavailable)) if refusals.is_too_large(reply) else unavailable
 
     def _greeted(self, replies: Sequence[Any]) -> None:
         """Takes the replies to the greeting of a new connection; a proxy may give no statistics."""
@@ -396,13 +398,13 @@ class MemcachedServer:
             self._up_since = self.environment.monotonic() - int(statistics[b"uptime"])
             self.evictions = _count(statistics.get(b"evictions", b""))
         if settings.get(b"cas_enabled") == b"no":
-            raise BackendError("it runs with -C and refuses every change: start memcached without -C")
+            raise BackendError("it runs with -C and refuses every change: start it without -C")
         if settings.get(b"item_size_max", b"").isdigit():
             self.max_value = int(settings[b"item_size_max"]) - ITEM_OVERHEAD
         if settings.get(b"evictions") == b"off":
             self.guard.observer.event(
                 "never_evicts",
-                f"{self.guard.name} runs with -M: when it is full, a change that finds no memory loses its session; "
+                f"{self.guard.title} runs with -M: when it is full, a change that finds no memory loses its session; "
                 "start memcached without -M",
             )
 

@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sharedsession.backends.wire import strangers
 from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised, made
+from sharedsession.backends.wire.strangers import Expected
 
 MAX_RELATIVE_TTL = 2_592_000  # seconds, 30 days: doc/protocol.txt reads anything longer as seconds since the epoch
 LAST_DATE = 2**31 - 1  # in 2038; memcached reads 32 bits with a sign, so a later date is in the past
@@ -20,6 +22,13 @@ _LONGEST_LINE = 2048  # bytes
 _MOST_STATISTICS = 4096  # memcached has about a hundred
 _HIT = re.compile(rb"VA (\d{1,10}) c(\d{1,20}) f(\d{1,10}) t(-?\d{1,10}) O(\d{1,20})\r\n")
 _DONE = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")
+_STATUS = re.compile(rb"[A-Z]{2,}(_[A-Z]+)?")
+EXPECTED = Expected(
+    "memcached",
+    "memcached",
+    "memcacheds",
+    "be a proxy without meta commands (?protocol=text), or have no connection left (-c)",
+)
 
 
 class Reply(NamedTuple):
@@ -99,6 +108,11 @@ class Parser:
             return made(Done, (int(cas), int(opaque)))
         return self._any()
 
+    def end(self) -> Exception:
+        """Takes the end of the stream; bytes that are left over are no reply."""
+        left = self._buffer[self._at :]
+        return Desynchronised(strangers.description(left, EXPECTED)) if left else EOFError("connection closed")
+
     def _any(self) -> object:
         """Returns the next reply, in whatever form."""
         while (end := self._end_of_line()) >= 0:
@@ -119,8 +133,8 @@ class Parser:
             return statistics
         if words[0] == b"VA":
             return self._value(words, end + 2)
-        if not words[0].isupper() and not words[0].replace(b"_", b"").isupper():
-            raise Desynchronised("not a reply of memcached")
+        if not _STATUS.fullmatch(words[0]):
+            raise Desynchronised(strangers.description(self._buffer[self._at :], EXPECTED))
         self._at = end + 2
         return Reply(words[0], words[1:])
 
@@ -128,7 +142,7 @@ class Parser:
         """Returns where the next line ends; -1 until it has arrived as a whole."""
         end = self._buffer.find(b"\r\n", self._at)
         if end < 0 and len(self._buffer) - self._at > _LONGEST_LINE:
-            raise Desynchronised("a line without an end")
+            raise Desynchronised(strangers.description(self._buffer[self._at :], EXPECTED))
         return end
 
     def _value(self, words: list[bytes], start: int) -> object:

@@ -6,7 +6,9 @@ one that `replace` refuses, and a caller that changes a record twice must read i
 from one that another request was told, so it is asked for in two ways.
 """
 
+from sharedsession.backends.memcached import protocol
 from sharedsession.backends.memcached.protocol import TOMBSTONE, Reply
+from sharedsession.backends.wire import strangers
 from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised
 
 _LONGEST_LINE = 2048  # bytes
@@ -21,6 +23,7 @@ _WORDS = {
 }
 _CHANGES = {b"HD", b"NS", b"EX", b"NF"}
 _ERRORS = (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
+EXPECTED = protocol.EXPECTED._replace(hang_ups="or have no connection left (-c)")
 
 
 class Parser:
@@ -47,13 +50,20 @@ class Parser:
             words, rest = self._line()
         if words is None:
             return INCOMPLETE
-        self._buffer = rest
         if words[0] == b"END":
             found, self._found = self._found, None
+            self._buffer = rest
             return found or Reply(b"EN", [])
         if self._found is not None or words[0] not in {*_WORDS, *_ERRORS}:
-            raise Desynchronised("not a reply of memcached")
+            raise Desynchronised(strangers.description(self._buffer, EXPECTED))
+        self._buffer = rest
         return _WORDS.get(words[0]) or Reply(words[0], words[1:])
+
+    def end(self) -> Exception:
+        """Takes the end of the stream; bytes that are left over are no reply."""
+        if self._buffer:
+            return Desynchronised(strangers.description(self._buffer, EXPECTED))
+        return EOFError("connection closed")
 
     def _line(self) -> tuple[list[bytes] | None, bytes]:
         """Returns the words of the next line, or ``None`` until it has arrived as a whole; and what follows it."""
@@ -61,7 +71,7 @@ class Parser:
         if end:
             return line.split(b" "), rest
         if len(line) > _LONGEST_LINE:
-            raise Desynchronised("a line without an end")
+            raise Desynchronised(strangers.description(self._buffer, EXPECTED))
         return None, b""
 
     def _take_value(self, words: list[bytes], rest: bytes) -> bool:

@@ -353,10 +353,13 @@ class _Connection:
             left = deadline - now
             if not timeout.shortest <= left <= timeout.longest:
                 timeout.set(left)
-            # A reply that arrived before the deadline still counts: this thread may have looked late.
-            data = self._socket.recv(_READ, 0 if now < deadline else self._after_deadline)
+            try:
+                # A reply that arrived before the deadline still counts: this thread may have looked late.
+                data = self._socket.recv(_READ, 0 if now < deadline else self._after_deadline)
+            except ConnectionError:
+                data = b""
             if not data:
-                raise EOFError("connection closed")
+                raise self._parser.end()
             self._parser.feed(data)
             reply = self._parser.pop()
             if reply is not INCOMPLETE:

@@ -353,7 +353,7 @@ class _Connection(asyncio.Protocol):
             self.fail(error if isinstance(error, BackendError) else Desynchronised("a malformed reply"))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.fail(ConnectionResetError(str(error or "connection closed")))
+        self.fail(self._parser.end())
 
     # -- inside
 

@@ -1,14 +1,14 @@
 """What the clients of a node share, of both colours: breaker, clock, serial numbers of connections, log."""
 
 import itertools
-import logging
 import math
 import ssl
 from typing import Any
 
-from sharedsession.backends.wire import tls
 from sharedsession.backends.wire.breaker import NodeHealth
 from sharedsession.backends.wire.protocol import Address, Desynchronised
+from sharedsession.backends.wire.reasons import reason
+from sharedsession.backends.wire.strangers import Expected
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import BackendError, BackendUnavailable
 from sharedsession.observe import Observer
@@ -29,11 +29,14 @@ class NodeGuard:
     Args:
         address: of the node.
         breaker_window: seconds for which a failed node is skipped.
-        name: of the node; ``None``: its address.
+        expected: the kind of server.
+        name: of the node in a ring; ``None``: it is no node of a ring, and its address names it.
         demotes_slow: whether a slow node is skipped as well.
         environment: where the clock comes from.
 
     Attributes:
+        name: in `facts`.
+        title: the node in the log, where nothing else says what it is about.
         monotonic: the clock of everything that is asked of the node.
         newest_serial: of the connection that was opened last.
         doubt_at: when a request may be sent again because its connection, which was in use, is silent: on the
@@ -45,6 +48,7 @@ class NodeGuard:
         self,
         address: Address,
         breaker_window: float,
+        expected: Expected,
         *,
         name: str | None = None,
         demotes_slow: bool = False,
@@ -52,6 +56,8 @@ class NodeGuard:
     ) -> None:
         self.address = address
         self.name = name or str(address)
+        self.title = f"session store node {name!r} ({address})" if name else f"session store {address}"
+        self._expected = expected
         self.observer = Observer(environment=environment)
         self.monotonic = environment.monotonic
         self._health = NodeHealth(breaker_window, demotes_slow=demotes_slow)
@@ -87,7 +93,7 @@ class NodeGuard:
             BackendUnavailable: the node is down.
         """
         if not anyway and not self._health.may_ask(self.monotonic()):
-            raise BackendUnavailable(f"{self.name} is down")
+            raise BackendUnavailable(f"{self.title} is down")
 
     def worked(self, took: float, timeout: float) -> None:
         """Notes an answer.
@@ -104,19 +110,25 @@ class NodeGuard:
         """Notes one of `FAILURES`; returns what to raise in its place."""
         self.is_calm = False
         if self._health.failed(self.monotonic()):
-            self.observer.event("node_down", f"{self.name} does not answer ({tls.reason(error)})")
-        return BackendUnavailable(f"{self.name} did not answer")
+            has_tls, was_connected = self.address.tls is not None, self.newest_serial > 0
+            why = reason(error, self._expected, has_tls=has_tls, was_connected=was_connected)
+            self.observer.event("node_down", f"{self.title} {why}")
+        return BackendUnavailable(f"{self.title} did not answer")
 
     def refused(self, message: str) -> BackendUnavailable:
-        """Logs that the server refuses us, and the fix; returns what to raise."""
-        self.observer.event("store_refused", f"{self.name}: {message}")
-        return BackendUnavailable(message)
+        """Logs that the server refuses us, and the fix; returns what to raise.
+
+        Args:
+            message: what it does, and the fix, to stand behind its name.
+        """
+        self.observer.event("store_refused", f"{self.title} {message}")
+        return BackendUnavailable(f"it {message}")
 
     def _log_change(self) -> None:
         if self._health.is_up:
-            self.observer.event("node_up", f"{self.name} answers again", logging.INFO)
+            self.observer.event("node_up", f"{self.title} answers again")
         else:
-            self.observer.event("node_slow", f"{self.name} answers slowly: it is skipped for a while")
+            self.observer.event("node_slow", f"{self.title} answers slowly: it is skipped for a while")
 
     def facts(self) -> dict[str, Any]:
         """Returns JSON-able facts about the node."""

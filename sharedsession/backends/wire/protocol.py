@@ -34,6 +34,10 @@ class Parser(Protocol):
         """
         ...
 
+    def end(self) -> Exception:
+        """Takes the end of the stream. Returns what it means: that a server hung up, or was none of this protocol."""
+        ...
+
 
 Check = tuple[Callable[[Any, str, int], bool], str, int]
 """A function that returns whether a reply can answer a request, with the key and the opaque number of the request."""

@@ -1,4 +1,4 @@
-"""TLS to a store: options of a URL -> one context for all its connections, and the reason why a connection failed.
+"""TLS to a store: options of a URL -> one context for all its connections.
 
 The options are those of redis-py, for every store. Certificates are verified unless the URL switches that off.
 """
@@ -39,15 +39,6 @@ def context(options: Mapping[str, Any], *, secure: bool, instead: str) -> ssl.SS
     if given:
         raise ConfigurationError(f"backend has {min(given)} but no TLS: write {instead}://")
     return None
-
-
-def reason(error: Exception) -> str:
-    """Returns why a connection failed."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS fails: {error}"
-    return str(error) or type(error).__name__
 
 
 def _context(given: Mapping[str, Any]) -> ssl.SSLContext:

@@ -1,6 +1,6 @@
 """One Redis or Valkey as a backend: any server with GETEX, so Redis 6.2 or newer.
 
-The operations are written once, over a client of either colour. redis-py reads URLs, hiredis cuts replies.
+The operations are written once, over a client of either colour.
 
 A record is a string: nine bytes that name this version, then the sealed bytes. The compare-and-swap is one command:
 ``SET … IFEQ`` where the server has it, else a script that compares the first nine bytes.
@@ -11,40 +11,26 @@ renews, an ``add``, a compare-and-swap. Nothing but the rare read of a tombstone
 
 import itertools
 import math
-import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any
 
 import hiredis
-from redis.asyncio.connection import parse_url
 
 from sharedsession.backends.adapters import BlockingAdapter
 from sharedsession.backends.base import Ended, Read, Stored, Version
+from sharedsession.backends.redis.refusals import code_of
+from sharedsession.backends.redis.resp import EXPECTED, NUMBERS, is_answer, named
+from sharedsession.backends.redis.server import Server
 from sharedsession.backends.tombstone import Tombstone, has_note, is_tombstone, note_on
-from sharedsession.backends.wire import tls
 from sharedsession.backends.wire.blocking_client import BlockingClient
 from sharedsession.backends.wire.client import Client
 from sharedsession.backends.wire.node_guard import NodeGuard
-from sharedsession.backends.wire.protocol import (
-    INCOMPLETE,
-    Address,
-    Desynchronised,
-    Request,
-    WireProtocol,
-    made,
-    together,
-)
-from sharedsession.backends.wire.urls import option_name, redacted
+from sharedsession.backends.wire.protocol import Address, Request, made, together
 from sharedsession.environment import REAL, Environment
-from sharedsession.errors import BackendUnavailable, ConfigurationError
-from sharedsession.observe import without_store_keys
 
 _HEAD = 9  # bytes: a format, and the version
 _FORMAT = b"\x01"
-_NAMED = b"%b*2\r\n$4\r\nECHO\r\n$9\r\n%09d\r\n"  # a command, and the number that names it
-_NUMBERS = 1_000_000_000  # they have nine digits
 _SWAP = b"""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return false end
 if redis.call('GETRANGE', KEYS[1], 0, 8) ~= ARGV[1] then return false end
@@ -60,6 +46,11 @@ redis.call('RPUSH', KEYS[1], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return before
 """
+_TRY = b"""
+for _, name in ipairs({'TYPE', 'PTTL'}) do redis.call(name, KEYS[1]) end
+redis.call('GETRANGE', KEYS[1], 0, 8)
+redis.call('LINDEX', KEYS[1], 0)
+"""
 _SUPERSEDE = b"""
 local type = redis.call('TYPE', KEYS[1])['ok']
 if type == 'list' then return {redis.call('LINDEX', KEYS[1], 0), redis.call('PTTL', KEYS[1])} end
@@ -68,94 +59,6 @@ redis.call('RPUSH', KEYS[1], type == 'string' and ARGV[1] or ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return type == 'string' and 1
 """
-_KNOWN_OPTIONS = {"host", "port", "path", "db", "username", "password", "connection_class", *tls.OPTIONS}
-_SCRIPT_REFUSED = re.compile(r"user executing the script can't|ACL failure in script|no permissions to ")
-_FIXES = {
-    "WRONGPASS": "compare user and password in the backend's URL with the server's",
-    "NOAUTH": "put user:password@ in front of the host in the backend's URL",
-    "NOPERM": "give the user of the backend's URL the rights that the documentation lists, on keys ss:*",
-}
-_IFEQ_SINCE = {"valkey": (8, 1), "redis": (8, 4)}
-
-
-class RespParser:
-    """hiredis behind the parser interface. What it cuts are pairs: a reply, and the name of its request.
-
-    Redis repeats nothing of a request in its reply. So an ECHO travels behind each command, with a number of its own.
-    """
-
-    def __init__(self) -> None:
-        self._reader = hiredis.Reader(notEnoughData=INCOMPLETE)
-        self._reply: Any = INCOMPLETE
-
-    def feed(self, data: bytes) -> None:
-        """Takes bytes as they arrive."""
-        self._reader.feed(data)
-
-    def pop(self) -> Any:
-        """Returns the next reply and its name, or `INCOMPLETE`. An error of the server is returned, not raised."""
-        reply, gets = self._reply, self._reader.gets
-        try:
-            if reply is INCOMPLETE:
-                reply = gets()
-            name = INCOMPLETE if reply is INCOMPLETE else gets()
-        except hiredis.ProtocolError:
-            raise Desynchronised("not a reply of Redis") from None
-        if name is INCOMPLETE:
-            self._reply = reply
-            return INCOMPLETE
-        self._reply = INCOMPLETE
-        return reply, name
-
-
-class _Server:
-    """How a connection begins, and what the server at its end can do.
-
-    Args:
-        guard: of the node.
-        username: for AUTH; ``None`` for the default user.
-        password: for AUTH.
-        database: its number.
-
-    Attributes:
-        has_ifeq: whether the server has ``SET … IFEQ``, as of the newest connection.
-    """
-
-    def __init__(self, guard: NodeGuard, username: str | None, password: str | None, database: int) -> None:
-        self._guard = guard
-        greeting: list[tuple[str, ...]] = []
-        if password:
-            greeting.append(("AUTH", username, password) if username else ("AUTH", password))
-        if database:
-            greeting.append(("SELECT", str(database)))
-        # HELLO only asks for the version, so an error is no refusal: a server that does not know it has no IFEQ.
-        greeting.append(("HELLO", "2"))
-        self._commands = [command[0] for command in greeting]
-        requests = [_NAMED % (_packed(command), 0) for command in greeting]
-        self.protocol = WireProtocol(parser=RespParser, greeting=requests, greeted=self._greeted)
-        self.has_ifeq = False
-
-    def _greeted(self, replies: Sequence[Any]) -> None:
-        for command, (reply, _) in zip(self._commands[:-1], replies, strict=False):
-            if isinstance(reply, hiredis.ReplyError):
-                raise self.refused(command, reply, _code(reply))
-        hello, name = replies[-1]
-        if isinstance(name, hiredis.ReplyError):
-            raise self.refused("ECHO", name, _code(name))
-        self.has_ifeq = _has_ifeq(hello)
-
-    def refused(self, command: str, reply: Exception, message: str) -> BackendUnavailable:
-        """Logs a refusal; returns what to raise.
-
-        Args:
-            command: its name.
-            reply: the server's error.
-            message: for the log, where the error has no fix. One that has may name the user, so it is not repeated.
-        """
-        code = _code(reply)
-        logged = f"{code}; {_FIXES[code]}" if code in _FIXES else message
-        self._guard.observer.event("store_refused", f"{self._guard.address} refuses {command}: {logged}")
-        return BackendUnavailable(f"the server refuses {command}: {code}")
 
 
 class RedisStore:
@@ -170,7 +73,7 @@ class RedisStore:
 
     max_value = 64_000_000
 
-    def __init__(self, client: Client, guard: NodeGuard, server: _Server, environment: Environment) -> None:
+    def __init__(self, client: Client, guard: NodeGuard, server: Server, environment: Environment) -> None:
         self._client = client
         self._guard = guard
         self._server = server
@@ -264,6 +167,14 @@ class RedisStore:
             self._client.close()
         return found
 
+    async def try_scripts(self, key: str, timeout: float) -> None:
+        """Runs a script of what scripts of sessions read, on a key that holds nothing; it changes nothing.
+
+        Raises:
+            BackendUnavailable: the server refuses scripts, or a command in them.
+        """
+        await self._ask(("EVAL", _TRY, "1", key), timeout)
+
     async def about(self, *command: str, timeout: float) -> Any:
         """Asks the server about itself; returns ``None`` if it refuses."""
         (reply, _), _ = await self._client.ask(self._request(command), timeout)
@@ -299,12 +210,12 @@ class RedisStore:
         return replies
 
     def _request(self, command: tuple[Any, ...]) -> Request:
-        number = next(self._numbers) % _NUMBERS
-        return made(Request, (_NAMED % (_packed(command), number), (_answers, "", number), None, False, ()))
+        number = next(self._numbers) % NUMBERS
+        return made(Request, (named(command, number), (is_answer, "", number), None, False, ()))
 
     def _check(self, command: tuple[Any, ...], error: Exception, expected: Sequence[str]) -> None:
-        if _code(error) not in expected:
-            raise self._server.refused(command[0], error, str(error))
+        if code_of(str(error)) not in expected:
+            raise self._server.refused(command[0], error, command[1:])
 
     def _new(self, value: bytes) -> bytes:
         return _FORMAT + self._random_bytes(_HEAD - len(_FORMAT)) + value
@@ -333,8 +244,8 @@ class RedisBackend(BlockingAdapter):
         environment: Environment = REAL,
     ) -> None:
         self._environment = environment
-        self._guard = NodeGuard(address, breaker_window, environment=environment)
-        self._server = _Server(self._guard, username, password, database)
+        self._guard = NodeGuard(address, breaker_window, EXPECTED, environment=environment)
+        self._server = Server(self._guard, username, password, database)
         super().__init__(self._store_over(BlockingClient(self._server.protocol, self._guard)))
 
     @cached_property
@@ -348,54 +259,6 @@ class RedisBackend(BlockingAdapter):
         return RedisStore(client, self._guard, self._server, self._environment)
 
 
-def from_url(url: str, breaker_window: float = 2.0, environment: Environment = REAL) -> RedisBackend:
-    """Makes the backend of ``redis://``, ``rediss://``, ``unix://``, ``valkey://`` or ``valkeys://``.
-
-    Args:
-        url: as redis-py reads it.
-        breaker_window: seconds for which a failed server is skipped.
-        environment: where time and random bytes come from.
-
-    Raises:
-        ConfigurationError: the URL is wrong. The message never holds a password.
-    """
-    options, port = _read(url)
-    secure = url.lower().startswith(("rediss://", "valkeys://"))
-    address = Address(
-        host=options.get("host", "localhost"),
-        port=port,
-        path=options.get("path"),
-        tls=tls.context(options, secure=secure, instead="rediss"),
-    )
-    return RedisBackend(
-        address,
-        username=options.get("username"),
-        password=options.get("password"),
-        database=int(options.get("db", 0)),
-        breaker_window=breaker_window,
-        environment=environment,
-    )
-
-
-def _read(url: str) -> tuple[Any, int]:
-    """Returns the options that redis-py reads in a URL, and the port."""
-    try:
-        options: Any = parse_url(re.sub("^valkey", "redis", url, flags=re.IGNORECASE))
-        port = urlsplit(url).port or 6379
-    except ValueError:  # its text may hold a part of a password that was taken for a port
-        raise ConfigurationError(
-            f"backend {redacted(url)!r} cannot be read: its port and its database are numbers, and / @ # ? and % in a "
-            "password are written %2F %40 %23 %3F and %25"
-        ) from None
-    unknown = options.keys() - _KNOWN_OPTIONS
-    if unknown:
-        named = "such option" if "@" in url.partition("?")[2] else f"option {option_name(min(unknown))}"
-        raise ConfigurationError(f"backend {redacted(url)!r} has no {named}; it has {', '.join(tls.OPTIONS)}")
-    if options.get("username") and not options.get("password"):
-        raise ConfigurationError(f"backend {redacted(url)!r} has a user without a password: write user:password@")
-    return options, port
-
-
 def _get(key: str, touch: float | None) -> tuple[Any, ...]:
     return ("GET", key) if touch is None else ("GETEX", key, "PX", _milliseconds(touch))
 
@@ -405,29 +268,5 @@ def _tombstone(kept: bytes, milliseconds: int) -> Ended:
     return Ended(note_on(kept, left), left)
 
 
-def _packed(command: tuple[Any, ...]) -> bytes:
-    return cast("bytes", hiredis.pack_command(command))
-
-
-def _answers(reply: Any, _key: str, number: int) -> bool:
-    """Returns whether a reply names the request with this number."""
-    return bool(reply[1] == b"%09d" % number)
-
-
 def _milliseconds(seconds: float) -> str:
     return str(max(1, math.ceil(seconds * 1000)))
-
-
-def _code(error: Exception) -> str:
-    """Returns the first word of an error. A refused command inside a script has no code of its own, only a text."""
-    text = str(error)
-    return "NOPERM" if _SCRIPT_REFUSED.search(text) else without_store_keys(text.partition(" ")[0])
-
-
-def _has_ifeq(hello: Any) -> bool:
-    """Returns whether the reply to HELLO is that of a server whose SET has IFEQ."""
-    if not isinstance(hello, list):
-        return False
-    facts = dict(zip(hello[::2], hello[1::2], strict=False))
-    version = tuple(int(part) for part in facts.get(b"version", b"0.0").split(b".")[:2] if part.isdigit())
-    return version >= _IFEQ_SINCE.get(facts.get(b"server", b"").decode(), (math.inf,))

@@ -1,0 +1,1 @@
+"""One Redis or Valkey as a backend, with requests and replies of our own, over `wire`."""
