@@ -115,7 +115,9 @@ class Observer:
         try:
             on_event(Event(event, session.handle if session else None, principal))
         except Exception as error:  # noqa: BLE001  (it must not change what happens to the visitor)
-            LOGGER.warning("on_event raised %s", type(error).__name__, extra={"event": "on_event_failed"})
+            LOGGER.warning(
+                "session function on_event raised %s", type(error).__name__, extra={"event": "on_event_failed"}
+            )
 
     def _may_write(self, event: str) -> bool:
         second = int(self._monotonic())

@@ -71,6 +71,7 @@ def connect(url: str, *, environment: Environment = REAL, **options: Any) -> Bac
         ConfigurationError: the URL is wrong, its scheme unknown, or its client not installed. The message never
             holds a password.
     """
+    url = url.strip()  # a line end from the file that it stood in
     if "://" not in url:
         raise ConfigurationError("backend must be a URL like 'sqlite:///' or 'redis://localhost:6379/0'")
     name = url.partition("://")[0].lower()

@@ -49,8 +49,8 @@ class MemoryBackend:
         if signs:
             Observer(environment=environment).event(
                 "memory_not_shared",
-                f"memory:// keeps sessions in this process only, and there seem to be several workers ({signs}): "
-                "visitors will lose their session from one request to the next; use sqlite:/// instead",
+                "session store memory:// keeps sessions in this process only, and there seem to be several workers "
+                f"({signs}): visitors will lose their session from one request to the next; use sqlite:/// instead",
             )
 
     def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:

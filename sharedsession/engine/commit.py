@@ -134,7 +134,7 @@ class Committer:
     def drop(self, state: SessionState, reason: str) -> None:
         """Saves nothing of a session any more, and logs it."""
         state.dropped = True
-        self._observer.event("write_dropped", f"a change was dropped: {reason}")
+        self._observer.event("write_dropped", f"session change was dropped: {reason}")
 
     # -- the rows of the table
 

@@ -111,11 +111,12 @@ class Engine:
         genuine = {found.name: found for token in tokens if (found := machine_key.verify(token))}
         if len(genuine) > _MOST_RIVALS:
             self.observer.event(
-                "two_tokens", f"a request carries more than {_MOST_RIVALS} genuine tokens (planted cookies?): anonymous"
+                "two_tokens",
+                f"session tokens: more than {_MOST_RIVALS} genuine ones in a request (planted cookies?): anonymous",
             )
             return ()
         if not genuine and any(tokens):
-            self.observer.event("forged", "a token is signed by none of this node's secrets: anonymous")
+            self.observer.event("forged", "session token is signed by none of this web node's secrets: anonymous")
         return tuple(genuine.values())
 
     def new_identity(self, idle_timeout: float | None, principal: str | None) -> Identity:
@@ -211,7 +212,8 @@ class Engine:
         alive = [one for one, held in found if isinstance(held, StoredRecord) and self._is_valid(one, held)]
         if len(alive) > 1:
             self.observer.event(
-                "two_tokens", "a request carries tokens of two living sessions (planted cookies?): anonymous"
+                "two_tokens",
+                "session tokens: a request carries those of two living sessions (planted cookies?): anonymous",
             )
         alive = alive or [one for one, held in found if isinstance(held, SupersededNote)]
         state.choose(alive[0] if len(alive) == 1 else None)
@@ -271,8 +273,8 @@ class Engine:
         if identity.stamp is not None and found.stamp is None and record is not NO_RECORD:
             self.observer.event(
                 "stamp_lost",
-                "the store has forgotten the security stamp of a principal: its sessions have ended, and it may log in "
-                "again; give the store more memory if this goes on",
+                "session store has forgotten the security stamp of a principal: its sessions have ended, and it may "
+                "log in again; give the store more memory if this goes on",
             )
         elif record is not NO_RECORD:
             self.observer.count("expired", identity, record.principal)

@@ -143,7 +143,7 @@ class Lock:
         """
         if not await self._store.is_held(self):
             self._store.observer.event(
-                "lock_lost", "a lock on a session was broken, as its holder stood still; what it changed was not saved"
+                "lock_lost", "session lock was broken, as its holder stood still; what it changed was not saved"
             )
             raise Conflict("the session's lock was lost meanwhile, so the changes made under it were not saved")
 

@@ -195,7 +195,10 @@ class PrincipalIndex:
         alive = await self._alive(entries, budget)
         surplus = sorted(alive, key=lambda handle: alive[handle].created)[: max(0, len(alive) - self._most + 1)]
         if surplus:
-            self._observer.event("too_many_sessions", "a principal began one session too many: the oldest was ended")
+            self._observer.event(
+                "too_many_sessions",
+                "session limit (max_sessions): a principal began one too many, its oldest was ended",
+            )
             await self._end([alive[handle] for handle in surplus], budget)
         return {handle: items[handle] for handle in alive if handle not in surplus}
 

@@ -192,9 +192,9 @@ class Monitor:
         here = self._this_node.process
         for each in found:
             if each.difference.is_fault:
-                self._observer.event("farm_disagrees", str(each), logging.ERROR)
+                self._observer.event("farm_disagrees", f"session farm: {each}", logging.ERROR)
             elif each not in here.logged:
-                self._observer.event("farm_differs", str(each), logging.INFO)
+                self._observer.event("farm_differs", f"session farm: {each}", logging.INFO)
         here.logged = found
 
 

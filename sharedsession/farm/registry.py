@@ -106,9 +106,9 @@ class Registry:
             return decoded(value)
         self._observer.event(
             "registry_refused",
-            f"the registry of the farm on {_name(store)} has {len(value):,} bytes, and no farm's has more than "
-            f"{_MOST_BYTES:,}: it was not read, and is replaced by the next web node that announces itself; find out "
-            "who else can write to this store",
+            f"session farm: the registry of web nodes on {_name(store)} has {len(value):,} bytes, and no farm's has "
+            f"more than {_MOST_BYTES:,}: it was not read, and is replaced by the next web node that announces itself; "
+            "find out who else can write to this store",
         )
         return {}
 

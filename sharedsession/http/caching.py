@@ -20,8 +20,8 @@ def no_store(headers: Headers, observer: Observer) -> Headers:
     if _asks_for_caching(headers):
         observer.event(
             "cache_control_overridden",
-            "a response that caches were asked to keep hands out a session cookie: it was sent with Cache-Control: "
-            "no-store alone",
+            "session cookie in a response that caches were asked to keep: it was sent with Cache-Control: no-store "
+            "alone",
         )
     kept = [(name, value) for name, value in headers if name.lower() != "cache-control" and not _permits(name, value)]
     return [*kept, ("Cache-Control", "no-store")]

@@ -5,7 +5,6 @@ The same for a file that another user can change, who could add a secret and sig
 whole old file or the whole new one, also while `rotate` changes it.
 """
 
-import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -68,9 +67,18 @@ class KeyFile:
             stamp = self._look()
             if stamp != self._stamp:
                 self._key, self._stamp = self._read(), stamp
-                self._observer.event("keys_reloaded", "key_file changed: its secrets are in force now", logging.INFO)
+                self._observer.event("keys_reloaded", self._in_force())
         except ConfigurationError as error:
-            self._observer.event("keys_not_reloaded", f"{error}; the secrets read before stay in force")
+            self._observer.event("keys_not_reloaded", f"session {error}; the secrets read before stay in force")
+
+    def _in_force(self) -> str:
+        """Returns which secrets are in force now, by their public names: the same on all web nodes that agree."""
+        names = self._key.fingerprints()
+        count = "1 secret is" if len(names) == 1 else f"{len(names)} secrets are"
+        return (
+            f"session key_file {str(self.path)!r} of application {self._app_name!r} has changed: {count} in force now, "
+            f"the first one signs ({', '.join(names)})"
+        )
 
     def _look(self) -> tuple[int, ...]:
         try:
@@ -101,7 +109,9 @@ class KeyFile:
             )
         problem = rights.fault or rights.problem
         if problem and problem != self._named:
-            self._observer.event("file_open_to_others", f"key_file {str(self.path)!r} {problem}: chmod 600 {self.path}")
+            self._observer.event(
+                "file_open_to_others", f"session key_file {str(self.path)!r} {problem}: chmod 600 {self.path}"
+            )
         self._named = problem
 
     def _unreadable(self, error: OSError) -> ConfigurationError:

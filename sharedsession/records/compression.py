@@ -17,7 +17,7 @@ FIX = (
     else "pip install 'sharedsession[zstd]'"
 )
 MISSING = (
-    f"a record in the store is compressed, and zstd is not installed: {FIX}; "
+    f"session record in the store is compressed, and zstd is not installed: {FIX}; "
     "the visitor is treated as anonymous and the record is kept"
 )
 

@@ -71,7 +71,7 @@ class Opener:
     def _report(self) -> None:
         self._observer.event(
             "unsealed",
-            "a record in the store does not open: it is damaged, was swapped or planted, or another secret or "
+            "session record in the store does not open: it is damaged, was swapped or planted, or another secret or "
             "app_name sealed it; the visitor is treated as anonymous and the record is kept",
         )
 

@@ -100,7 +100,7 @@ def log_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
     if not http_only:
         observer.event(
             "http_only_off",
-            "SESSION_COOKIE_HTTPONLY is off: any script on a page can read the session cookie; set it to True",
+            "session cookie: SESSION_COOKIE_HTTPONLY is off, so any script on a page can read it; set it to True",
         )
 
 

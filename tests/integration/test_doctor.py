@@ -18,6 +18,7 @@ from sharedsession.errors import BackendUnavailable
 from sharedsession.farm.registry import KEY
 from sharedsession.manager import engines_of
 from tests.integration.test_register import PLANTED, PLANTED_RINGS, QUARTER, SECRETS
+from tests.support.processes import HOST
 from tests.support.ring import Ring
 
 SHARED = ("sqlite", "redis", "valkey", "memcached", "ring")
@@ -286,7 +287,9 @@ def test_a_node_of_a_ring_that_is_down_is_named(ring: Ring, farm, doctor):
     ring.servers[1].kill()
     code, found = doctor(backend=ring.url)
     assert (code, list(faults(found))) == (1, ["reachable"])
-    assert faults(found)["reachable"].text.startswith("b does not answer")
+    assert faults(found)["reachable"].text.startswith(
+        f"session store node 'b' ({HOST}:{ring.servers[1].port}) does not answer"
+    )
 
 
 def test_a_redis_with_a_password_is_asked_with_it(fresh, doctor):

@@ -270,7 +270,7 @@ def test_a_server_that_asks_for_a_certificate_of_ours(kind: str, tls_url, visit,
     ours = f"ssl_certfile={authority.client.certificate}&ssl_keyfile={authority.client.key}"
     url = tls_url(kind, asks_client=True)
     works(visit(f"{url}?ssl_ca_certs={authority.file}&{ours}"))
-    fails(visit(f"{url}?ssl_ca_certs={authority.file}"), caplog, "node_down", "does not answer")
+    fails(visit(f"{url}?ssl_ca_certs={authority.file}"), caplog, "node_down", "certificate of ours", "ssl_certfile")
 
 
 @pytest.mark.parametrize("kind", SCHEMES)
@@ -278,14 +278,16 @@ def test_tls_to_a_server_without_it(kind: str, locked, web_node, caplog) -> None
     """An outage within the time of the request; Redis only waits for the end of what it takes for a line."""
     url = f"{SCHEMES[kind][1]}://{HOST}:{locked(kind).port}?ssl_cert_reqs=none"
     browser = Browser([web_node(url, timeout=0.5, breaker_window=60.0)])
-    fails(browser, caplog, "node_down", "does not answer")
+    fails(
+        browser, caplog, "node_down", "does it speak TLS?" if kind != "memcached" else "speaks no TLS: write memcached:"
+    )
 
 
 @pytest.mark.parametrize("kind", ["memcached", "redis"])
 def test_no_tls_to_a_server_that_has_it(kind: str, tls_url, visit, caplog) -> None:
     """The same the other way round."""
     browser = visit(tls_url(kind).replace("s://", "://", 1))
-    fails(browser, caplog, "node_down", "does not answer")
+    fails(browser, caplog, "node_down", f"it may expect TLS ({SCHEMES[kind][1]}://)")
 
 
 @pytest.mark.parametrize("kind", ["memcached", "redis"])

@@ -332,3 +332,124 @@ def test_what_redis_refuses_has_a_fix_and_names_no_user(reply: str, logged: str,
 def test_a_user_of_redis_without_a_password_is_refused() -> None:
     """It would be ignored, and another user admitted."""
     assert "user without a password" in mistake("redis://web@h1")
+
+
+# -- URLs that would be read as something else
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("redis://h/abc", "databases are numbers"),
+        ("redis://h/1/2", "databases are numbers"),
+        ("redis://h/-1", "databases are numbers"),
+        ("redis://h/0x1", "databases are numbers"),
+        ("redis://h//1", "databases are numbers"),
+        ("valkey://h/abc", "databases are numbers"),
+        ("valkeys://h/mymaster/0", "databases are numbers"),
+        ("rediss://h?db=abc", "db that is no number"),
+        ("redis://h?db=-1", "db that is no number"),
+        ("unix:///run/redis.sock?db=x", "db that is no number"),
+        ("redis://h/1?db=2", "names two databases"),
+        ("redis://h?db=1&db=2", "an option twice"),
+        ("redis://h?db=", "without a value"),
+        ("rediss://h?ssl_ca_certs=", "without a value"),
+        ("redis://", "names no host"),
+        ("redis:///0", "names no host"),
+        ("redis://:6379/0", "names no host"),
+        ("redis://:hunter2@/0", "names no host"),
+        ("redis://h:/0", "a host that is none"),
+        ("redis://h1,h2/0", "and no list"),
+        ("redis://h1:1,h2:2/0", "and no list"),
+        ("redis://${HOST}/0", "a host that is none"),
+        ("redis://h:0/0", "ports are numbers"),
+        ("redis://h:70000/0", "its port is a number"),
+        ("redis://h?port=0", "ports are numbers"),
+        ("redis://h?port=hunter2", "ports are numbers"),
+        ("redis://::1/0", "redis://[::1]:6379/0"),
+        ("redis://[::1/0", "in [brackets]"),
+        ("redis://h 1/0", "a space"),
+        ("redis://h\n1/0", "a space or a line end"),
+        ("redis://:p w@h/0", "a space"),
+        ("redis://h/0#x", "has a #"),
+        ("redis://:hunt#er2@h/0", "has a #"),
+        ("redis://:p@ss/word@h/0", "in front of an @"),
+        ("redis://:12/34@h/0", "in front of an @"),
+        ("redis://u:12?34@h/0", "in a user or password write"),
+        ("unix://", "names no socket"),
+        ("unix:///", "names no socket"),
+        ("unix://run/redis.sock", "names no socket"),
+        ("unix://redis.sock?db=0", "names no socket"),
+        ("memcached://", "is no node"),
+        ("memcached://h1/0", "is no node"),
+        ("memcached://h1:", "is no node"),
+        ("memcached://h1:0", "is no node"),
+        ("memcached://h 1", "is no node"),
+        ("memcached://a=,b=h2", "is no node"),
+        ("memcached://h1,,h2", "is no node"),
+        ("memcached://::1", "is no node"),
+        ("memcached://h1#x", "is no node"),
+        ("memcached://h1,h2?replicas=2#x", "has a #"),
+        ("memcached://h1,h2?replicas=1&replicas=2", "an option twice"),
+        ("memcacheds://h1?ssl_ca_certs=", "without a value"),
+        ("sqlite://x.db", "takes a path"),
+        ("sqlite://host/x.db", "takes a path"),
+        ("sqlite:////", "names no file"),
+        ("sqlite:///dir/", "names no file"),
+        ("sqlite:////var/lib/..", "names no file"),
+        ("sqlite:///%20", "names no file"),
+        ("sqlite:///x%00.db", "names no file"),
+        ("sqlite:///~/x.db", "~ is not your home"),
+    ],
+)
+def test_a_url_that_would_be_read_as_something_else_is_refused(url: str, named: str) -> None:
+    """At start-up, with the part that is wrong; and without a part of a password."""
+    message = mistake(url)
+    assert named in message
+    assert not any(part in message for part in ("hunter2", "ss/word", "34@", "er2"))
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "database"),
+    [
+        ("redis://h", "h", 6379, 0),
+        ("redis://h/", "h", 6379, 0),
+        ("redis://h/0", "h", 6379, 0),
+        ("redis://h/3/", "h", 6379, 3),
+        ("redis://h:6380/15", "h", 6380, 15),
+        ("redis://h:06380/1", "h", 6380, 1),
+        ("redis://h?db=2", "h", 6379, 2),
+        ("redis://h/2?db=2", "h", 6379, 2),
+        (" redis://h/2\n", "h", 6379, 2),
+        ("redis://?host=h&port=7000", "h", 7000, 0),
+        ("redis://my_cache-1.svc:6379", "my_cache-1.svc", 6379, 0),
+        ("redis://[::1]:6379/0", "::1", 6379, 0),
+        ("redis://[fe80::1%25eth0]/0", "fe80::1%eth0", 6379, 0),
+        ("redis://:p%40ss%2Fword@h/0", "h", 6379, 0),
+        ("redis://:p@ss@h/0", "h", 6379, 0),
+        ("redis://u:p@h/2", "h", 6379, 2),
+        ("REDIS://h/2", "h", 6379, 2),
+        ("valkey://h:1/2", "h", 1, 2),
+    ],
+)
+def test_what_can_be_read_as_it_was_meant_is(url: str, host: str, port: int, database: int) -> None:
+    """As redis-py reads it."""
+    backend: Any = connect(url)
+    address = backend._guard.address
+    assert (address.host, address.port) == (host, port)
+    selected = [request for request in backend._server.protocol.greeting if b"SELECT" in request]
+    assert [b"\r\n%d\r\n" % database in request for request in selected] == [True] * bool(database)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"), [("unix:///run/r.sock?db=1", "/run/r.sock"), ("unix://u:p@/run/r%20s.sock", "/run/r s.sock")]
+)
+def test_a_socket_is_a_whole_path(url: str, path: str) -> None:
+    """With a user in front of it, where one is asked for."""
+    assert connect(url)._guard.address.path == path
+
+
+@pytest.mark.parametrize("url", ["memcached://a=h1, b=h2", "memcached://h1/", "memcached:///run/m 1.sock"])
+def test_lists_of_nodes_may_have_spaces_between_them(url: str) -> None:
+    """As people write lists."""
+    assert connect(url)

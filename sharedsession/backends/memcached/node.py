@@ -398,7 +398,7 @@ class MemcachedServer:
             self._up_since = self.environment.monotonic() - int(statistics[b"uptime"])
             self.evictions = _count(statistics.get(b"evictions", b""))
         if settings.get(b"cas_enabled") == b"no":
-            raise BackendError("it runs with -C and refuses every change: start it without -C")
+            raise BackendError("it runs with -C and refuses every change: start memcached without -C")
         if settings.get(b"item_size_max", b"").isdigit():
             self.max_value = int(settings[b"item_size_max"]) - ITEM_OVERHEAD
         if settings.get(b"evictions") == b"off":

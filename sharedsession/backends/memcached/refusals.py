@@ -13,15 +13,15 @@ _RULES = (
 _NO_META = (
     rule(
         r"^ERROR( Command not supported)?$",
-        "the meta commands",
+        "it knows no meta commands",
         "it is older than 1.6, or a proxy: update it, or add ?protocol=text to the backend's URL",
     ),
 )
 _NO_GATS = (
     rule(
         r"^ERROR( Command not supported)?$",
-        "a command that sessions need",
-        "gats, cas and add must be known (memcached 1.5.3 or newer): update it, or name another server",
+        "it does not know gats, cas or add",
+        "update it (memcached 1.5.3 or newer), or name another server",
     ),
 )
 
@@ -36,7 +36,7 @@ def refusal(reply: Reply, *, has_meta: bool) -> str:
     if not reply.is_error:
         return f"gives an answer that fits no request ({plain(as_text(reply))}): it is damaged, or no memcached"
     rules = (*_RULES, *(_NO_META if has_meta else _NO_GATS))
-    return f"refuses {explained(as_text(reply), rules, ())}"
+    return f"refuses a request: {explained(as_text(reply), rules, ())}"
 
 
 def closes(reply: Reply) -> str | None:

@@ -103,7 +103,14 @@ def nodes_of(url: str) -> list[NodeSpec]:
 
 
 def _options(url: str) -> dict[str, str]:
-    return dict(parse_qsl(url.partition("?")[2].partition("#")[0], keep_blank_values=True))
+    query = url.partition("?")[2]
+    pairs = parse_qsl(query, keep_blank_values=True)
+    given = dict(pairs)
+    if "#" in query:
+        raise ConfigurationError(f"backend {redacted(url)!r} has a #, and all behind it would be lost: leave it out")
+    if len(given) < len(pairs) or "" in {given.get(name) for name in tls.OPTIONS}:
+        raise ConfigurationError(f"backend {redacted(url)!r} has an option twice, or without a value: give each one")
+    return given
 
 
 def _shown(part: str, url: str) -> str:

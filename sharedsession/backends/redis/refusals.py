@@ -21,13 +21,6 @@ _RULES = (
     rule(_NOPERM, "NOPERM", "give the user of the backend's URL the rights that the documentation lists, on keys ss:*"),
     rule(r"WRONGPASS|ERR invalid password", "WRONGPASS", "compare user and password in the backend's URL with its own"),
     _by_code("NOAUTH", "put user:password@ in front of the host in the backend's URL"),
-    rule(r"without any password|no password is set", "a password", "it has none: leave it out of the backend's URL"),
-    rule(r"(?i)number of arguments for 'auth'", "a user", "it is older than Redis 6.2: update it"),
-    rule(
-        r"DB index",
-        "the database number of the backend's URL",
-        "it has fewer databases: write a smaller number, or none, or raise its setting databases",
-    ),
     rule(r"^(MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN) |in cluster mode", "CLUSTER", _CLUSTER),
     _by_code(
         "READONLY",
@@ -43,6 +36,17 @@ _RULES = (
         "DENIED",
         "it is in protected mode, which lets in its own host only: give it a password (requirepass) and put "
         ":password@ in front of the host in the backend's URL",
+    ),
+    rule(
+        r"without any password|no password is set",
+        "it asks for none",
+        "leave user and password out of the backend's URL",
+    ),
+    rule(r"(?i)number of arguments for 'auth'", "it knows no users", "it is older than Redis 6.2: update it"),
+    rule(
+        r"DB index",
+        "it has no database of this number",
+        "write a smaller number in the backend's URL, or none, or raise its setting databases",
     ),
     rule(r"max number of clients", "max number of clients reached", "raise its maxclients"),
 )
@@ -64,8 +68,9 @@ def refusal(verb: str, error: str, version: str = "", words: Collection[str] | N
         words: the other words of the request; ``None``: they are secret.
     """
     if _UNKNOWN.search(error):
+        where = " or a command in that script" if verb == "EVAL" else ""
         fix = _SENTINEL if version.startswith("sentinel") else _NEEDED
-        return f"refuses {verb}: unknown command{f' to {version}' if version else ''}; {fix}"
+        return f"refuses {verb}{where}: unknown command{f' to {version}' if version else ''}; {fix}"
     return f"refuses {verb}: {explained(error, _RULES, words)}"
 
 

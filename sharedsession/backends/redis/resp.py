@@ -8,7 +8,7 @@ from sharedsession.backends.redis import refusals
 from sharedsession.backends.wire import strangers
 from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised
 from sharedsession.backends.wire.strangers import Expected
-from sharedsession.errors import BackendUnavailable
+from sharedsession.errors import BackendError
 
 EXPECTED = Expected("Redis", "redis", "rediss", "or have no connection left (maxclients)")
 NUMBERS = 1_000_000_000
@@ -50,7 +50,7 @@ class RespParser:
     def end(self) -> Exception:
         """Takes the end of the stream. A server that lets nobody in says why, and hangs up."""
         if isinstance(self._reply, hiredis.ReplyError):
-            return BackendUnavailable(refusals.hang_up(str(self._reply)))
+            return BackendError(refusals.hang_up(str(self._reply)))
         return EOFError("connection closed")
 
 

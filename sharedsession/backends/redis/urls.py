@@ -38,7 +38,6 @@ def from_url(url: str, breaker_window: float = 2.0, environment: Environment = R
     Raises:
         ConfigurationError: the URL is wrong. The message never holds a password.
     """
-    url = url.strip()
     options = _read(url)
     secure = url.lower().startswith(("rediss://", "valkeys://"))
     address = Address(
@@ -112,7 +111,7 @@ def _of_host(parts: SplitResult, given: dict[str, str]) -> Iterator[str]:
     if not host and not given.keys() & {"host", "path"}:
         yield "names no host: write redis://localhost:6379/0 for this machine"
     if host and not _HOST.fullmatch(host):
-        yield "has a host that is none: write one name or number, as in redis://10.0.0.5:6379/0, and no list"
+        yield "has a host that is none: write one, as in redis://10.0.0.5:6379/0 or redis://[::1]:6379/0, and no list"
     if parts.port == 0:
         yield _NO_PORT
     database = _DATABASE.fullmatch(unquote(parts.path))

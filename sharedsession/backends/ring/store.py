@@ -330,7 +330,7 @@ class RingStore:
         if not copies and not refused:
             raise BackendUnavailable("no node of the ring answers")
         if not refused:
-            self._observer.event("too_few_copies", f"a session was stored on {copies} of {self._replicas} nodes")
+            self._observer.event("too_few_copies", f"session was stored on {copies} of {self._replicas} nodes only")
 
     # -- end
 

@@ -132,6 +132,12 @@ def from_url(url: str, breaker_window: float = 2.0, environment: Environment = R
             "backend sqlite:// takes a path: 'sqlite:///relative.db', 'sqlite:////absolute.db', "
             "or 'sqlite:///' for a file in your data directory"
         )
+    if path != "/" and (path.rpartition("/")[2].strip() in {"", ".", ".."} or "\0" in path):
+        raise ConfigurationError(
+            "backend sqlite:// names no file: write the path of one, as in 'sqlite:///sessions.db'"
+        )
+    if path.startswith("/~"):
+        raise ConfigurationError("backend sqlite:// begins with ~, and ~ is not your home there: write the whole path")
     if path == "/:memory:":
         raise ConfigurationError("backend sqlite:///:memory: is seen by one connection only: use 'memory://'")
     return SqliteBackend(Path(path[1:]) if path != "/" else _data_directory() / "sessions.db", environment)

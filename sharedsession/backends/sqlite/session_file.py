@@ -35,6 +35,7 @@ _SWEEP_ROWS = 200
 _SWEEP_EVERY = 1.0  # seconds
 _SWEEP_PAUSE = 60.0  # seconds after the last row
 _LOOK_EVERY = 1.0  # seconds between two looks at the path
+_WELL_AFTER = 2.0  # seconds without a failure: reads may work while the disk is full
 
 
 class SessionFile:
@@ -62,6 +63,7 @@ class SessionFile:
         self._look_next = 0.0
         self._looked_at_mounts = False
         self._said_of_rights: str | None = None
+        self._failed_at: float | None = None  # on the monotonic clock; ``None``: it works
         self._sweep_next = 0.0
         self._swept_to = 0
 
@@ -164,6 +166,8 @@ class SessionFile:
                 raise self._unavailable(error) from None
             raise
         opened.idle.append(connection)
+        if self._failed_at is not None:
+            self._note_success(self._failed_at)
         if opened is not self._opened:  # since it was asked a moment ago: closed with the others then
             with self._opening.mine:
                 opened.close()
@@ -245,7 +249,7 @@ class SessionFile:
         old.close()
         self.observer.event(
             "sqlite_file_replaced",
-            f"the session file {str(self.path)!r}, or the '-wal' beside it, was replaced or removed while it was in "
+            f"session file {str(self.path)!r}, or the '-wal' beside it, was replaced or removed while it was in "
             "use: it is opened anew, and sessions that only the old file has are lost; keep it where nothing is "
             "cleaned up, and stop the web nodes before you restore it",
         )
@@ -278,13 +282,14 @@ class SessionFile:
         if rights.foreign_owner is not None:
             self.observer.event(
                 "sqlite_file_refused",
-                f"the session file {str(self.path)!r} {rights.fault}, who can change any session: "
+                f"session file {str(self.path)!r} {rights.fault}, who can change any session: "
                 "give it to the web node's user with chown, or name another file",
             )
+            self._failed_at = self.monotonic()
             raise BackendUnavailable("the session file belongs to another user")
         if rights.problem != self._said_of_rights and rights.problem:
             self.observer.event(
-                "file_open_to_others", f"the session file {str(self.path)!r} {rights.problem}: chmod 600 {self.path}"
+                "file_open_to_others", f"session file {str(self.path)!r} {rights.problem}: chmod 600 {self.path}"
             )
         self._said_of_rights = rights.problem
 
@@ -296,14 +301,20 @@ class SessionFile:
         if kind:
             self.observer.event(
                 "sqlite_on_network",
-                f"the session file {str(self.path)!r} lies on a network file system ({kind}), where SQLite's locks "
+                f"session file {str(self.path)!r} lies on a network file system ({kind}), where SQLite's locks "
                 "do not work: put it on a local disk, or use Redis or memcached for several hosts",
             )
 
+    def _note_success(self, failed_at: float) -> None:
+        if self.monotonic() - failed_at >= _WELL_AFTER:
+            self._failed_at = None
+            self.observer.event("node_up", f"session file {str(self.path)!r} can be used again")
+
     def _unavailable(self, error: Exception) -> BackendUnavailable:
+        self._failed_at = self.monotonic()
         self.observer.event(
             "store_failed",
-            f"the session file {str(self.path)!r} cannot be used ({error}): check path, rights and disk",
+            f"session file {str(self.path)!r} cannot be used ({error}): check path, rights and disk",
         )
         return BackendUnavailable("the session file cannot be used")
 

@@ -273,6 +273,7 @@ class _Connection(asyncio.Protocol):
         self._timer_due = math.inf
         self._closed = loop.create_future()
         self._loop_watch: asyncio.Task[None] | None = None
+        self._refusal: BackendError | None = None  # what the server said before it was asked anything
         self.is_closed = False
         self.takes_requests = True  # of all tasks; not while the connection has to prove itself
         self.heard = False
@@ -285,7 +286,7 @@ class _Connection(asyncio.Protocol):
         """Queues a request. The future is its reply; with more checks, the list of as many more replies."""
         reply = self.loop.create_future()
         if self.is_closed:
-            reply.set_exception(ConnectionResetError("connection closed"))
+            reply.set_exception(self._refusal or ConnectionResetError("connection closed"))
             return reply
         if self._outbox:
             self._outbox.append(request)
@@ -311,6 +312,7 @@ class _Connection(asyncio.Protocol):
     def fail(self, error: Exception) -> None:
         """Closes the connection; all requests that wait get the error."""
         self.is_closed, self.takes_requests = True, False
+        self._refusal = error if isinstance(error, BackendError) else None
         if not self._closed.done():
             self._closed.set_result(None)
         if self._timer is not None:
@@ -387,7 +389,10 @@ class _Connection(asyncio.Protocol):
         now, earliest = self._monotonic(), min(deadline for _, deadline, _ in self._waiting)
         if earliest <= now:
             self.fail(TimeoutError("no answer in time"))
-        elif self.takes_requests and now - self._quiet_since >= self._patience and self._guard.may_doubt(now):
+        elif self.heard and self.takes_requests and self._is_silent(now) and self._guard.may_doubt(now):
             self.fail(ConnectionResetError("silent"))
         else:
             self._set_timer(min(earliest, now + self._patience))
+
+    def _is_silent(self, now: float) -> bool:
+        return now - self._quiet_since >= self._patience

@@ -109,11 +109,12 @@ class NodeGuard:
     def failed(self, error: Exception) -> BackendUnavailable:
         """Notes one of `FAILURES`; returns what to raise in its place."""
         self.is_calm = False
+        refusal = error if isinstance(error, BackendUnavailable) else None
         if self._health.failed(self.monotonic()):
             has_tls, was_connected = self.address.tls is not None, self.newest_serial > 0
             why = reason(error, self._expected, has_tls=has_tls, was_connected=was_connected)
-            self.observer.event("node_down", f"{self.title} {why}")
-        return BackendUnavailable(f"{self.title} did not answer")
+            self.observer.event("node_down", f"{refusal}; it is skipped" if refusal else f"{self.title} {why}")
+        return refusal or BackendUnavailable(f"{self.title} did not answer")
 
     def refused(self, message: str) -> BackendUnavailable:
         """Logs that the server refuses us, and the fix; returns what to raise.
@@ -121,8 +122,9 @@ class NodeGuard:
         Args:
             message: what it does, and the fix, to stand behind its name.
         """
-        self.observer.event("store_refused", f"{self.title} {message}")
-        return BackendUnavailable(f"it {message}")
+        refusal = BackendUnavailable(f"{self.title} {message}")
+        self.observer.event("store_refused", str(refusal))
+        return refusal
 
     def _log_change(self) -> None:
         if self._health.is_up:

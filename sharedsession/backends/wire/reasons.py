@@ -1,5 +1,6 @@
 """Why a server gave no answer, in words for the log: what it does, and what to look at."""
 
+import os
 import socket
 import ssl
 
@@ -20,7 +21,7 @@ def reason(error: Exception, expected: Expected, *, has_tls: bool, was_connected
         was_connected: whether this process has ever been connected to it.
     """
     if isinstance(error, _HUNG_UP):  # a connection that was in use is replaced first: so it was a new one
-        return f"does not answer (it closes a new connection: it may {_why_it_hangs_up(expected, has_tls=has_tls)})"
+        return f"does not answer, it closes new connections: it may {_why_it_hangs_up(expected, has_tls=has_tls)}"
     if isinstance(error, BackendError):
         return f"cannot be used: {error}"
     if isinstance(error, ssl.SSLError):
@@ -28,8 +29,9 @@ def reason(error: Exception, expected: Expected, *, has_tls: bool, was_connected
     if isinstance(error, TimeoutError | BlockingIOError):
         doubt = "; does it speak TLS?" if has_tls and not was_connected else ""
         return f"does not answer (no answer in time{doubt})"
-    is_unknown = isinstance(error, socket.gaierror)
-    return f"does not answer ({error}{'; compare the host in the URL of the backend' if is_unknown else ''})"
+    if isinstance(error, socket.gaierror):
+        return f"does not answer ({error.strerror}): compare the host in the backend's URL"
+    return f"does not answer ({os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error})"
 
 
 def _why_it_hangs_up(expected: Expected, *, has_tls: bool) -> str:
