@@ -105,6 +105,25 @@ def test_a_damaged_file_leaves_the_secrets_read_before_in_force(file, clock, cap
     assert key().fingerprints() == names(B)
 
 
+@pytest.mark.parametrize(
+    ("secrets", "count"), [([A, B], "2 secrets are in force now"), ([B], "1 secret is in force now")]
+)
+def test_a_rotation_is_seen_where_nobody_has_configured_a_log(file, clock, caplog, secrets, count):
+    """Which file, whose, and which secrets by their public names, which all web nodes must agree on: never a secret."""
+    machine_key = file.load(app_name="shop")
+    file.write("\n".join(map(str, secrets)))
+    clock.now += 1
+    names = machine_key().fingerprints()
+    (record,) = caplog.records
+    assert (record.event, record.levelno) == ("keys_reloaded", logging.WARNING)
+    said = record.getMessage()
+    assert said.startswith(f"session key_file {str(file.path)!r} of application 'shop' has changed: {count}")
+    assert f"the first one signs ({', '.join(names)})" in said
+    assert len(names) == len(secrets)
+    assert str(A) not in said
+    assert str(B) not in said
+
+
 def test_a_file_that_is_gone_leaves_the_secrets_read_before_in_force(file, clock, caplog):
     """An editor that writes a new file, or a volume that is away for a moment, logs nobody out."""
     key = file.load()
