@@ -126,6 +126,18 @@ def test_one_that_hangs_up_without_a_word(scheme: str, refused) -> None:
     assert ("?protocol=text" in said) == (scheme == "memcached")
 
 
+def test_one_node_of_a_ring_that_is_no_memcached(fresh, redis, web_node, caplog) -> None:
+    """The others serve, and the log names the node."""
+    nodes = [("a", fresh("memcached").port), ("b", redis.port), ("c", fresh("memcached").port)]
+    listed = ",".join(f"{name}={HOST}:{port}" for name, port in nodes)
+    node = web_node(f"memcached://{listed}", timeout=2.0)
+    for _ in range(9):
+        assert Browser([node]).go(write("user", "alice")).status == 200
+    title = f"session store node 'b' ({HOST}:{redis.port})"
+    downs = [record.getMessage() for record in caplog.records if record.event == "node_down"]
+    assert downs[0].startswith(f"{title} cannot be used: what answers there is not memcached but Redis")
+
+
 # -- memcached that lacks something
 
 

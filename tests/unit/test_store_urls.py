@@ -442,7 +442,12 @@ def test_what_can_be_read_as_it_was_meant_is(url: str, host: str, port: int, dat
 
 
 @pytest.mark.parametrize(
-    ("url", "path"), [("unix:///run/r.sock?db=1", "/run/r.sock"), ("unix://u:p@/run/r%20s.sock", "/run/r s.sock")]
+    ("url", "path"),
+    [
+        ("unix:///run/r.sock?db=1", "/run/r.sock"),
+        ("unix://u:p@/run/r%20s.sock", "/run/r s.sock"),
+        ("unix:///run/r s.sock", "/run/r s.sock"),
+    ],
 )
 def test_a_socket_is_a_whole_path(url: str, path: str) -> None:
     """With a user in front of it, where one is asked for."""

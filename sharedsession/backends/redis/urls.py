@@ -74,7 +74,7 @@ def _read(url: str) -> Any:
 
 def _problems(url: str, parts: SplitResult) -> Iterator[str]:
     """Yields what redis-py would pass over, worst first. What comes later takes for granted what came before."""
-    if re.search(r"\s", url):
+    if re.search(r"[\t\r\n]", url) or " " in parts.netloc:  # a path of a file may have spaces
         yield "has a space or a line end inside: take it out, or write it as %20"
     if "#" in url:
         yield f"has a #, and all behind it would be lost: {_QUOTING}"
