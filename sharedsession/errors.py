@@ -16,13 +16,40 @@ or a value of the session.
     └── LogoutNotConfirmed     the application: tell the user to try again
 """
 
+import re
+from collections.abc import Callable
+
+_SETTING = re.compile(r"\A([a-z_]+)\b|`([a-z_]+)`")
+
 
 class SessionError(Exception):
     """The root: ``except SessionError`` catches all that this library raises on purpose."""
 
 
 class ConfigurationError(SessionError, ValueError):
-    """A setting is wrong, contradictory or misspelt; raised at start-up only."""
+    """A setting is wrong, contradictory or misspelt; raised at start-up only.
+
+    Args:
+        message: the setting, the problem and the fix. Settings have our names in it: as the first word, or between
+            backticks, which are not shown.
+    """
+
+    def __init__(self, message: str) -> None:
+        self._marked = message
+        super().__init__(_called(message, str))
+
+    def rename(self, named: Callable[[str], str]) -> None:
+        """Calls the settings in the message what their user calls them; once, a second time has no effect.
+
+        Args:
+            named: returns that for a name of ours, and every other word as it is.
+        """
+        self._marked = _called(self._marked, named)
+        self.args = (self._marked,)
+
+
+def _called(message: str, named: Callable[[str], str]) -> str:
+    return _SETTING.sub(lambda found: named(found[1] or found[2]), message)
 
 
 class SessionTooLarge(SessionError):

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -58,6 +59,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable)
     (tmp_path / "farm.key").write_text(MachineKey.generate() + "\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what is logged once has not been logged yet
 
 
 @each(PAGES)

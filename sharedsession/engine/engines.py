@@ -37,10 +37,11 @@ class Engines:
         """
         store = for_blocking(self.settings.backend)
         if store is None:
-            raise ConfigurationError(
-                "backend has only asynchronous verbs, and this application blocks (WSGI): "
-                "give a backend with blocking verbs, or a URL"
-            )
+            with self.settings.names.in_errors():
+                raise ConfigurationError(
+                    "backend has only asynchronous verbs, and this application blocks (WSGI): "
+                    "give a backend with blocking verbs, or a URL"
+                )
         driver = BlockingDriver(self.settings.environment)
         return Engine(self.settings, store, driver, self.observer, self.this_node)
 

@@ -103,7 +103,7 @@ class CookiePolicy:
             return "cookie_name must be letters, digits and - _ . ! # $ % & ' * + ^ ` | ~ only (RFC 6265bis, 4.1.1)"
         if len(self.name) > _LONGEST_NAME or len(self.path) > _LONGEST_PATH or len(self.domain or "") > _LONGEST_DOMAIN:
             return (
-                f"cookie_name may have {_LONGEST_NAME} characters, cookie_path {_LONGEST_PATH} and cookie_domain "
+                f"cookie_name may have {_LONGEST_NAME} characters, `cookie_path` {_LONGEST_PATH} and `cookie_domain` "
                 f"{_LONGEST_DOMAIN}: browsers drop longer ones (RFC 6265bis, 5.6)"
             )
         if not self.path.startswith("/") or re.search(r"[\x00-\x1f\x7f;,]|[^\x00-\x7f]| ", self.path):
@@ -118,16 +118,17 @@ class CookiePolicy:
         name = self.name.lower()  # browsers compare the prefixes without regard to case
         if name.startswith(("__host-", "__secure-", "__http-")) and not self.secure:
             return (
-                f"cookie_name {self.name!r} needs cookie_secure=True; for plain HTTP on your own machine set "
-                "development=True and leave both out"
+                f"cookie_name {self.name!r} needs `cookie_secure`=True; for plain HTTP on your own machine set "
+                "`development`=True and leave both out"
             )
         if name.startswith("__host-") and (self.domain or self.path != "/"):
             return (
-                f"cookie_name {self.name!r} allows neither cookie_domain nor a cookie_path other than '/': "
-                "drop those, or set cookie_name='__Secure-session'"
+                f"cookie_name {self.name!r} allows neither `cookie_domain` nor a `cookie_path` other than '/': "
+                "drop those, or set `cookie_name`='__Secure-session'"
             )
         if not self.secure and (self.partitioned or self.samesite.lower() == "none"):
             return (
-                "cookie_samesite='none' and cookie_partitioned=True need cookie_secure=True: browsers drop the cookie"
+                "cookie_samesite='none' and `cookie_partitioned`=True need `cookie_secure`=True: "
+                "browsers drop the cookie"
             )
         return None

@@ -7,7 +7,7 @@ whole old file or the whole new one, also while `rotate` changes it.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -31,6 +31,7 @@ class KeyFile:
         path: of the file; empty lines and lines that begin with ``#`` do not count.
         app_name: of the farm.
         development: allows weak secrets, and files that another user can change.
+        named: what a setting is called in errors and log records.
         environment: where the clock comes from.
 
     Attributes:
@@ -42,14 +43,22 @@ class KeyFile:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, app_name: str, development: bool, environment: Environment = REAL
+        self,
+        path: str | os.PathLike[str],
+        *,
+        app_name: str,
+        development: bool,
+        named: Callable[[str], str] = str,
+        environment: Environment = REAL,
     ) -> None:
         self.path = Path(path)
         self._app_name = app_name
         self._development = development
+        self._setting = f"{named('key_file')} {str(self.path)!r}"
+        self._named = named
         self._observer = Observer(environment=environment)
         self._monotonic = environment.monotonic
-        self._named: str | None = None
+        self._remarked: str | None = None
         self._looked = self._monotonic()
         self._stamp = self._look()
         self._key = self._read()
@@ -76,7 +85,7 @@ class KeyFile:
         names = self._key.fingerprints()
         count = "1 secret is" if len(names) == 1 else f"{len(names)} secrets are"
         return (
-            f"session key_file {str(self.path)!r} of application {self._app_name!r} has changed: {count} in force now, "
+            f"session {self._setting} of application {self._app_name!r} has changed: {count} in force now, "
             f"the first one signs ({', '.join(names)})"
         )
 
@@ -99,24 +108,23 @@ class KeyFile:
             found, _ = _parsed(content)
             return MachineKey(found, app_name=self._app_name, development=self._development)
         except ConfigurationError as error:
-            raise ConfigurationError(f"key_file {str(self.path)!r}: {error}") from None
+            error.rename(lambda name: "its secret" if name == "secret_key" else self._named(name))
+            raise ConfigurationError(f"{self._setting}: {error}") from None
 
     def _check(self, rights: FileRights) -> None:
         if rights.fault and not self._development:
             raise ConfigurationError(
-                f"key_file {str(self.path)!r} {rights.fault}, who could sign sessions: let it belong to root or to the "
+                f"{self._setting} {rights.fault}, who could sign sessions: let it belong to root or to the "
                 f"web node's user (chown), then chmod 600 {self.path}"
             )
         problem = rights.fault or rights.problem
-        if problem and problem != self._named:
-            self._observer.event(
-                "file_open_to_others", f"session key_file {str(self.path)!r} {problem}: chmod 600 {self.path}"
-            )
-        self._named = problem
+        if problem and problem != self._remarked:
+            self._observer.event("file_open_to_others", f"session {self._setting} {problem}: chmod 600 {self.path}")
+        self._remarked = problem
 
     def _unreadable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(
-            f"key_file {str(self.path)!r} cannot be read ({error.strerror}): "
+            f"{self._setting} cannot be read ({error.strerror}): "
             "make it with `(umask 077; sharedsession genkey > FILE)` and let the web node's user read it"
         )
 

@@ -158,5 +158,5 @@ def _check(secret_list: Sequence[bytes], *, development: bool) -> None:
             which = f"secret_key (number {number} of {len(secret_list)})" if len(secret_list) > 1 else "secret_key"
             raise ConfigurationError(
                 f"{which} {problem}; replace it by the output of `sharedsession genkey`, "
-                "or set development=True on a machine that serves no visitors"
+                "or set `development`=True on a machine that serves no visitors"
             )

@@ -11,29 +11,29 @@ from sharedsession.environment import Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.http import CookiePolicy, TokenTransport
 from sharedsession.keys import KeyFile, MachineKey, ReloadingKey
-from sharedsession.observe import Observer
 from sharedsession.records import compression
+from sharedsession.settings.names import Names
 
 _VERBS = ("get", "add", "replace", "end", "touch")
 TRANSPORTS = {"cookie": (True, False), "header": (False, True), "cookie+header": (True, True)}
 
 
 def machine_key(
-    given: Mapping[str, Any], values: Mapping[str, Any], environment: Environment
+    given: Mapping[str, Any], values: Mapping[str, Any], names: Names, environment: Environment
 ) -> Callable[[], MachineKey]:
     """Returns a function that returns the machine key of now."""
     options = {"app_name": values["app_name"], "development": values["development"]}
     if "secret_key" in given and "key_file" in given:
-        raise ConfigurationError("secret_key and key_file are both set: keep one of them")
+        raise ConfigurationError("secret_key and `key_file` are both set: keep one of them")
     if "key_file" in given:
-        return KeyFile(values["key_file"], **options, environment=environment)
+        return KeyFile(values["key_file"], **options, named=names, environment=environment)
     if "secret_key" not in given:
         raise ConfigurationError(
             "secret_key is missing: put the output of `sharedsession genkey` in secret_key, or in the environment "
             "variable SHAREDSESSION_SECRET_KEY, the same on every web node"
         )
     if callable(values["secret_key"]):
-        return ReloadingKey(values["secret_key"], **options)
+        return ReloadingKey(values["secret_key"], **options, named=names)
     machine_key = MachineKey(values["secret_key"], **options)
     return lambda: machine_key
 
@@ -64,8 +64,8 @@ def _cookie(values: Mapping[str, Any]) -> CookiePolicy:
     development, secure = values["development"], values["cookie_secure"]
     if secure is False and not development:
         raise ConfigurationError(
-            "cookie_secure=False sends the session over plain HTTP: leave it out, "
-            "or set development=True on a machine that serves no visitors"
+            "`cookie_secure`=False sends the session over plain HTTP: leave it out, "
+            "or set `development`=True on a machine that serves no visitors"
         )
     secure = not development if secure is None else secure
     return CookiePolicy(
@@ -84,24 +84,6 @@ def excluder(patterns: tuple[str, ...]) -> Callable[[str], bool]:
         return lambda _path: False
     matcher = re.compile("|".join(map(fnmatch.translate, patterns)))
     return lambda path: matcher.match(path) is not None
-
-
-def log_if_development(values: Mapping[str, Any]) -> None:
-    """Logs that development settings are on."""
-    if values["development"]:
-        Observer().event(
-            "development",
-            "development=True: weak secrets and plain-HTTP cookies are allowed; not for production",
-        )
-
-
-def log_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
-    """Logs that a framework's setting takes HttpOnly from the cookie; our own settings cannot."""
-    if not http_only:
-        observer.event(
-            "http_only_off",
-            "session cookie: SESSION_COOKIE_HTTPONLY is off, so any script on a page can read it; set it to True",
-        )
 
 
 def check_compression(values: Mapping[str, Any]) -> None:

@@ -35,7 +35,7 @@ def text(value: Any) -> str:
 
 def text_or_none(value: Any) -> str | None:
     """Takes text, or ``None``."""
-    return None if value is None or value == "" else text(value)
+    return None if value is None else text(value)
 
 
 def path(value: Any) -> str | None:

@@ -4,26 +4,24 @@ A keyword beats ``SHAREDSESSION_<NAME>`` in the environment, which beats a frame
 default. A message names the setting, the problem and the fix; never the value of a secret or a password in a URL.
 """
 
-import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from sharedsession import durations
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 from sharedsession.http import TokenTransport
-from sharedsession.keys import MachineKey, SecretKey, bytes_of
+from sharedsession.keys import MachineKey, SecretKey
 from sharedsession.observe import OnEvent
 from sharedsession.records import Timeouts
-from sharedsession.settings import build, converters
+from sharedsession.settings import build, converters, remarks, variables
+from sharedsession.settings.names import KEYWORDS, Names, Spelling
 
 Seconds = float | timedelta
-PREFIX = "SHAREDSESSION_"
-"""What the names of settings begin with in the environment and in Flask's configuration."""
 
 
 class Keywords(TypedDict, total=False):
@@ -89,6 +87,7 @@ class Settings:
         adopt: whether a framework's own signed cookie becomes a session of ours.
         is_excluded: whether a path never has a session.
         development: whether weak secrets and plain-HTTP cookies are allowed.
+        names: how each setting is called by the person who wrote it.
         environment: where time and chance come from.
     """
 
@@ -114,6 +113,7 @@ class Settings:
     adopt: bool
     is_excluded: Callable[[str], bool] = field(repr=False)
     development: bool
+    names: Names = field(repr=False, compare=False)
     environment: Environment = field(default=REAL, repr=False)
 
     @classmethod
@@ -122,6 +122,7 @@ class Settings:
         keywords: Mapping[str, Any],
         environ: Mapping[str, str] | None = None,
         native: Mapping[str, Any] | None = None,
+        spelling: Spelling = KEYWORDS,
         environment: Environment = REAL,
     ) -> "Settings":
         """Brings keywords and environment together and checks them.
@@ -131,34 +132,47 @@ class Settings:
             environ: the environment; ``None``: of this process.
             native: what a framework's own settings say, in place of the defaults. Its ``secret_key`` may be a
                 function that returns the secrets of now.
+            spelling: how users write the settings, for messages.
             environment: where time and chance come from.
 
         Raises:
             ConfigurationError: a setting is wrong, contradictory or misspelt.
         """
-        given = _given(keywords, environ, native)
-        values = {name: _convert(name, given) for name in _SETTINGS}
-        if values["adopt"] and "adopt" not in (native or {}):
-            raise ConfigurationError(
-                "adopt takes over signed cookies of Flask and Starlette, in their own modules only"
+        given, names, unknown = _sources(keywords, environ, native, spelling)
+        with names.in_errors():
+            values = {name: _convert(name, given) for name in _SETTINGS}
+            if values["adopt"] and "adopt" not in (native or {}):
+                raise ConfigurationError(
+                    "adopt takes over signed cookies of Flask and Starlette, in their own modules only"
+                )
+            build.check_compression(values)
+            settings = cls(
+                machine_key=build.machine_key(given, values, names, environment),
+                backend=build.backend(values, environment),
+                timeouts=Timeouts(values["idle_timeout"], values["absolute_timeout"]),
+                transport=build.transport(values),
+                is_excluded=build.excluder(values["exclude"]),
+                names=names,
+                environment=environment,
+                **{name: values[name] for name in _PLAIN},
             )
-        build.log_if_development(values)
-        build.check_compression(values)
-        return cls(
-            machine_key=build.machine_key(given, values, environment),
-            backend=build.backend(values, environment),
-            timeouts=Timeouts(values["idle_timeout"], values["absolute_timeout"]),
-            transport=build.transport(values),
-            is_excluded=build.excluder(values["exclude"]),
-            environment=environment,
-            **{name: values[name] for name in _PLAIN},
-        )
+        settings._remark(unknown)
+        return settings
+
+    def _remark(self, unknown: Sequence[str]) -> None:
+        if self.development:
+            remarks.log_if_development(self.names)
+        remarks.log_if_idle_is_longer(self.timeouts, self.names)
+        remarks.log_unknown_variables(unknown)
 
     @staticmethod
-    def load_transport(keywords: Mapping[str, Any], native: Mapping[str, Any]) -> TokenTransport:
+    def load_transport(
+        keywords: Mapping[str, Any], native: Mapping[str, Any], spelling: Spelling = KEYWORDS
+    ) -> TokenTransport:
         """Same as `load`, for a framework that lets an application change its cookie's attributes while it runs."""
-        given = _given(keywords, None, native)
-        return build.transport({name: _convert(name, given) for name in _SETTINGS})
+        given, names, _ = _sources(keywords, None, native, spelling)
+        with names.in_errors():
+            return build.transport({name: _convert(name, given) for name in _SETTINGS})
 
     def agreed(self) -> dict[str, str]:
         """The settings on which the whole farm must agree, as text."""
@@ -228,42 +242,45 @@ _PLAIN = (
 )
 
 
-def _known(keywords: Mapping[str, Any]) -> dict[str, Any]:
+class _Sources(NamedTuple):
+    """What was given, wherever it came from.
+
+    Attributes:
+        given: the values that count, by our names.
+        names: how each is called.
+        unknown: variables of the environment that are no settings.
+    """
+
+    given: dict[str, Any]
+    names: Names
+    unknown: list[str]
+
+
+def _sources(
+    keywords: Mapping[str, Any],
+    environ: Mapping[str, str] | None,
+    native: Mapping[str, Any] | None,
+    spelling: Spelling,
+) -> _Sources:
+    by_keyword = _known(keywords, Names(_SETTINGS, spelling))
+    by_variable, unknown = variables.read(os.environ if environ is None else environ, _SETTINGS, by_keyword)
+    given = by_variable | by_keyword
+    names = Names(_SETTINGS, spelling, by_keyword, by_variable)
+    return _Sources(_unset(native or {}, given) | given, names, unknown)
+
+
+def _known(keywords: Mapping[str, Any], names: Names) -> dict[str, Any]:
     for name in keywords:
         if name not in _SETTINGS:
-            raise ConfigurationError(f"there is no setting {name!r}{_suggest(name)}")
+            raise ConfigurationError(names.unknown(name))
     unset = ("secret_key", "key_file", "backend")
     return {name: value for name, value in keywords.items() if value is not None or name not in unset}
-
-
-def _given(
-    keywords: Mapping[str, Any], environ: Mapping[str, str] | None, native: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    given = _environment(os.environ if environ is None else environ) | _known(keywords)
-    return _unset(native or {}, given) | given
 
 
 def _unset(native: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what only the framework has set; its secret does not count where a key file is given."""
     secrets = {"secret_key", "key_file"} & given.keys()
     return {name: value for name, value in native.items() if not (name == "secret_key" and secrets)}
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    given = {}
-    for variable, value in environ.items():
-        name = variable.removeprefix(PREFIX).lower()
-        if variable.startswith(PREFIX) and name not in _SETTINGS:
-            suggestion = _suggest(name)
-            raise ConfigurationError(f"the environment variable {variable} is no setting{suggestion}; unset it")
-        if variable.startswith(PREFIX):
-            given[name] = list(filter(bytes_of, value.split())) if name == "secret_key" else value
-    return given
-
-
-def _suggest(name: str) -> str:
-    close = difflib.get_close_matches(name, _SETTINGS, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(_SETTINGS)}"
 
 
 def _convert(name: str, given: Mapping[str, Any]) -> Any:
@@ -273,7 +290,7 @@ def _convert(name: str, given: Mapping[str, Any]) -> Any:
     try:
         return converter(given[name])
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{name} {error}, not {_shown(given[name])}") from None
+        raise ConfigurationError(f"`{name}` {error}, not {_shown(given[name])}") from None
 
 
 def _shown(value: Any) -> str:

@@ -340,7 +340,7 @@ def test_without_a_secret_there_is_flasks_null_session(farm: Farm) -> None:
 
 def test_a_weak_secret_fails_at_the_start(farm: Farm) -> None:
     """The message names the setting, not the secret."""
-    with pytest.raises(ConfigurationError, match="secret_key") as caught:
+    with pytest.raises(ConfigurationError, match=r"^SECRET_KEY is too short") as caught:
         farm("memory://", SECRET_KEY="dev-dev-dev")
     assert "dev-dev-dev" not in str(caught.value)
 
@@ -412,18 +412,63 @@ def test_a_subclass_may_name_the_cookie(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "message"),
     [
-        {"SHAREDSESSION_IDEL_TIMEOUT": 1},
-        {"SESSION_COOKIE_SAMESITE": "invalid"},
-        {"SHAREDSESSION_COOKIE_SECURE": False},
-        {"SHAREDSESSION_BACKEND": "memcachd://localhost"},
+        (
+            {"SHAREDSESSION_IDEL_TIMEOUT": 1},
+            "there is no setting 'SHAREDSESSION_IDEL_TIMEOUT'; did you mean 'SHAREDSESS",
+        ),
+        ({"SHAREDSESSION_IDLE_TIMEOUT": -1}, "SHAREDSESSION_IDLE_TIMEOUT must be a positive number of seconds"),
+        ({"SESSION_COOKIE_SAMESITE": "invalid"}, "SESSION_COOKIE_SAMESITE must be 'lax'"),
+        ({"SESSION_COOKIE_NAME": ""}, "SESSION_COOKIE_NAME must be a text that is not empty"),
+        ({"SESSION_COOKIE_NAME": "a b"}, "SESSION_COOKIE_NAME must be letters"),
+        ({"APPLICATION_ROOT": "a b"}, "APPLICATION_ROOT must begin with /"),
+        ({"SESSION_COOKIE_PATH": "a b"}, "SESSION_COOKIE_PATH must begin with /"),
+        ({"SHAREDSESSION_COOKIE_NAME": ""}, "SHAREDSESSION_COOKIE_NAME must be a text that is not empty"),
+        (
+            {"SHAREDSESSION_COOKIE_SECURE": False},
+            "SHAREDSESSION_COOKIE_SECURE=False sends .* SHAREDSESSION_DEVELOPMENT=True",
+        ),
+        ({"SHAREDSESSION_BACKEND": "memcachd://localhost"}, "SHAREDSESSION_BACKEND memcachd:// is unknown"),
+        ({"SECRET_KEY_FALLBACKS": ["short"]}, r"SECRET_KEY with its fallbacks \(number 2 of 2\) is too short"),
+        (
+            {"SHAREDSESSION_COOKIE_NAME": "__Host-x", "SESSION_COOKIE_DOMAIN": "shop.example"},
+            "SHAREDSESSION_COOKIE_NAME '__Host-x' allows neither SESSION_COOKIE_DOMAIN nor",
+        ),
     ],
 )
-def test_a_wrong_setting_fails_at_the_start(config: dict[str, Any], farm: Farm) -> None:
-    """Each names itself."""
-    with pytest.raises(ConfigurationError, match=r"idel_timeout|cookie_samesite|cookie_secure|backend"):
+def test_a_wrong_setting_is_named_as_its_key_in_the_configuration(
+    config: dict[str, Any], message: str, farm: Farm
+) -> None:
+    """Flask's own settings by Flask's names, ours by theirs."""
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
         farm("memory://", **config)
+
+
+def test_a_keyword_of_the_extension_is_named_as_a_keyword() -> None:
+    """Whoever wrote it in code looks for it there."""
+    app = flask.Flask(__name__)
+    app.config |= {"SECRET_KEY": SECRET, "SHAREDSESSION_BACKEND": "memory://"}
+    with pytest.raises(ConfigurationError, match=r"^idle_timeout must be"):
+        SharedSession(app, idle_timeout=-1)
+    with pytest.raises(ConfigurationError, match="'idel_timeout'; did you mean 'idle_timeout'"):
+        SharedSession(app, idel_timeout=1)  # type: ignore[call-arg]
+
+
+def test_a_variable_is_named_as_a_variable(monkeypatch: pytest.MonkeyPatch, farm: Farm) -> None:
+    """Also where the application is Flask's."""
+    monkeypatch.setenv("SHAREDSESSION_MAX_SIZE", "")
+    with pytest.raises(ConfigurationError, match=r"^the environment variable SHAREDSESSION_MAX_SIZE is empty"):
+        farm("memory://")
+
+
+def test_a_setting_beside_a_manager_is_named_as_its_key(farm: Farm) -> None:
+    """The manager has settings of its own."""
+    manager = farm("memory://").session_interface.manager  # type: ignore[attr-defined]
+    app = flask.Flask(__name__)
+    app.config["SHAREDSESSION_IDLE_TIMEOUT"] = 5
+    with pytest.raises(ConfigurationError, match="and SHAREDSESSION_IDLE_TIMEOUT stands beside it"):
+        SharedSession(app, manager=manager)
 
 
 def test_one_extension_serves_several_applications() -> None:

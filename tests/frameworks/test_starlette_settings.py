@@ -92,6 +92,11 @@ def test_the_same_said_twice(given: dict[str, Any], ours: dict[str, Any]) -> Non
         ({"max_age": -1}, ("max_age (idle_timeout) must be a positive number",)),
         ({"same_site": "maybe"}, ("same_site (cookie_samesite) must be",)),
         ({"domain": "a b"}, ("domain (cookie_domain) is not a host name",)),
+        ({"session_cookie": ""}, ("session_cookie (cookie_name) must be a text that is not empty",)),
+        (
+            {"session_cookie": "__Host-a", "domain": "a.b"},
+            ("session_cookie (cookie_name)", "neither domain (cookie_domain)"),
+        ),
         ({"https_onyl": True}, ("there is no setting 'https_onyl'",)),
         ({"secret_key": None}, ("secret_key is missing",)),
     ],

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import tempfile
 from datetime import timedelta
 
 import pytest
@@ -45,9 +46,9 @@ WRONG = [
     ("breaker_window", [0, "x", None, math.nan], "seconds"),
     ("max_size", [0, -1, 1.5, "big", None, True, math.inf, math.nan, "inf", "nan", 10**400], "whole number"),
     ("compress_above", [0, -1, 1.5, "big", "", True, math.inf, []], "whole number of bytes"),
-    ("cookie_name", [5, "a b", "a;b", " ", "x" * 1025], "cookie_name"),
+    ("cookie_name", ["", 5, "a b", "a;b", " ", "x" * 1025], "cookie_name"),
     ("cookie_path", ["", "app", 5, None, "/a;b"], "cookie_path"),
-    ("cookie_domain", [5, "a b", "exa mple", True], "cookie_domain"),
+    ("cookie_domain", ["", 5, "a b", "exa mple", True], "cookie_domain"),
     ("cookie_secure", ["maybe", 5, ()], "True or False"),
     ("cookie_samesite", ["loose", "", 5, None], "cookie_samesite"),
     ("cookie_partitioned", ["maybe", 5, None], "True or False"),
@@ -111,7 +112,7 @@ def test_a_misspelt_setting_is_an_error_with_a_suggestion(misspelt, meant):
     with pytest.raises(ConfigurationError, match=f"'{misspelt}'; did you mean '{meant}'"):
         load(**{misspelt: 1})
     variable = f"SHAREDSESSION_{misspelt.upper()}"
-    with pytest.raises(ConfigurationError, match=f"{variable}.*did you mean '{meant}'"):
+    with pytest.raises(ConfigurationError, match=f"{variable}.*did you mean 'SHAREDSESSION_{meant.upper()}'"):
         load({variable: "1"})
 
 
@@ -163,8 +164,9 @@ def test_compression_is_a_number_of_bytes_or_off(given, above):
     assert "compress_above" not in load(compress_above=given).agreed()
 
 
-def test_development_allows_weak_secrets_and_plain_http_and_says_so(caplog):
+def test_development_allows_weak_secrets_and_plain_http_and_says_so(caplog, tmp_path, monkeypatch):
     """The cookie gets a name that browsers take without TLS, and the log says that this is not for production."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where no process has said so yet
     found = load(secret_key="dev", development=True)
     assert found.transport.cookie.set("t") == "session=t; Path=/; HttpOnly; SameSite=Lax"
     (record,) = caplog.records
@@ -243,8 +245,8 @@ def test_a_flag_in_the_environment_is_a_usual_word(word, flag):
 
 
 def test_a_wrong_variable_is_named_like_a_wrong_keyword():
-    """With the setting's name and its mend."""
-    with pytest.raises(ConfigurationError, match="timeout must be a positive number of seconds"):
+    """By its own name, with its mend."""
+    with pytest.raises(ConfigurationError, match=r"^SHAREDSESSION_TIMEOUT must be a positive number of seconds"):
         load({"SHAREDSESSION_TIMEOUT": "fast"})
 
 

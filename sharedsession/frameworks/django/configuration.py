@@ -16,7 +16,7 @@ from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.engine import Engine
 from sharedsession.errors import ConfigurationError
 from sharedsession.manager import SessionManager, engines_of
-from sharedsession.settings import Settings, log_if_scripts_may_read
+from sharedsession.settings import Settings, Spelling, log_if_scripts_may_read
 
 _backends: dict[tuple[str | None, float], Backend | AsyncBackend] = {}
 
@@ -54,7 +54,7 @@ def configuration() -> Configuration:
         ConfigurationError: a setting is wrong; the message names it and the fix.
     """
     keywords = _keywords(getattr(django, "SHAREDSESSION", {}))
-    settings = Settings.load(keywords, native=_native())
+    settings = Settings.load(keywords, native=_native(), spelling=_spelling())
     settings = replace(settings, backend=_same_backend(keywords, settings))
     shared = SessionManager(settings)
     log_if_scripts_may_read(engines_of(shared).observer, http_only=django.SESSION_COOKIE_HTTPONLY)
@@ -83,11 +83,25 @@ def _native() -> dict[str, Any]:
         "absolute_timeout": None,
         "cookie_name": django.SESSION_COOKIE_NAME,
         "cookie_path": django.SESSION_COOKIE_PATH,
-        "cookie_domain": django.SESSION_COOKIE_DOMAIN,
+        "cookie_domain": django.SESSION_COOKIE_DOMAIN or None,
         "cookie_samesite": django.SESSION_COOKIE_SAMESITE or "lax",
         "cookie_persistent": not django.SESSION_EXPIRE_AT_BROWSER_CLOSE,
     }
     return native | ({"cookie_secure": True} if django.SESSION_COOKIE_SECURE else {})
+
+
+def _spelling() -> Spelling:
+    """Returns how Django's users write settings."""
+    cookie = ("name", "path", "domain", "secure", "samesite")
+    return Spelling(
+        ours=lambda name: f'SHAREDSESSION["{name.upper()}"]',
+        native={
+            "secret_key": "SECRET_KEY",
+            "idle_timeout": "SESSION_COOKIE_AGE",
+            "cookie_persistent": "SESSION_EXPIRE_AT_BROWSER_CLOSE",
+            **{f"cookie_{name}": f"SESSION_COOKIE_{name.upper()}" for name in cookie},
+        },
+    )
 
 
 def _same_backend(keywords: Mapping[str, Any], settings: Settings) -> Backend | AsyncBackend:

@@ -11,7 +11,7 @@ from sharedsession.engine import Engine
 from sharedsession.http import TokenTransport
 from sharedsession.keys import ReloadingKey
 from sharedsession.manager import SessionManager
-from sharedsession.settings import PREFIX, Settings
+from sharedsession.settings import PREFIX, Settings, Spelling, variable
 
 _COOKIE = (
     "SESSION_COOKIE_NAME",
@@ -32,12 +32,14 @@ class Configuration:
         manager: of the application.
         engine: the manager's, for code that blocks.
         keywords: the settings as they were given.
+        spelling: how each of them was written.
         is_shared: whether the manager is not this application's alone: then Flask's cookie settings do not count.
     """
 
     manager: SessionManager
     engine: Engine
     keywords: Mapping[str, Any]
+    spelling: Spelling
     is_shared: bool
     _transports: dict[tuple[Any, ...], TokenTransport] = field(default_factory=dict)
 
@@ -54,13 +56,32 @@ class Configuration:
         known = self._transports.get(values)
         if known is None:
             native = native_cookie(app, development=self.engine.settings.development)
-            known = self._transports[values] = Settings.load_transport(self.keywords, native)
+            known = self._transports[values] = Settings.load_transport(self.keywords, native, self.spelling)
         return known
 
 
 def configured(app: Flask) -> dict[str, Any]:
     """Returns what stands in ``app.config`` under our names."""
     return {name.removeprefix(PREFIX).lower(): app.config[name] for name in app.config if name.startswith(PREFIX)}
+
+
+def spelling_for(app: Flask, keywords: Mapping[str, Any]) -> Spelling:
+    """Returns how Flask's users write settings.
+
+    Args:
+        app: the application.
+        keywords: the settings that were given as keywords, and not in ``app.config``.
+    """
+    cookie = ("name", "domain", "secure", "samesite", "partitioned")
+    return Spelling(
+        ours=variable,
+        given={name: name for name in keywords},
+        native={
+            "secret_key": "SECRET_KEY",
+            "cookie_path": "SESSION_COOKIE_PATH" if app.config.get("SESSION_COOKIE_PATH") else "APPLICATION_ROOT",
+            **{f"cookie_{name}": f"SESSION_COOKIE_{name.upper()}" for name in cookie},
+        },
+    )
 
 
 def secrets(app: Flask | None) -> tuple[str | bytes, ...]:
@@ -70,11 +91,21 @@ def secrets(app: Flask | None) -> tuple[str | bytes, ...]:
     return (app.secret_key or "", *(app.config.get("SECRET_KEY_FALLBACKS") or ()))
 
 
+def check_own_secrets(app: Flask, configuration: Configuration) -> None:
+    """Checks Flask's own secrets, also where ours are others.
+
+    Raises:
+        ConfigurationError: one is missing or weak.
+    """
+    development, named = configuration.engine.settings.development, configuration.spelling.of_framework
+    ReloadingKey(lambda: secrets(app), app_name="", development=development, named=named)()
+
+
 def native_cookie(app: Flask, *, development: bool) -> dict[str, Any]:
     """Returns what Flask's settings tell of the cookie; for what was left at Flask's default, ours holds."""
     base, config = SessionInterface(), app.config
     domain, path = base.get_cookie_domain(app), base.get_cookie_path(app)
-    given: dict[str, Any] = {"cookie_domain": domain, "cookie_path": path}
+    given: dict[str, Any] = {"cookie_domain": domain or None, "cookie_path": path}
     if config["SESSION_COOKIE_NAME"] != Flask.default_config["SESSION_COOKIE_NAME"]:
         given["cookie_name"] = config["SESSION_COOKIE_NAME"]
     elif (domain or path != "/") and not development:

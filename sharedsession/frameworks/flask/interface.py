@@ -15,7 +15,13 @@ from flask.sessions import NullSession, SessionInterface, SessionMixin
 from sharedsession.errors import NOT_NOW, ConfigurationError
 from sharedsession.frameworks.flask import stream
 from sharedsession.frameworks.flask.adoption import adopt, clear_their_cookie
-from sharedsession.frameworks.flask.config import Configuration, configured, secrets
+from sharedsession.frameworks.flask.config import (
+    Configuration,
+    check_own_secrets,
+    configured,
+    secrets,
+    spelling_for,
+)
 from sharedsession.frameworks.flask.session import (
     ExcludedSession,
     FlaskSession,
@@ -25,7 +31,7 @@ from sharedsession.frameworks.flask.session import (
     was_used,
 )
 from sharedsession.http import KEEP, CookiePolicy, Outcome, TokenTransport
-from sharedsession.keys import MachineKey, has_idle_timeout
+from sharedsession.keys import has_idle_timeout
 from sharedsession.manager import SessionManager, engines_of, manager_for
 from sharedsession.session import state_of
 from sharedsession.settings import Keywords, Settings, log_if_scripts_may_read
@@ -69,7 +75,7 @@ class SharedSession(SessionInterface):
         if configuration.has_secret(app):
             engine.settings.machine_key()
         if engine.settings.adopt:  # with a weak secret anyone could write what is adopted
-            MachineKey(secrets(app), development=engine.settings.development)
+            check_own_secrets(app, configuration)
         for error in NOT_NOW:
             if error not in app.error_handler_spec[None][None]:
                 app.register_error_handler(error, lambda _error: self._refuse(current_app, Response()))
@@ -154,10 +160,13 @@ class SharedSession(SessionInterface):
         keywords = configured(app) | self._keywords
         reference = weakref.ref(app)
         native = {"secret_key": lambda: secrets(reference()), "absolute_timeout": None, "adopt": False}
-        self.manager = manager_for(self._shared, keywords, lambda given: Settings.load(given, native=native))
-        configuration = Configuration(
-            self.manager, engines_of(self.manager).blocking, keywords, is_shared=self._shared is not None
+        spelling = spelling_for(app, self._keywords)
+        written = {spelling(name): value for name, value in keywords.items()}
+        self.manager = manager_for(
+            self._shared, written, lambda _written: Settings.load(keywords, native=native, spelling=spelling)
         )
+        engine = engines_of(self.manager).blocking
+        configuration = Configuration(self.manager, engine, keywords, spelling, is_shared=self._shared is not None)
         app.extensions[_EXTENSION] = configuration
         return configuration
 

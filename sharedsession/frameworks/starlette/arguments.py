@@ -1,6 +1,5 @@
 """Starlette's own argument names become settings. What is wrong is told in the words that the user wrote."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +8,7 @@ from typing import Any
 from starlette.datastructures import Secret
 
 from sharedsession.errors import ConfigurationError
-from sharedsession.settings import Keywords, Settings
+from sharedsession.settings import Keywords, Settings, Spelling
 
 _OURS = {
     "session_cookie": "cookie_name",
@@ -49,10 +48,8 @@ def settings_from(given: Mapping[str, Any]) -> Settings:
     if "max_age" in given:
         _add(ours, "cookie_persistent", given["max_age"] is not None, f"max_age={given['max_age']!r}, which means")
     ours["secret_key"] = revealed(ours.get("secret_key"))
-    try:
-        settings = Settings.load(ours, native=_native(theirs))
-    except ConfigurationError as error:
-        raise ConfigurationError(_in_their_words(str(error), theirs)) from None
+    spelling = Spelling(given={_OURS[name]: f"{name} ({_OURS[name]})" for name in theirs})
+    settings = Settings.load(ours, native=_native(theirs), spelling=spelling)
     cookie = settings.transport.cookie
     if cookie is None:
         return settings
@@ -85,9 +82,3 @@ def _native(theirs: Mapping[str, Any]) -> dict[str, Any]:
     age = _plain(theirs.get("max_age"))
     lasting = isinstance(age, int | float) and age > _HALF_A_DAY
     return {"adopt": False} | ({"absolute_timeout": age} if lasting else {})
-
-
-def _in_their_words(message: str, theirs: Mapping[str, Any]) -> str:
-    for name in theirs:
-        message = re.sub(rf"\b{_OURS[name]}\b", f"{name} ({_OURS[name]})", message)
-    return message

@@ -198,17 +198,49 @@ def test_channels(stored, url) -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"BAKEND": "memory://"}, "bakend"),
+        (
+            {"BAKEND": "memory://"},
+            r"""no setting 'SHAREDSESSION\["BAKEND"\]'; did you mean 'SHAREDSESSION\["BACKEND"\]'""",
+        ),
         ({"backend": "memory://"}, "'backend'"),
         (["memory://"], "dict"),
-        ({"BACKEND": "memory://", "TIMEOUT": -1}, "timeout"),
-        ({"BACKEND": "nonsense://"}, "nonsense"),
+        ({"BACKEND": "memory://", "TIMEOUT": -1}, r'^SHAREDSESSION\["TIMEOUT"\] must be'),
+        (
+            {"BACKEND": "memory://", "COOKIE_NAME": ""},
+            r'^SHAREDSESSION\["COOKIE_NAME"\] must be a text that is not empty',
+        ),
+        ({"BACKEND": "memory://", "COOKIE_SECURE": False}, r'set SHAREDSESSION\["DEVELOPMENT"\]=True'),
+        ({"BACKEND": "nonsense://"}, r'^SHAREDSESSION\["BACKEND"\] nonsense:// is unknown'),
     ],
 )
 def test_a_wrong_setting_is_found_at_start_up(wrong, named) -> None:
-    """When Django makes its middlewares, and the message names it."""
+    """When Django makes its middlewares, and the message names it as the project wrote it."""
     with override_settings(SHAREDSESSION=wrong), pytest.raises(ConfigurationError, match=named):
         SessionMiddleware(lambda _request: None)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "named"),
+    [
+        ({"SESSION_COOKIE_AGE": -1}, "SESSION_COOKIE_AGE must be a positive number"),
+        ({"SESSION_COOKIE_NAME": ""}, "SESSION_COOKIE_NAME must be a text that is not empty"),
+        ({"SESSION_COOKIE_PATH": ""}, "SESSION_COOKIE_PATH must be a text that is not empty"),
+        ({"SESSION_COOKIE_SAMESITE": "loose"}, "SESSION_COOKIE_SAMESITE must be 'lax'"),
+        ({"SESSION_COOKIE_NAME": "__Host-s", "SESSION_COOKIE_DOMAIN": "shop.example"}, "neither SESSION_COOKIE_DOMAIN"),
+        ({"SECRET_KEY": "short", "SECRET_KEY_FALLBACKS": []}, r"^SECRET_KEY is too short.*SHAREDSESSION\["),
+        ({"SECRET_KEY_FALLBACKS": ["short"]}, r"^SECRET_KEY with its fallbacks \(number 2 of 2\) is too short"),
+    ],
+)
+def test_django_s_own_settings_have_their_own_names_in_errors(theirs, named) -> None:
+    """They are what the project has to change."""
+    with override_settings(**theirs), pytest.raises(ConfigurationError, match=named):
+        SessionMiddleware(lambda _request: None)
+
+
+def test_an_empty_domain_of_django_s_is_none() -> None:
+    """As Django takes it."""
+    with override_settings(SESSION_COOKIE_DOMAIN=""):
+        assert configuration().settings.transport.cookie.domain is None
 
 
 def test_a_weak_secret_is_found_at_start_up() -> None:

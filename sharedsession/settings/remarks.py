@@ -1,0 +1,46 @@
+"""What the log says at the start: of settings that are allowed, and yet may not be what somebody wants."""
+
+from collections.abc import Sequence
+
+from sharedsession.observe import Observer
+from sharedsession.records import Timeouts
+from sharedsession.settings.names import Names
+from sharedsession.settings.process_group import is_first_in_group
+
+
+def log_if_development(names: Names) -> None:
+    """Logs that development settings are on, once for all workers of one server."""
+    if is_first_in_group("development"):
+        Observer().event(
+            "development",
+            f"{names('development')}=True: weak secrets and plain-HTTP cookies are allowed; not for production",
+        )
+
+
+def log_if_idle_is_longer(timeouts: Timeouts, names: Names) -> None:
+    """Logs that the absolute end comes before the idle one, which then never comes."""
+    if timeouts.absolute is not None and timeouts.idle > timeouts.absolute:
+        Observer().event(
+            "idle_above_absolute",
+            f"{names('idle_timeout')} ({timeouts.idle:.10g} seconds) is longer than {names('absolute_timeout')} "
+            f"({timeouts.absolute:.10g}): a session in use ends after that all the same; make it the longer one",
+        )
+
+
+def log_unknown_variables(variables: Sequence[str]) -> None:
+    """Logs which variables of the environment have our prefix and no effect."""
+    if variables:
+        Observer().event(
+            "unknown_variable",
+            f"the environment has {', '.join(sorted(variables))}, which is no setting and has no effect: unset it, "
+            "or see the table of settings",
+        )
+
+
+def log_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
+    """Logs that a framework's setting takes HttpOnly from the cookie; our own settings cannot."""
+    if not http_only:
+        observer.event(
+            "http_only_off",
+            "SESSION_COOKIE_HTTPONLY is off: any script on a page can read the session cookie; set it to True",
+        )
