@@ -46,10 +46,10 @@ PURE = {
     "keys.derivation", "keys.idle_code", "keys.identity", "keys.machine_key", "keys.reloading", "keys.strength",
     "keys.typed", "keys.words",
     "http.cookie", "http.outcome",
-    "records.codec", "records.compression", "records.record", "records.stamp", "records.time_budget",
+    "records.codec", "records.compression", "records.record", "records.refused", "records.stamp", "records.time_budget",
     "records.timeouts",
     "settings.converters",
-    "session.changes", "session.host", "session.mapping", "session.merge", "session.state",
+    "session.changes", "session.host", "session.mapping", "session.merge", "session.state", "session.steps",
     "farm.drift",
 }
 IO = {

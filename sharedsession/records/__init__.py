@@ -2,6 +2,7 @@
 
 from sharedsession.records import codec, compression
 from sharedsession.records.record import NO_RECORD, WRITE_ID_BYTES, Record, SupersededNote, with_write_id
+from sharedsession.records.refused import key_refused
 from sharedsession.records.sealed_store import SealedStore, StoredRecord
 from sharedsession.records.stamp import MOST_HANDLES, STAMP_BYTES, Stamp, life_of_stamps, stamp_record
 from sharedsession.records.time_budget import TimeBudget
@@ -22,6 +23,7 @@ __all__ = [
     "Timeouts",
     "codec",
     "compression",
+    "key_refused",
     "life_of_stamps",
     "stamp_record",
     "with_write_id",

@@ -14,6 +14,7 @@ from uuid import UUID
 import ormsgpack
 
 from sharedsession.errors import SessionTooLarge
+from sharedsession.records.refused import TOO_DEEP, key_refused, type_refused, value_refused
 
 _MAX_TAGS = 120  # of tuples and sets in one another
 _OPTIONS = (
@@ -25,6 +26,9 @@ _OPTIONS = (
     | ormsgpack.OPT_PASSTHROUGH_TUPLE
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
+
+
+_REFUSALS = (TypeError, ValueError, RecursionError)
 
 
 class Unreadable:
@@ -49,13 +53,16 @@ def pack(key: str, value: object) -> bytes:
             `frozenset`; subclasses are stored as the type they extend, `bytearray` and `memoryview` as `bytes`.
 
     Raises:
-        TypeError: anything else, text with lone surrogates, or too many levels. The message names the key.
+        TypeError: anything else, text with lone surrogates, or too many levels. The message tells where it is.
     """
     try:
         key.encode()
+    except ValueError:
+        raise key_refused(key) from None
+    try:
         return _pack_plain(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"session[{key!r}] cannot be stored: {_reason(error)}") from None
+    except _REFUSALS:
+        raise value_refused(key, value, _problem_with) from None
 
 
 def unpack(packed: bytes) -> Any:
@@ -118,9 +125,13 @@ def _readable(packed: bytes) -> Any:
         return Unreadable()
 
 
-def _reason(error: Exception) -> str:
-    unknown = str(error).partition("Type is not msgpack serializable: ")[2]
-    return f"a session keeps no {unknown}" if unknown else str(error)
+def _problem_with(value: object) -> str | None:
+    """Returns why a value cannot be stored."""
+    try:
+        _pack_plain(value)
+    except _REFUSALS as error:
+        return TOO_DEEP if "recursion" in f"{error!r}".lower() else str(error)
+    return None
 
 
 def _pack_plain(value: object) -> bytes:
@@ -133,7 +144,7 @@ def _pack_plain(value: object) -> bytes:
 
 def _pack(value: object, depth: int = 0) -> bytes:
     if depth > _MAX_TAGS:
-        raise TypeError("it is nested too deeply")
+        raise TypeError(TOO_DEEP)
     refused: list[TypeError] = []
 
     def tag(item: Any) -> Any:
@@ -240,7 +251,7 @@ def _tag(value: Any, depth: int) -> Any:
     for kind, (tag, encode) in _TAG_OF.items():
         if isinstance(value, kind):
             return ormsgpack.Ext(tag, encode(value, depth + 1))
-    raise TypeError(f"a session keeps no {type(value).__name__}")
+    raise type_refused(value)
 
 
 def _html(value: Any) -> str:

@@ -10,10 +10,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sharedsession.records import codec
-
-Step = Callable[[Any], Any]
-"""Takes the old value, or ``None``, and returns the new one. It can be repeated on another request's value."""
+from sharedsession.records import codec, key_refused
+from sharedsession.session.steps import Step
 
 
 class Unsaved(NamedTuple):
@@ -153,7 +151,7 @@ class Changes:
     def _repacked(self, key: str, value: Any) -> dict[str, bytes]:
         """Returns a value's bytes under its key, if they are not what was read."""
         if not isinstance(key, str):
-            raise TypeError(f"a session's keys are str, not {type(key).__name__}")
+            raise key_refused(key)
         packed = codec.pack(key, value)
         return {str.__str__(key): packed} if packed != self._packed.get(key) else {}
 

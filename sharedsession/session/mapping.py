@@ -12,10 +12,10 @@ from typing import Any, NoReturn, Self
 
 from sharedsession import durations
 from sharedsession.errors import SessionError, SessionNotLoaded
-from sharedsession.records import codec
-from sharedsession.session.changes import Step
+from sharedsession.records import codec, key_refused
 from sharedsession.session.host import Exclusive, Ticket
 from sharedsession.session.state import NOT_LOADED, READ_ONLY, UNLOADED, SessionState
+from sharedsession.session.steps import Step, adding, appending
 
 GRACE = 10.0
 """Seconds for which requests with a superseded ID get a read-only answer."""
@@ -171,8 +171,11 @@ class Session(dict[str, Any]):
 
         Returns:
             The new value as this request sees it.
+
+        Raises:
+            TypeError: the key has something else; also at the commit, if another request put it there.
         """
-        return self._step(key, lambda value: (0 if value is None else value) + by)
+        return self._step(key, adding(key, by))
 
     def append(self, key: str, value: Any) -> None:
         """Appends to a list, which begins empty. It is exact, however many requests do it at the same time.
@@ -182,9 +185,9 @@ class Session(dict[str, Any]):
             value: what is appended.
 
         Raises:
-            TypeError: the key has something else.
+            TypeError: the key has something else; also at the commit, if another request put it there.
         """
-        self._step(key, lambda values: _appended(values, value))
+        self._step(key, appending(key, value))
 
     # -- facts
 
@@ -407,14 +410,5 @@ def _checked(key: str) -> str:
     if type(key) is str:
         return key
     if not isinstance(key, str):
-        raise TypeError(f"a session's keys are str, not {type(key).__name__}")
+        raise key_refused(key)
     return str.__str__(key)  # of a subclass, the text
-
-
-def _appended(values: Any, value: Any) -> list[Any]:
-    if values is None:
-        return [value]
-    if not isinstance(values, list):
-        raise TypeError(f"append needs a list, and the key holds a {type(values).__name__}")
-    values.append(value)
-    return values

@@ -36,8 +36,78 @@ def test_any_other_value_is_a_type_error_that_names_the_key(value):
 @pytest.mark.parametrize("around", [lambda v: (v,), lambda v: [{"deep": (v,)}], lambda v: {v}], ids=["1", "2", "3"])
 def test_a_value_inside_a_tagged_type_is_named_too(around):
     """It is the complex number that cannot be stored, not the tuple or the set around it."""
-    with pytest.raises(TypeError, match=r"session\['basket'\] .* complex"):
+    with pytest.raises(TypeError, match=r"session\['basket'\].* complex"):
         codec.pack("basket", around(1j))
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (1j, "['basket']"),
+        ([1j], "['basket'][0]"),
+        ([1, 2, {"a": [1j]}], "['basket'][2]['a'][0]"),
+        ({"a": 1, "b": (1, 1j)}, "['basket']['b'][1]"),
+        ({5: 1j}, "['basket'][5]"),
+        ({b"raw": [1j]}, "['basket'][b'raw'][0]"),
+        ({(1, 2): 1j}, "['basket'][<tuple>]"),
+        ([{1j}], "['basket'][0] (an element)"),
+        ({1j: 1}, "['basket'] (a key)"),
+        ({(1, 1j): 1}, "['basket'] (a key)[1]"),
+        (collections.OrderedDict(a=[1j]), "['basket']['a'][0]"),
+        ({"k" * 100: 1j}, "['basket']['" + "k" * 39 + "…]"),
+    ],
+    ids=repr,
+)
+def test_the_error_tells_where_and_what_is_kept(value, place):
+    """The way to it as Python code has it, its type, and the types that there are."""
+    with pytest.raises(TypeError) as caught:
+        codec.pack("basket", value)
+    message = str(caught.value)
+    assert message.startswith(
+        f"session{place} cannot be stored: a session keeps no complex, only str, int, float, bool"
+    )
+    assert message.endswith("timedelta, UUID and Decimal")
+
+
+def test_the_first_of_several_is_told_and_no_value_is_shown():
+    """One at a time; what can be stored beside it is the visitor's business."""
+    with pytest.raises(TypeError, match=r"^session\['basket'\]\[1\] cannot") as caught:
+        codec.pack("basket", ["SECRETVALUE", 1j, 2j])
+    assert "SECRETVALUE" not in str(caught.value)
+
+
+def test_what_is_nested_too_deeply_is_told_without_a_path():
+    """It would have hundreds of steps."""
+    value = 1
+    for _ in range(2000):
+        value = [value]
+    for deep in (value, {"a": value}, (value,), loop(list)):
+        with pytest.raises(TypeError, match=r"^session\['basket'\] cannot be stored: it is nested too deeply"):
+            codec.pack("basket", deep)
+
+
+def test_text_that_has_no_bytes_is_told_by_its_place():
+    """Also where it is a key."""
+    with pytest.raises(TypeError, match=r"^session\['basket'\]\['a'\]\[1\] cannot be stored: .*surrogate"):
+        codec.pack("basket", {"a": ["x", "\ud800"]})
+    with pytest.raises(TypeError, match=r"^session\['basket'\] \(a key\) cannot be stored: .*surrogate"):
+        codec.pack("basket", {"\ud800": 1})
+    with pytest.raises(TypeError, match=r"^session\['.ud800'\] cannot be stored: .*surrogate"):
+        codec.pack("\ud800", 1)
+
+
+@pytest.mark.parametrize(
+    "value", [float("inf"), 10**400, -(2**70), {10**400: 10**400}], ids=lambda value: f"{value!r:.8}"
+)
+def test_no_number_is_too_large(value):
+    """They are kept exactly, though JSON and MessagePack have none of them."""
+    assert codec.unpack(codec.pack("n", value)) == value
+
+
+def test_what_is_no_number_is_kept_too():
+    """And does not look changed at each request."""
+    packed = codec.pack("n", [float("nan")])
+    assert codec.is_packed_as([codec.unpack(packed)], [packed])
 
 
 @pytest.mark.parametrize(
