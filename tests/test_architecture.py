@@ -18,7 +18,7 @@ MOST_BODY_LINES = 30  # of code in one function
 
 # The rooms, lowest rung first. A room imports what stands lower, and nothing of its own rung.
 LADDER = (
-    {"errors", "durations", "environment", "file_rights", "_version"},
+    {"errors", "durations", "environment", "extras", "file_rights", "_version"},
     {"observe", "concurrency"},
     {"backends", "keys", "http"},
     {"records"},
@@ -38,7 +38,7 @@ BELOW_BACKENDS = LADDER[0] | LADDER[1]
 
 # fmt: off
 PURE = {
-    "errors", "durations",
+    "errors", "durations", "extras",
     "backends.base", "backends.wire.protocol", "backends.wire.deadline", "backends.wire.urls", "backends.wire.breaker",
     "backends.wire.refusals", "backends.wire.strangers",
     "backends.memcached.protocol", "backends.memcached.refusals", "backends.memcached.text", "backends.redis.refusals",

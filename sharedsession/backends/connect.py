@@ -13,6 +13,7 @@ from sharedsession import durations
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
+from sharedsession.extras import missing_package
 
 ENTRY_POINTS = "sharedsession.backends"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")  # RFC 3986, section 3.1
@@ -120,6 +121,4 @@ def _imported(scheme: _Scheme) -> _Factory:
     except ModuleNotFoundError as error:
         if not scheme.extra or (error.name or "").startswith("sharedsession"):
             raise
-        raise ConfigurationError(
-            f"this backend needs the package {error.name!r}: pip install 'sharedsession[{scheme.extra}]'"
-        ) from None
+        raise ConfigurationError(missing_package("this backend", error, scheme.extra)) from None

@@ -7,12 +7,14 @@ an error.
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from opentelemetry import trace
-from opentelemetry.trace import StatusCode, TracerProvider
-
 from sharedsession._version import __version__
 from sharedsession.errors import SessionEnded
+from sharedsession.extras import needs
 from sharedsession.manager import SessionManager, engines_of
+
+with needs("opentelemetry"):
+    from opentelemetry import trace
+    from opentelemetry.trace import StatusCode, TracerProvider
 
 _BACKEND, _OUTCOME, _ERROR = "sharedsession.backend", "sharedsession.outcome", "error.type"
 

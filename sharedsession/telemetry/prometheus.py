@@ -6,10 +6,12 @@ They are of one process, since its start. No label holds a secret, an ID or a us
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector as PrometheusCollector
-
+from sharedsession.extras import needs
 from sharedsession.manager import SessionManager, engines_of
+
+with needs("prometheus"):
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.registry import Collector as PrometheusCollector
 
 # What `health` has of each node -> the kind of a metric, its name, its help.
 _OF_NODES: dict[str, tuple[type[CounterMetricFamily] | type[GaugeMetricFamily], str, str]] = {

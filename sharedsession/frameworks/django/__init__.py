@@ -1,8 +1,11 @@
 """Django's sessions in the farm: the engine, the middleware in place of Django's, and the manager behind both."""
 
-from sharedsession.frameworks.django.configuration import manager
-from sharedsession.frameworks.django.middleware import SessionMiddleware
-from sharedsession.frameworks.django.store import SessionStore
+from sharedsession.extras import needs
+
+with needs("django"):
+    from sharedsession.frameworks.django.configuration import manager
+    from sharedsession.frameworks.django.middleware import SessionMiddleware
+    from sharedsession.frameworks.django.store import SessionStore
 
 current_manager = manager  # the name that other frameworks have for it
 

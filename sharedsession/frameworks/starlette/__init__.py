@@ -6,8 +6,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sharedsession.frameworks.starlette.middleware import SessionMiddleware
-from sharedsession.frameworks.starlette.session import StarletteSession
+from sharedsession.extras import needs
+
+with needs("starlette"):
+    from sharedsession.frameworks.starlette.middleware import SessionMiddleware
+    from sharedsession.frameworks.starlette.session import StarletteSession
 
 if TYPE_CHECKING:
     from sharedsession.frameworks.starlette.dependencies import CurrentManager, CurrentSession
@@ -18,4 +21,5 @@ __all__ = ["CurrentManager", "CurrentSession", "SessionMiddleware", "StarletteSe
 def __getattr__(name: str) -> Any:
     if name not in {"CurrentManager", "CurrentSession"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("sharedsession.frameworks.starlette.dependencies"), name)
+    with needs("fastapi"):
+        return getattr(import_module("sharedsession.frameworks.starlette.dependencies"), name)
