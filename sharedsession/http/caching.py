@@ -59,7 +59,7 @@ def report_late_look(headers: Headers, names: Sequence[str], observer: Observer)
         return
     observer.event(
         "late_look",
-        "a stream first looked at its session after its first chunk, too late for Vary: a shared cache may hand it to "
+        "session first looked at by a stream after its first chunk, too late for Vary: a shared cache may hand it to "
         "others. Look before the first chunk, or send Cache-Control: private",
     )
 

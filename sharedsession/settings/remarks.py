@@ -13,7 +13,8 @@ def log_if_development(names: Names) -> None:
     if is_first_in_group("development"):
         Observer().event(
             "development",
-            f"{names('development')}=True: weak secrets and plain-HTTP cookies are allowed; not for production",
+            f"session settings: {names('development')}=True: weak secrets and plain-HTTP cookies are allowed; not for "
+            "production",
         )
 
 
@@ -22,8 +23,8 @@ def log_if_idle_is_longer(timeouts: Timeouts, names: Names) -> None:
     if timeouts.absolute is not None and timeouts.idle > timeouts.absolute:
         Observer().event(
             "idle_above_absolute",
-            f"{names('idle_timeout')} ({timeouts.idle:.10g} seconds) is longer than {names('absolute_timeout')} "
-            f"({timeouts.absolute:.10g}): a session in use ends after that all the same; make it the longer one",
+            f"session settings: {names('idle_timeout')} ({timeouts.idle:.10g} seconds) is longer than "
+            f"{names('absolute_timeout')} ({timeouts.absolute:.10g}): a session in use ends after that all the same; make it the longer one",
         )
 
 
@@ -32,8 +33,8 @@ def log_unknown_variables(variables: Sequence[str]) -> None:
     if variables:
         Observer().event(
             "unknown_variable",
-            f"the environment has {', '.join(sorted(variables))}, which is no setting and has no effect: unset it, "
-            "or see the table of settings",
+            f"session settings: the environment has {', '.join(sorted(variables))}, which is no setting and has no "
+            "effect: unset it, or see the table of settings",
         )
 
 
@@ -42,5 +43,5 @@ def log_if_scripts_may_read(observer: Observer, *, http_only: bool) -> None:
     if not http_only:
         observer.event(
             "http_only_off",
-            "SESSION_COOKIE_HTTPONLY is off: any script on a page can read the session cookie; set it to True",
+            "session cookie: SESSION_COOKIE_HTTPONLY is off, so any script on a page can read it; set it to True",
         )
