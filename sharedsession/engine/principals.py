@@ -246,7 +246,8 @@ class PrincipalIndex:
             LogoutNotConfirmed: the store did not confirm it.
         """
         standings, budget = await self._standings(principal)
-        change = self._change(standings, dict.fromkeys(range(len(standings)), partial(_sparing, except_)), budget)
+        spare = partial(_sparing, except_, _own_handles(except_, standings))
+        change = self._change(standings, dict.fromkeys(range(len(standings)), spare), budget)
         # Their end is what is asked for, so it need not wait for the stamps.
         changed, ended = await self._gather([tried(change), self._ended(standings, {except_}, budget)])
         if isinstance(changed, SessionError):
@@ -383,12 +384,25 @@ def _sparing_none(_stamp: Stamp) -> Mapping[str, bytes]:
     return {}
 
 
-def _sparing(handle: str | None, stamp: Stamp) -> Mapping[str, bytes]:
+def _own_handles(handle: str | None, standings: "Sequence[tuple[Identity, Standing]]") -> Collection[str]:
+    """Returns the handles of one session: of all its IDs that are listed. They began when it did."""
+    if handle is None:
+        return ()
+    listings = [standing.listing for _, standing in standings]
+    entries = [_unpacked(listing.record.items) for listing in listings if isinstance(listing, StoredRecord)]
+    began = {each[handle].created for each in entries if handle in each}
+    return {handle, *(other for each in entries for other, entry in each.items() if entry.created in began)}
+
+
+def _sparing(handle: str | None, own: Collection[str], stamp: Stamp) -> Mapping[str, bytes]:
     """Returns what spares one session from a change of its stamp: by the value that it stands under.
 
-    That is the stamp's, or an older one: the same session was spared before, and has not been seen since.
+    That is the stamp's, or an older one: the same session was spared before, maybe under an earlier ID, and has not
+    been written since.
     """
-    return {} if handle is None else {handle: stamp.spared.get(handle, b"") + stamp.value}
+    if handle is None:
+        return {}
+    return {handle: b"".join(stamp.spared.get(each, b"") for each in own) + stamp.value}
 
 
 def _valid_entries(standing: Standing) -> dict[str, Entry]:

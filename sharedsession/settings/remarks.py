@@ -24,7 +24,8 @@ def log_if_idle_is_longer(timeouts: Timeouts, names: Names) -> None:
         Observer().event(
             "idle_above_absolute",
             f"session settings: {names('idle_timeout')} ({timeouts.idle:.10g} seconds) is longer than "
-            f"{names('absolute_timeout')} ({timeouts.absolute:.10g}): a session in use ends after that all the same; make it the longer one",
+            f"{names('absolute_timeout')} ({timeouts.absolute:.10g}): a session in use "
+            "ends after that all the same; make it the longer one",
         )
 
 

@@ -452,6 +452,24 @@ def test_a_logout_by_the_id_before_ends_a_session_that_was_spared(farm: Farm) ->
     assert node.open((token.encode(),)).is_new
 
 
+def test_a_session_that_is_spared_twice_across_a_new_id_is_seen_at_once(farm: Farm) -> None:
+    """Its record still stands under the first stamp when it is spared by its new ID."""
+    node = farm.node()
+    first, _ = login(node)
+    session = node.open((first,))
+    session.load()
+    node.manager.revoke_all(USER, except_=session.id)
+    session.regenerate()
+    second = node.commit(session).token
+    assert second
+    again = node.open((second.encode(),))
+    again.load()
+    node.manager.revoke_all(USER, except_=again.id)
+    assert not node.open((second.encode(),)).is_new
+    node.commit(again)
+    assert not node.open((second.encode(),)).is_new
+
+
 # -- secrets
 
 
