@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test quick farm bench check coverage clean
+.PHONY: demo test quick farm libraries bench check coverage clean
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
@@ -36,6 +36,11 @@ farm: export FARM_ROUNDS ?= 10000
 farm: .venv/.dev
 	@$(BIN)/python -m tests.support.fetch
 	@$(BIN)/python -m pytest -n $(JOBS) --timeout 14400 tests/farm
+
+# Login libraries and frameworks of others, dropped in as the pages of docs/ say, in two processes over one store.
+libraries: .venv/libraries/.made
+	@.venv/libraries/bin/python -m tests.support.fetch
+	@.venv/libraries/bin/python -m pytest tests/libraries
 
 # What a session costs, against other libraries. The full run takes ten minutes and remakes docs/benchmarks.md;
 # BENCH=quick takes about one and only prints. Peers live in an environment of their own: no test installs them.
@@ -74,9 +79,10 @@ clean:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/.demo
 
-.venv/bench/.made: pyproject.toml
+# An environment of its own, with the extra of its name: no other test needs what is in it.
+.venv/%/.made: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer: install it, or say PYTHON=/path/to/python3.x" >&2; exit 1; }
-	@echo "Installing what the benchmarks compare with ..."
-	@$(PYTHON) -m venv --clear .venv/bench
-	@.venv/bench/bin/python -m pip install -q --disable-pip-version-check -e '.[bench]'
+	@echo "Installing what \`make $*\` needs ..."
+	@$(PYTHON) -m venv --clear .venv/$*
+	@.venv/$*/bin/python -m pip install -q --disable-pip-version-check -e '.[$*]'
 	@touch $@
