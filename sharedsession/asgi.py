@@ -201,8 +201,10 @@ class _Response:
             await self.refuse(message)
             return message
         self._take_over_replaced_session()
-        if is_close and self.state.wants_token(session):
-            self._engine.drop(session, "its websocket was closed before it could set a cookie")
+        if is_close:  # it has no headers
+            if self.state.wants_token(session):
+                self._engine.drop(session, "its websocket was closed before it could set a cookie")
+            self.state.response_started = True
         try:
             await self._engine.finish(session)
         except NOT_NOW:
@@ -211,7 +213,7 @@ class _Response:
         self._started = self.state.response_started = True
         outcome = self.state.outcome
         if is_close:
-            return message  # it has no headers
+            return message
         if outcome.token or outcome.clear:
             return {**message, "headers": self._with_outcome(message, outcome)}
         return {**message, "headers": self._varied(message)} if self.state.accessed else message

@@ -23,7 +23,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from sharedsession import MachineKey
+from sharedsession import MachineKey, Session
+from sharedsession.frameworks.flask import FlaskSession
 from sharedsession.settings.settings import _SETTINGS, Settings
 from tests.support.pages import FIRST_STEPS, ROOT, blocks, prose
 from tests.test_architecture import LADDER
@@ -226,6 +227,7 @@ def shown_default(name: str) -> str | None:
         "cookie_name": cookie.name,
         "cookie_domain": "none",
         "cookie_secure": str(cookie.secure),
+        "regenerate_on": f"{Session._login_keys}`; Flask: `{FlaskSession._login_keys}".replace("'", '"'),
     }.get(name)
 
 

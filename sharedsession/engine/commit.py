@@ -15,6 +15,7 @@ A session of a principal is entered in its index while it is stored. One that wa
 takes its stamp then: there a login is ordered.
 """
 
+import logging
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 
@@ -65,6 +66,7 @@ class Committer:
         observer: Observer,
     ) -> None:
         self._settings = settings
+        self._login_keys = settings.regenerate_on
         self._store = store
         self._index = index
         self._stamps = stamps
@@ -149,11 +151,38 @@ class Committer:
         state.outcome = CLEAR if state.had_token else KEEP
 
     async def _write(self, session: Session, state: SessionState, unsaved: Unsaved, budget: TimeBudget) -> None:
+        login_keys = session._login_keys if self._login_keys is None else self._login_keys
+        if login_keys and state.record is not None and not unsaved.changed.keys().isdisjoint(login_keys):
+            self._follow_login(state)
         record = state.next_record(session, unsaved, self._clock(), self._random_bytes(WRITE_ID_BYTES))
         if state.record is None or state.superseded is not None:
             await self._add(session, state, record, budget)
         else:
             await self._replace(session, state, record, budget)
+
+    def _follow_login(self, state: SessionState) -> None:
+        """A library has logged somebody in: the session gets a new ID, and stands under nobody's stamp but theirs.
+
+        Whose session it is, only the application can say, in the same request.
+        """
+        is_anothers = state.principal is not None and not state.names_principal
+        if state.superseded is None and (is_anothers or not state.has_own_id):
+            if state.response_started:
+                self._observer.event(
+                    "login_kept_id",
+                    "a key of regenerate_on changed after the response had started, so the session keeps its ID and "
+                    "its principal: log in before the first byte of the response, or before a websocket is accepted",
+                )
+                return
+            state.regenerate(0.0)
+        if is_anothers:
+            state.set_principal(None, None)
+            self._observer.event(
+                "principal_dropped",
+                "a key of regenerate_on changed in a request that sets no principal: the session has none from now on; "
+                "set session.principal where you log in",
+                logging.INFO,
+            )
 
     async def _add(self, session: Session, state: SessionState, record: Record, budget: TimeBudget) -> None:
         identity = state.identity_for_storing()

@@ -6,9 +6,9 @@ beside its data is in `state`.
 """
 
 import copy
-from collections.abc import Awaitable, Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Awaitable, Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from sharedsession import durations
 from sharedsession.errors import SessionError, SessionNotLoaded
@@ -33,6 +33,9 @@ class Session(dict[str, Any]):
     """
 
     __slots__ = ("_state",)
+
+    _login_keys: ClassVar[Sequence[str]] = ()
+    """What `regenerate_on` is where it is not set: the keys under which a framework's usual libraries keep a login."""
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
@@ -244,6 +247,7 @@ class Session(dict[str, Any]):
         if name is not None and not isinstance(name, str):
             raise TypeError(f"principal must be a str, a ticket or None, not {type(principal).__name__}")
         codec.pack("principal", name)  # text that is no Unicode is found here, not at the commit
+        self._state.names_principal = True
         if name != self.principal or ticket is not None:
             self.regenerate()
             self._state.set_principal(name, ticket)

@@ -69,6 +69,7 @@ class SessionState:
         mark: how far they were when a record was made of them.
         created: when the session began, in seconds since the epoch.
         principal: whose session it is.
+        names_principal: whether this request said whose session it is, be it that it stays the same.
         ticket: of a login that began before this request set the principal.
         stamp: the value of the principal's stamp under which the session was found valid; empty before a login.
         handles: the handles that the session has had under its principal.
@@ -104,6 +105,7 @@ class SessionState:
         "host",
         "mark",
         "must_rewrite",
+        "names_principal",
         "opened",
         "outcome",
         "persistent",
@@ -137,7 +139,7 @@ class SessionState:
         self._had_token = False
         self.opened = now
         self.accessed = self.response_started = self.unavailable = self.must_rewrite = self.store_anyway = False
-        self.dropped = self.was_stored = self.enters = False
+        self.dropped = self.was_stored = self.enters = self.names_principal = False
         self.ticket: Ticket | None = None
         self.rivals: Sequence[Identity] = ()
         self.withheld = False
@@ -190,6 +192,11 @@ class SessionState:
     def owner(self) -> str | None:
         """Whose session it is in the store, as far as this request knows."""
         return self.record.principal if self.record else self._owner_before
+
+    @property
+    def has_own_id(self) -> bool:
+        """Whether the ID was made in this request, so that nobody can have planted it."""
+        return self._identity is not self._presented
 
     def identity_for_storing(self) -> Identity:
         """Returns the identity under which the session is stored; a new one where there is none."""

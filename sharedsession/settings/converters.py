@@ -100,6 +100,16 @@ def patterns(value: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
+def keys_or_none(value: Any) -> tuple[str, ...] | None:
+    """Takes top-level keys of a session, as a list or separated by commas or white space; or ``None``."""
+    found = re.findall(r"[^,\s]+", value) if isinstance(value, str) else value
+    if found is None:
+        return None
+    if not isinstance(found, list | tuple | set | frozenset) or not all(isinstance(key, str) and key for key in found):
+        raise ValueError("must be a list of keys like '_user_id'")
+    return tuple(found)
+
+
 def header_name(value: Any) -> str:
     """Takes the name of an HTTP header."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]+", value):

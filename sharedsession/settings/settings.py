@@ -54,6 +54,7 @@ class Keywords(TypedDict, total=False):
     websocket_check: Seconds | None
     farm_check: str | None
     encrypt: bool
+    regenerate_on: str | Iterable[str] | None
     autoload: bool
     adopt: bool
     exclude: str | Iterable[str]
@@ -83,6 +84,7 @@ class Settings:
         websocket_check: seconds after which an open websocket looks whether its session has ended.
         farm_check: ``"warn"`` or ``"refuse"``: whether to compare this web node with the others, and what follows.
         encrypt: whether records are sealed or only authenticated.
+        regenerate_on: top-level keys whose change gives a session a new ID; ``None``: as the framework has it.
         autoload: whether ASGI loads before the application runs.
         adopt: whether a framework's own signed cookie becomes a session of ours.
         is_excluded: whether a path never has a session.
@@ -109,6 +111,7 @@ class Settings:
     websocket_check: float | None
     farm_check: str | None
     encrypt: bool
+    regenerate_on: tuple[str, ...] | None
     autoload: bool
     adopt: bool
     is_excluded: Callable[[str], bool] = field(repr=False)
@@ -215,6 +218,7 @@ _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "websocket_check": (durations.seconds_or_none, 60.0),
     "farm_check": (converters.one_of_or_none("warn", "refuse"), None),
     "encrypt": (converters.flag, True),
+    "regenerate_on": (converters.keys_or_none, None),
     "autoload": (converters.flag, True),
     "adopt": (converters.flag, False),
     "exclude": (converters.patterns, ()),
@@ -236,6 +240,7 @@ _PLAIN = (
     "websocket_check",
     "farm_check",
     "encrypt",
+    "regenerate_on",
     "autoload",
     "adopt",
     "development",

@@ -13,7 +13,7 @@ from flask.sessions import SessionMixin
 from flask.testing import FlaskClient
 from markupsafe import Markup
 
-from sharedsession import ConfigurationError
+from sharedsession import ConfigurationError, SessionManager
 from sharedsession.frameworks.flask import SharedSession
 from sharedsession.manager import engines_of
 from tests.support.relay import Relay
@@ -282,6 +282,36 @@ def test_the_old_name_of_regenerate(client: FlaskClient) -> None:
     visit(client, lambda session: client.application.session_interface.regenerate(session))  # type: ignore[attr-defined]
     assert client.get_cookie("__Host-session").value != old
     assert text(client, dict) == "{'n': 1}"
+
+
+@in_memory
+def test_a_login_by_flask_login_changes_the_id(url: str, client: FlaskClient, farm: Farm) -> None:
+    """Without a setting: what stands under its key is a login. The setting may name other keys, or none."""
+    elsewhere = farm(url, SHAREDSESSION_REGENERATE_ON="user").test_client()
+    nowhere = farm(url, SHAREDSESSION_REGENERATE_ON=()).test_client()
+    assert [changes_the_id(client, key) for key in ("_user_id", "user")] == [True, False]
+    assert [changes_the_id(elsewhere, key) for key in ("_user_id", "user")] == [False, True]
+    assert [changes_the_id(nowhere, key) for key in ("_user_id", "user")] == [False, False]
+
+
+def test_also_with_a_manager_that_other_frameworks_share() -> None:
+    """What is Flask's default is Flask's alone; what the manager is told to do is for all."""
+    for settings, expected in (({}, [True, False]), ({"regenerate_on": ["user"]}, [False, True])):
+        app = flask.Flask(__name__)
+        app.add_url_rule("/", view_func=_view)
+        SharedSession(app, manager=SessionManager.from_settings(secret_key=SECRET, backend="memory://", **settings))
+        client = app.test_client()
+        assert [changes_the_id(client, key) for key in ("_user_id", "user")] == expected
+
+
+def changes_the_id(client: FlaskClient, key: str) -> bool:
+    """Whether a visitor with a session gets another token when this key is set."""
+    visit(client, lambda session: session.update(cart=[]))
+    old = client.get_cookie("__Host-session").value
+    visit(client, lambda session: session.update({key: "alice"}))
+    changed = client.get_cookie("__Host-session").value != old
+    visit(client, lambda session: session.destroy())
+    return bool(changed)
 
 
 @in_memory

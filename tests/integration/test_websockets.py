@@ -189,6 +189,32 @@ def test_a_cookie_at_accept_and_none_later(url: str) -> None:
     on_a_loop(url, test)
 
 
+@pytest.mark.parametrize("when", ["before", "after", "closed"])
+def test_a_library_s_login_in_a_websocket(url: str, when: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Before accept it gets a new ID, with the answer. Later, or with a bare close, the write is kept, and told."""
+
+    async def talk(session: Any, _receive: Any, send: Any) -> None:
+        if when == "after":
+            await send({"type": "websocket.accept"})
+        session["user"] = "bob"
+        if when != "after":
+            await send(CLOSED if when == "closed" else {"type": "websocket.accept"})
+
+    async def test(site: Site) -> None:
+        socket, seen = Socket(), []
+        planted = await site.visit(lambda session: session.update(cart=[]))
+        await site.connect(talk, planted, socket)
+        new = site.cookie_of(socket.sent[0])
+        for cookie in (planted, new):
+            await site.visit(lambda session: seen.append(dict(session)), cookie)
+        assert bool(new) is (when == "before")
+        assert seen == ([{}, {"cart": [], "user": "bob"}] if new else [{"cart": [], "user": "bob"}, {}])
+
+    on_a_loop(url, test, regenerate_on="user")
+    told = [record.event for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == ([] if when == "before" else ["login_kept_id"])
+
+
 def test_a_logout_elsewhere_is_noticed_when_looked_at(url: str) -> None:
     """`load()` gives an empty, ended session; `asave()` of a change says that it has ended."""
 

@@ -33,7 +33,7 @@ def test_the_defaults_are_the_published_ones():
 def test_every_setting_is_typed_and_known():
     """The table, the keywords and the attributes name the same settings."""
     assert Keywords.__annotations__.keys() == _SETTINGS.keys()
-    assert len(_SETTINGS) == 31
+    assert len(_SETTINGS) == 32
 
 
 WRONG = [
@@ -61,6 +61,7 @@ WRONG = [
     ("farm_check", ["panic", "", 5, True, []], "'warn' or 'refuse'"),
     ("encrypt", ["maybe", 5, None], "True or False"),
     ("autoload", ["maybe", 5, None], "True or False"),
+    ("regenerate_on", [5, [""], [5], b"user", {"user": 1}, True], "list of keys"),
     ("development", ["maybe", 5, None], "True or False"),
     ("exclude", ["static", ["static"], [5], 5, None, b"/x", {"/a": 5}.values()], "/static/*"),
     ("backend", [5, object(), "sqlite", "nosuch://x", "memory://x", MemoryBackend], "backend"),
@@ -162,6 +163,23 @@ def test_compression_is_a_number_of_bytes_or_off(given, above):
     """As a keyword and as text in the environment; which nodes compress is no matter of the whole farm."""
     assert load(compress_above=given).compress_above == above
     assert "compress_above" not in load(compress_above=given).agreed()
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        (["a b", "c"], ("a b", "c")),
+        ("_user_id", ("_user_id",)),
+        ("user, admin\n", ("user", "admin")),
+        ((), ()),
+        ("", ()),
+        (None, None),
+    ],
+)
+def test_keys_of_logins_are_a_list_or_text(given, keys):
+    """Empty: none; ``None``: what the framework has. One farm may have several frameworks, so it need not agree."""
+    assert load(regenerate_on=given).regenerate_on == keys
+    assert "regenerate_on" not in load(regenerate_on=given).agreed()
 
 
 def test_development_allows_weak_secrets_and_plain_http_and_says_so(caplog, tmp_path, monkeypatch):

@@ -41,6 +41,8 @@ class FlaskSession(Session, SessionMixin):
 
     __slots__ = ("_facts",)
 
+    _login_keys = ("_user_id",)  # of Flask-Login, and of what is built on it
+
     def __init__(self, state: SessionState, facts: RequestFacts) -> None:
         super().__init__(state)
         self._facts = facts
