@@ -33,6 +33,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PUBLISHED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"] + "/blob/main/"
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
 FOLLOWED = {"quickstart.md"}  # by `test_first_steps`, which saves its files and types its commands
+ELSEWHERE = {"libraries.md"}  # by tests/libraries/test_page.py, which has what it needs
 ALONE = {"django.md"}  # in a process of its own: a process has one Django, and other tests configure that
 
 
@@ -63,7 +64,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what is logged once has not been logged yet
 
 
-@each(PAGES)
+@each([page for page in PAGES if page.name not in ELSEWHERE])
 @pytest.mark.usefixtures("reader")
 def test_python_code_runs_and_prints_what_the_page_says(page: Path):
     """Every Python block works as it stands, after those before it on its page."""

@@ -304,6 +304,22 @@ def test_also_with_a_manager_that_other_frameworks_share() -> None:
         assert [changes_the_id(client, key) for key in ("_user_id", "user")] == expected
 
 
+@in_memory
+def test_a_login_in_an_event_of_flask_socketio_is_kept(client: FlaskClient, caplog: Any) -> None:
+    """Nobody sends the response of an event, so the visitor would lose the session by a new ID."""
+
+    def event(session: Any) -> None:
+        flask.request.namespace = "/"  # type: ignore[attr-defined]  # as that extension marks it
+        session["_user_id"] = "alice"
+
+    visit(client, lambda session: session.update(cart=[]))
+    token = client.get_cookie("__Host-session").value
+    visit(client, event)
+    assert client.get_cookie("__Host-session").value == token
+    assert text(client, dict) == "{'cart': [], '_user_id': 'alice'}"
+    assert [record.event for record in caplog.records] == ["login_kept_id"]
+
+
 def changes_the_id(client: FlaskClient, key: str) -> bool:
     """Whether a visitor with a session gets another token when this key is set."""
     visit(client, lambda session: session.update(cart=[]))

@@ -1,11 +1,13 @@
 """`two_processes`: an application in two web processes over one Redis. The settings come from the environment alone."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
 from sharedsession import MachineKey
+from tests.libraries.visitor import PATIENCE
 from tests.support.servers import Redis
 from tests.support.webserver import running
 
@@ -24,7 +26,9 @@ def two_processes(redis: Redis) -> Iterator[TwoProcesses]:
     with ExitStack() as stack:
 
         def start(app: str, server: str, more: Mapping[str, str] | None = None) -> list[str]:
-            both = [running(server, app, env=env | dict(more or {}), workers=1) for _ in range(2)]
-            return [stack.enter_context(web).url for web in both]
+            options = {"env": env | dict(more or {}), "workers": 1, "patience": PATIENCE}
+            both = [running(server, app, **options) for _ in range(2)]
+            with ThreadPoolExecutor() as side_by_side:  # some take seconds to import
+                return [web.url for web in side_by_side.map(stack.enter_context, both)]
 
         yield start

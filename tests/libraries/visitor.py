@@ -6,9 +6,10 @@ from typing import Any, Self
 
 import httpx
 
-from tests.support.processes import HOST, PATIENCE
+from tests.support.processes import HOST
 
 COOKIE = "session"  # the name in development
+PATIENCE = 60.0  # seconds; the first request waits until the application is imported
 
 
 class Visitor:
@@ -38,15 +39,15 @@ class Visitor:
         """Sends a form (``data=``) to the process of this number."""
         return self._succeeded(self.client.post(self.nodes[node] + path, **options))
 
-    def submit(self, node: int, path: str, fields: dict[str, str], token: str = "csrf_token") -> httpx.Response:
-        """Gets the page with a form, fills it in, with the hidden ``token`` that is in it, and sends it."""
-        found = re.search(rf'name="{token}"[^>]*?value="([^"]*)"', self.get(node, path).text)
-        hidden = {token: found[1]} if found else {}
+    def submit(self, node: int, path: str, fields: dict[str, str], page: str = "") -> httpx.Response:
+        """Sends a form with the hidden token against forgery that is in its page, by default at the same path."""
+        form = self.get(node, page or path).text
+        hidden = dict(re.findall(r'name="(csrf\w*)"[^>]*?value="([^"]*)"', form))
         return self.post(node, path, data=fields | hidden, headers={"Referer": self.nodes[node] + path})
 
     @staticmethod
     def _succeeded(response: httpx.Response) -> httpx.Response:
-        assert response.status_code < 500, response.text[-2000:]
+        assert response.status_code < 400, (response.status_code, response.text[-2000:])
         return response
 
     def __enter__(self) -> Self:

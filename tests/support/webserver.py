@@ -73,10 +73,14 @@ class WebServer:
         port: that it listens on.
         env: added to the environment.
         cwd: where it runs; applications are found from there and from the root of the repository.
+        patience: seconds until its port must answer.
     """
 
-    def __init__(self, words: Sequence[str], port: int, env: Mapping[str, str], cwd: Path = ROOT) -> None:
+    def __init__(
+        self, words: Sequence[str], port: int, env: Mapping[str, str], cwd: Path = ROOT, patience: float = PATIENCE
+    ) -> None:
         self.url = f"http://{HOST}:{port}"
+        self._patience = patience
         self._port = port
         self._output, name = tempfile.mkstemp()
         Path(name).unlink()
@@ -111,7 +115,7 @@ class WebServer:
 
     def await_connection(self) -> None:
         """Returns when the port answers. Requests wait in its queue until the workers are there."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         while self.alive and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection((HOST, self._port), timeout=PATIENCE):
                 return
@@ -184,7 +188,7 @@ def serving(
         app: ``"module:name"``, found from the root of the repository or from ``cwd``.
         env: added to the environment.
         workers: how many worker processes.
-        **options: ``cwd``, the directory it runs in.
+        **options: ``cwd``, the directory it runs in; ``patience``, the seconds until its port must answer.
 
     Yields:
         Its address, ``http://127.0.0.1:PORT``.

@@ -94,6 +94,7 @@ class SharedSession(SessionInterface):
         tokens = transport.text_tokens(environ.get("HTTP_COOKIE", ""), environ.get(transport.environ_name, ""))
         facts = RequestFacts(
             app=app,
+            request=request,
             transport=transport,
             opened=engine.settings.environment.monotonic(),
             was_permanent=any(map(has_idle_timeout, tokens)),
@@ -110,6 +111,8 @@ class SharedSession(SessionInterface):
         """Commits the session, and puts into the response what client and caches must know."""
         assert isinstance(session, FlaskSession)  # noqa: S101
         engine, state = self._configuration(app).engine, state_of(session)
+        # Flask-SocketIO marks the request of an event so. Nobody sends its response, so there can be no cookie.
+        state.response_started = "namespace" in vars(session._facts.request)
         try:
             if response.is_streamed:
                 stream.begin(response, request.method)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NoReturn
 
-from flask import Flask
+from flask import Flask, Request
 from flask.sessions import NullSession, SessionMixin
 
 from sharedsession.http import TokenTransport
@@ -16,6 +16,7 @@ class RequestFacts:
 
     Attributes:
         app: the application.
+        request: the request.
         transport: how the token travels.
         opened: when the request began, on the monotonic clock.
         was_permanent: whether the token that came is one of a permanent session.
@@ -24,6 +25,7 @@ class RequestFacts:
     """
 
     app: Flask
+    request: Request
     transport: TokenTransport
     opened: float
     was_permanent: bool

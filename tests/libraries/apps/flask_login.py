@@ -1,17 +1,18 @@
-"""Flask with Flask-Login: the page docs/flask.md, and not a line about sessions in the login."""
+"""Flask with Flask-Login: not a line about session IDs in the login."""
 
 import os
-from typing import Any
 
 import flask
-from flask_login import LoginManager, UserMixin, current_user, login_required, login_user, logout_user
+from flask_login import LoginManager, UserMixin, login_required, login_user, logout_user
 
 from sharedsession.frameworks.flask import SharedSession
+from tests.libraries.apps import views
 
 app = flask.Flask(__name__)
 app.config["SECRET_KEY"] = os.environ["SHAREDSESSION_SECRET_KEY"]
 SharedSession(app)
 logins = LoginManager(app)
+views.add_to(app, "id")
 
 
 class User(UserMixin):
@@ -35,15 +36,3 @@ def login() -> str:
 def logout() -> str:
     logout_user()
     return "bye"
-
-
-@app.get("/me")
-def me() -> dict[str, Any]:
-    name = current_user.id if current_user.is_authenticated else None
-    return {"name": name, "cart": flask.session.get("cart", [])}
-
-
-@app.post("/cart")
-def cart() -> dict[str, Any]:
-    flask.session.setdefault("cart", []).append(flask.request.form["item"])
-    return me()
