@@ -28,8 +28,18 @@ def decode_idle(characters: str) -> float | None:
     """Returns the idle timeout in seconds; ``None`` for that of the farm."""
     if characters == FARM:
         return None
-    code = (_ALPHABET.index(characters[0]) << 6) + _ALPHABET.index(characters[1])
+    code = _code(characters)
     return round(_UNITS[code >> 9] * (code & _MOST), 2)
+
+
+def is_idle_code(characters: str) -> bool:
+    """Returns whether two characters of the alphabet stand for an idle timeout: of an ID that nobody signed."""
+    code = _code(characters)
+    return characters == FARM or (code >> 9 < len(_UNITS) and code & _MOST > 0)
+
+
+def _code(characters: str) -> int:
+    return (_ALPHABET.index(characters[0]) << 6) + _ALPHABET.index(characters[1])
 
 
 def _count(seconds: float, unit: float) -> int:

@@ -11,6 +11,7 @@ Pure: no clock, no I/O; random bytes are handed in. Nothing here can be printed,
 import hmac
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Sequence
+from string import ascii_letters, digits
 from typing import NoReturn, TypeAlias, Union
 
 from sharedsession.environment import REAL
@@ -26,7 +27,7 @@ from sharedsession.keys.derivation import (
     url_text,
 )
 from sharedsession.keys.identity import Identity, KeySet
-from sharedsession.keys.idle_code import FARM, encode_idle
+from sharedsession.keys.idle_code import FARM, encode_idle, is_idle_code
 from sharedsession.keys.strength import problem_with
 from sharedsession.keys.typed import bytes_of
 
@@ -35,6 +36,7 @@ SecretKey: TypeAlias = Union[str, bytes, "MachineKey", Sequence[Union[str, bytes
 _SIGNATURE = 44  # a dot and the 43 characters of 32 bytes
 TOKEN_BYTES = ID_CHARACTERS + _SIGNATURE
 _KEY_ID = slice(ID_CHARACTERS - KEY_ID_BYTES - 2, ID_CHARACTERS - 2)
+_URL_SAFE = frozenset(f"{ascii_letters}{digits}-_")  # RFC 4648, section 5
 _GENERATED_BYTES = 48
 
 
@@ -93,6 +95,19 @@ class MachineKey:
         signature = (key or self.keys.first).signer.get_signature(signed)
         genuine = hmac.compare_digest(b".%b" % signature, token[ID_CHARACTERS:])
         return Identity(signed.decode("ascii"), key, self.keys) if key and genuine else None
+
+    def identity_of(self, session_id: str) -> Identity | None:
+        """Finds the identity of a session ID without a signature, as an application has kept it for itself.
+
+        Never for what a client sends: who has read an ID somewhere could take its session over. That takes a token.
+
+        Returns:
+            The identity, or ``None`` for what is no ID, or one of no secret that is here.
+        """
+        if len(session_id) != ID_CHARACTERS or not _URL_SAFE.issuperset(session_id):
+            return None
+        key = self.keys.by_id.get(session_id[_KEY_ID].encode())
+        return Identity(session_id, key, self.keys) if key and is_idle_code(session_id[-2:]) else None
 
     def store_keys_of(self, handle: str) -> list[str]:
         """Returns the store keys that a handle can stand for: one for each secret, newest first.

@@ -47,6 +47,29 @@ def test_a_token_leads_back_to_its_session_id():
     assert (found.token, found.context) == (made.token, made.context)
 
 
+@pytest.mark.parametrize("idle", [None, 300, 1e9])
+def test_an_id_leads_to_its_session_for_who_has_kept_it(idle):
+    """Without a signature: the same names, and the token can be made again; a node without the secret finds nothing."""
+    made = new(KEY, idle)
+    found = MachineKey([B, A]).identity_of(made.name)
+    assert found is not None
+    assert (found.name, found.store_key, found.token) == (made.name, made.store_key, made.token)
+    assert found.idle_timeout == made.idle_timeout
+    assert MachineKey(B).identity_of(made.name) is None
+    assert KEY.verify(made.name.encode()) is None
+
+
+@given(st.integers(0, 39), st.characters())
+def test_what_is_no_id_leads_nowhere(place, character):
+    """Any character at any place: an identity whose parts can be read, or none; never an error."""
+    name = new(KEY, 300).name
+    changed = name[:place] + character + name[place + 1 :]
+    found = KEY.identity_of(changed)
+    assert found is None or (found.name == changed and found.idle_timeout != 0)
+    assert KEY.identity_of(name[:-1]) is KEY.identity_of(name + "A") is KEY.identity_of("") is None
+    assert all(KEY.identity_of(name[:38] + idle) is None for idle in ("4A", "__", "--", "IA", "==", "é.", "\ud800A"))
+
+
 def test_session_ids_never_repeat():
     """An ID holds 128 random bits, so two are never equal."""
     ids = {new(KEY).name for _ in range(1000)}

@@ -13,6 +13,7 @@ from sharedsession.frameworks.django.calls import StoreCalls, blocking, on_loop,
 from sharedsession.frameworks.django.configuration import configuration
 from sharedsession.frameworks.django.lock import DjangoLock
 from sharedsession.frameworks.django.logins import follow_login
+from sharedsession.frameworks.django.session_key import is_id, keys_are_ids
 from sharedsession.session import GRACE, READ_ONLY, Session, SessionState, state_of
 
 EXPIRY = "_session_expiry"  # Django's name
@@ -24,14 +25,20 @@ class LoadedSession(AsyncTwins, SessionBase):
     _core: Session | None = None
     _defers = False
     _key_is_due = False
+    _is_by_id = False
     _set_to: bool | None = None
     _looked = 0.0
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._is_by_id = is_id(session_key)
 
     @classmethod
     def of_request(cls, core: Session) -> Self:
         """Makes the session of a request, which is committed with its response."""
         store = cls()
         store._core, store._defers, store._key_is_due = core, True, True
+        store._is_by_id = keys_are_ids()
         return store
 
     @property
@@ -187,7 +194,8 @@ class LoadedSession(AsyncTwins, SessionBase):
             rights_stay = state.superseded is None
             core.idle_timeout = idle
             state.grace = GRACE if rights_stay else 0.0
-            self._mint()
+            if state.superseded:
+                self._mint()
 
     def is_over(self) -> bool:
         """Returns whether the session was given an end by `set_expiry`, and that has come."""
@@ -203,7 +211,9 @@ class LoadedSession(AsyncTwins, SessionBase):
     # -- the key
 
     def _shown_key(self) -> str | None:
-        """Returns the signed token; it is made when it is asked for."""
+        """Returns the session's ID or the signed token (see `session_key`); it is made when it is asked for."""
+        if self._defers and not self.state.response_started:
+            self.follow_login()  # who asks for the key at a login is told the one that the commit will store
         if self._key_is_due:
             self.show_key()
         key: str | None = self._get_session_key()
@@ -218,7 +228,7 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     def _mint(self) -> None:
         """Makes the new key now, though the commit will store the session under it."""
-        if self._defers and self.state.superseded:
+        if self._defers:
             self.state.identity_for_storing()
             self.show_key()
 
@@ -227,4 +237,4 @@ class LoadedSession(AsyncTwins, SessionBase):
         state, self._key_is_due = self.state, False
         if state.status is not READ_ONLY:  # else the cookie stays, whatever it is worth
             identity = state.identity
-            self._session_key = identity.token if identity else None
+            self._session_key = (identity.name if self._is_by_id else identity.token) if identity else None

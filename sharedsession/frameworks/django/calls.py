@@ -8,6 +8,7 @@ from django.utils.asyncio import async_unsafe
 from sharedsession.engine import Engine
 from sharedsession.errors import BackendUnavailable
 from sharedsession.frameworks.django.configuration import configuration
+from sharedsession.frameworks.django.session_key import tokens_of
 from sharedsession.session import READ_ONLY, Session, state_of
 
 _NOT_HERE = (
@@ -27,6 +28,10 @@ class StoreCalls(Protocol):
         """Commits it now."""
         ...
 
+    def revoke_others(self, session: Session) -> Awaitable[None]:
+        """Ends the other sessions of its principal now."""
+        ...
+
 
 class _Blocking:
     """The calls of the blocking engine, refused where they would stop an event loop."""
@@ -44,6 +49,10 @@ class _Blocking:
     def save(self, session: Session) -> Awaitable[None]:
         return self._engine.save(session)
 
+    @async_unsafe(_NOT_HERE)
+    def revoke_others(self, session: Session) -> Awaitable[None]:
+        return self._engine.revoke_others(session)
+
 
 def blocking() -> StoreCalls:
     """Returns the calls for code that blocks."""
@@ -57,7 +66,7 @@ def on_loop() -> StoreCalls:
 
 def opened(key: str | None) -> Session:
     """Returns the session of a key, not loaded yet; a new one if no holder of a secret made the key."""
-    return configuration().blocking.open(Session, [key.encode("utf-8", "replace")] if key else [])
+    return configuration().blocking.open(Session, tokens_of(key))
 
 
 async def exists(calls: StoreCalls, key: str | None) -> bool:

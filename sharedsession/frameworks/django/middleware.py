@@ -18,6 +18,7 @@ from sharedsession.frameworks.django import stream
 from sharedsession.frameworks.django.configuration import configuration
 from sharedsession.frameworks.django.logins import known_user
 from sharedsession.frameworks.django.response import apply, commit, unavailable
+from sharedsession.frameworks.django.session_key import SigningMiddleware
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.frameworks.django.stream import is_stream
 from sharedsession.http import TokenTransport
@@ -25,7 +26,7 @@ from sharedsession.manager import MANAGER_KEY
 from sharedsession.session import Session, state_of
 
 
-class SessionMiddleware(theirs.SessionMiddleware):
+class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
     """Gives Django's requests their sessions. It is a subclass because the admin asks for one.
 
     Args:

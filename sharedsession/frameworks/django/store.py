@@ -1,4 +1,4 @@
-"""SessionStore: Django's session, stored in the farm. Its key is the signed token.
+"""SessionStore: Django's session, stored in the farm.
 
 A store of its own does what it is told at once, as Django's do. One that the middleware made puts a new key and a flush
 off until the commit, before the first byte of the response. What waits is written once, as ``async def``.
@@ -19,11 +19,9 @@ class SessionStore(LoadedSession):
     """One session, as Django's applications know it.
 
     Args:
-        session_key: the signed token, as it stands in the cookie; anything else is no session, and asks no store.
+        session_key: the signed token, as it stands in the cookie; with our middleware also a session's ID. Anything
+            else is no session, and asks no store.
     """
-
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
 
     # -- life cycle, in both colours
 
@@ -89,6 +87,20 @@ class SessionStore(LoadedSession):
         """Same as `flush`."""
         await self._flush(on_loop())
 
+    def revoke_others(self) -> None:
+        """Ends all other sessions of its principal, now; see `Session.revoke_others`.
+
+        Raises:
+            SessionError: nobody is logged in.
+            SessionEnded: this session has ended itself meanwhile.
+            LogoutNotConfirmed: the store did not confirm it: others may still be alive.
+        """
+        run(self._revoke_others(blocking()))
+
+    async def arevoke_others(self) -> None:
+        """Same as `revoke_others`."""
+        await self._revoke_others(on_loop())
+
     @classmethod
     def clear_expired(cls) -> None:
         """Does nothing: every backend forgets expired sessions by itself."""
@@ -142,6 +154,15 @@ class SessionStore(LoadedSession):
         self.accessed = self.modified = True
         self.core.destroy()
         self._session_key = None
+        if not self._defers:
+            await self._store(calls)
+
+    async def _revoke_others(self, calls: StoreCalls) -> None:
+        self.accessed = True
+        await self.look(calls)
+        self.follow_login()
+        await calls.revoke_others(self.core)
+        self.modified = True
         if not self._defers:
             await self._store(calls)
 
