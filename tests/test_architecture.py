@@ -149,6 +149,7 @@ MAY_BE_MISSING = {
     ("frameworks.django.logins", "_cached_user"): "where Django keeps the user, once a request has asked who that is",
     ("frameworks.django.logins", "_acached_user"): "the same on an event loop",
     ("frameworks.django.logins", "get_session_auth_fallback_hash"): "a project's own class of users may have none",
+    ("frameworks.django.engine_checks", "SessionStore"): "SESSION_ENGINE may name a module that is no engine",
     ("frameworks.django.middleware", "session"): "another middleware may have set none",
     ("frameworks.django.middleware", "scope"): "requests under WSGI have none",
     ("frameworks.django.stream", "file_to_stream"): "responses that send a file have it",

@@ -3,6 +3,7 @@
 No store is asked before the application looks at the session; the commit comes before the head of the response.
 """
 
+import logging
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -16,6 +17,7 @@ from sharedsession.engine import Engine
 from sharedsession.errors import NOT_NOW
 from sharedsession.frameworks.django import stream
 from sharedsession.frameworks.django.configuration import configuration
+from sharedsession.frameworks.django.engine_checks import check_engine
 from sharedsession.frameworks.django.logins import known_user
 from sharedsession.frameworks.django.response import apply, commit, unavailable
 from sharedsession.frameworks.django.session_key import SigningMiddleware
@@ -40,7 +42,10 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
         # Not Django's own: that imports the engine, and with the default one a table that is not needed.
         super(theirs.SessionMiddleware, self).__init__(get_response)
         self.SessionStore = _store_class()
-        configuration().settings.machine_key()  # a weak secret is found at start-up
+        here = configuration()
+        here.settings.machine_key()  # a weak secret is found at start-up
+        for problem in check_engine():
+            here.blocking.observer.event("wrong_mix", f"{problem.msg} {problem.hint}", logging.ERROR)
 
     def __call__(self, request: Any) -> Any:
         """Serves one request."""

@@ -25,7 +25,7 @@ class SigningMiddleware:
 def keys_are_ids() -> bool:
     """Returns whether all middleware that gives requests their sessions is ours, so that no cookie becomes a key."""
     found = session_middlewares()
-    return bool(found) and all(issubclass(middleware, SigningMiddleware) for middleware in found.values())
+    return bool(found) and all(issubclass(middleware, SigningMiddleware) for _, middleware in found)
 
 
 def is_id(key: Any) -> bool:
@@ -43,10 +43,10 @@ def tokens_of(key: str | None) -> list[bytes]:
     return [identity.token.encode()] if identity else []
 
 
-def session_middlewares() -> dict[str, type]:
-    """Returns what in ``MIDDLEWARE`` gives requests their sessions, by the path it is named by."""
-    found = {path: _imported(path) for path in django.MIDDLEWARE}
-    return {path: middleware for path, middleware in found.items() if _gives_sessions(middleware)}
+def session_middlewares() -> list[tuple[str, type]]:
+    """Returns what in ``MIDDLEWARE`` gives requests their sessions, with the path it is named by, outermost first."""
+    found = [(path, _imported(path)) for path in django.MIDDLEWARE]
+    return [(path, middleware) for path, middleware in found if _gives_sessions(middleware)]
 
 
 def _imported(path: str) -> Any:
