@@ -24,6 +24,7 @@ from sharedsession.records import Record
 from sharedsession.session import READ_ONLY
 
 _FRESH = 0.1  # seconds since the store was asked
+_FORBIDS = {"max-age=0", "no-cache", "no-store", "must-revalidate", "private"}
 _INTERRUPTED = (
     "The request's session was deleted before the request completed. "
     "The user may have logged out in a concurrent request, for example."
@@ -116,16 +117,29 @@ def apply(response: Any, session: SessionStore, outcome: Outcome, *, accessed: b
     if not (accessed or outcome.token or outcome.clear):
         return
     before, transport = list(response.items()), here.settings.transport
+    cache_control = _no_store(response)
     after = transport.protected(before, outcome, accessed=accessed, observer=here.blocking.observer)
     for name in {name.lower() for name, _ in before} - {name.lower() for name, _ in after}:
         del response.headers[name]
     for header in after:
         if header not in before:
             response.headers[header[0]] = header[1]
+    if outcome.token or outcome.clear:
+        response.headers["Cache-Control"] = cache_control
     if transport.cookie and outcome.token:
         _set_cookie(response, transport.cookie, outcome.token, _age(session))
     elif transport.cookie and outcome.clear:
         _clear_cookie(response, transport.cookie)
+
+
+def _no_store(response: Any) -> str:
+    """Returns ``no-store``, and beside it what the view has forbidden to caches, as Django's `never_cache` does.
+
+    The caches of older versions of Django know ``private`` and ``max-age=0`` only.
+    """
+    said = [directive.strip() for directive in response.get("Cache-Control", "").split(",")]
+    kept = [directive for directive in said if directive.lower() in _FORBIDS]
+    return ", ".join(kept if "no-store" in map(str.lower, kept) else [*kept, "no-store"])
 
 
 def unavailable(request: Any, replaced: Any = None) -> HttpResponse:

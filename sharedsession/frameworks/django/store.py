@@ -129,6 +129,7 @@ class SessionStore(LoadedSession):
         self.modified = True
 
     async def _save(self, calls: StoreCalls, must_create: bool) -> None:
+        self.accessed = True
         key = self.session_key
         await self.look(calls)
         core, state = self.core, self.state
