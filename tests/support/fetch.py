@@ -24,6 +24,8 @@ PACKAGES = {
     "varnishd": ["varnish"],
     "chromium-headless-shell": ["chromium-headless-shell", "fonts-dejavu-core"],
 }
+# Fetched when they are asked for by name: `make libraries` does.
+ON_REQUEST = {"postgres": ["postgresql"]}
 # What the library is compared with. Fetched along and without a word: the tests that need one say what is missing.
 PEERS = {"libmemcached": ["libmemcached11"], "php": ["php-cli", "php-memcached"]}
 VERSION = {"nginx": "-v", "haproxy": "-v", "varnishd": "-V"}
@@ -48,9 +50,13 @@ Acquire::Retries "2";
 """
 
 
-def main() -> int:
-    """Fetches what is missing and says in one line each what still is."""
-    missing = [name for name in PACKAGES if not works(name)]
+def main(*more: str) -> int:
+    """Fetches what is missing and says in one line each what still is.
+
+    Args:
+        *more: names of `ON_REQUEST`.
+    """
+    missing = [name for name in (*PACKAGES, *more) if not works(name)]
     lacking = [name for name in PEERS if not peers.is_there(name)]
     trouble = fetch([*missing, *lacking]) if missing or lacking else ""
     for name in (still := [name for name in missing if not works(name)]):
@@ -76,7 +82,7 @@ def fetch(names: Iterable[str]) -> str:
         SERVERS.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="apt-", dir=SERVERS) as private:
             apt = _prepare(Path(private))
-            troubles = [_fetch(apt, (PACKAGES | PEERS)[name], Path(private)) for name in names]
+            troubles = [_fetch(apt, (PACKAGES | ON_REQUEST | PEERS)[name], Path(private)) for name in names]
             return next((trouble for trouble in reversed(troubles) if trouble), "")
     except (OSError, subprocess.SubprocessError) as error:
         return f"fetching failed: {error}"
@@ -119,4 +125,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -34,10 +34,15 @@ class LoadedSession(AsyncTwins, SessionBase):
         self._is_by_id = is_id(session_key)
 
     @classmethod
-    def of_request(cls, core: Session) -> Self:
-        """Makes the session of a request, which is committed with its response."""
+    def of_request(cls, core: Session, *, is_committed: bool = True) -> Self:
+        """Makes the session of a request.
+
+        Args:
+            core: opened by what the request carries.
+            is_committed: whether it is committed with a response, so that a new key and a flush can wait for that.
+        """
         store = cls()
-        store._core, store._defers, store._key_is_due = core, True, True
+        store._core, store._defers, store._key_is_due = core, is_committed, True
         store._is_by_id = keys_are_ids()
         return store
 

@@ -13,7 +13,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.utils.crypto import get_random_string
 
 from sharedsession import BackendUnavailable, ConfigurationError
-from sharedsession.frameworks.django import SessionMiddleware, SessionStore, manager
+from sharedsession.frameworks.django import SessionMiddleware, SessionStore, SignedSessions, manager
 from sharedsession.frameworks.django.configuration import configuration
 from sharedsession.wsgi import SessionMiddleware as WsgiMiddleware
 from tests.frameworks.django import site
@@ -190,6 +190,46 @@ def test_channels(stored, url) -> None:
     asyncio.run(connect())
     assert stored.load() == {"a": 1, "b": 2}
     configuration().settings.backend.close()
+
+
+@MEMORY
+@pytest.mark.parametrize("carried", ["token", "ID"])
+def test_a_consumer_s_session_takes_a_signature(stored, shared, carried) -> None:
+    """With `SignedSessions` around Channels' stack an ID alone opens nothing; a save and a logout are done at once."""
+    sessions = pytest.importorskip("channels.sessions", reason="pip install channels")
+    seen = []
+
+    async def consumer(scope, receive, send):
+        session = scope["session"]
+        seen.append(await session.aget("a"))
+        if session.session_key:
+            assert len(session.session_key) == 40
+            session["b"] = 2
+            await session.asave()
+            await session.aflush()
+
+    async def connect():
+        app = SignedSessions(sessions.SessionMiddlewareStack(consumer))
+        value = stored.session_key if carried == "token" else stored.session_key[:40]
+        await app({"type": "websocket", "headers": [(b"cookie", f"sessionid={value}".encode())]}, None, None)
+        with shared(TRANSPORT="header"):
+            await app({"type": "websocket", "headers": [(b"x-session-token", value.encode())]}, None, None)
+
+    asyncio.run(connect())
+    assert seen == ([1, None] if carried == "token" else [None, None])
+    assert stored.load() == ({} if carried == "token" else {"a": 1})
+
+
+@MEMORY
+def test_a_scope_without_headers_has_no_session(shared) -> None:
+    """The lifespan of an application."""
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope)
+
+    asyncio.run(SignedSessions(app)({"type": "lifespan"}, None, None))
+    assert seen == [{"type": "lifespan"}]
 
 
 # -- settings
