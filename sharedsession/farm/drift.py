@@ -1,6 +1,7 @@
 """What the web nodes of a farm must agree on: short digests of it, how two of them differ, the fix of each difference.
 
-Pure: no clock, no I/O. A digest never leads back to a secret, and no value of a setting is part of a message.
+Pure: no clock, no I/O. The digests decide whether two web nodes differ; the values beside them only tell how. Of a
+secret there is a digest alone, which never leads back to it.
 """
 
 import hashlib
@@ -27,6 +28,11 @@ _PARTS: dict[str, tuple[str, str]] = {
         _SAME.format("cookie_name, cookie_path, cookie_domain and other cookie_… setting"),
     ),
 }
+# part: the settings that it is made of, where these have names of their own
+_NAMES = {
+    "transport": ["transport", "header_name"],
+    "cookie": [f"cookie_{name}" for name in ("name", "path", "domain", "secure", "samesite", "partitioned")],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class WebNode:
         parts: a digest of each other thing that the farm must agree on.
         at: when it described itself, by its own clock.
         since: when it started, by its own clock.
+        values: settings as text, for people; none of them is a secret.
     """
 
     id: str
@@ -52,6 +59,23 @@ class WebNode:
     parts: Mapping[str, str] = field(default_factory=dict)
     at: float = 0.0
     since: float = 0.0
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+class BothValues(NamedTuple):
+    """One value of two web nodes. The name is empty where the sentence around it has it already."""
+
+    name: str
+    ours: str
+    theirs: str
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.sides}" if self.name else self.sides
+
+    @property
+    def sides(self) -> str:
+        """Both values, without the name."""
+        return f"{self.ours} here, {self.theirs} there"
 
 
 class Difference(NamedTuple):
@@ -63,6 +87,7 @@ class Difference(NamedTuple):
         fix: what to do, as one sentence.
         is_fault: ``False``: it may be intended.
         breaks: whether sessions cannot be shared, so that one of the two should not serve any.
+        values: what differs by name, with our value and theirs, as far as both are known.
     """
 
     part: str
@@ -70,6 +95,7 @@ class Difference(NamedTuple):
     fix: str
     is_fault: bool = True
     breaks: bool = True
+    values: tuple["BothValues", ...] = ()
 
 
 def digest(name: str, value: str) -> str:
@@ -98,7 +124,7 @@ def differences(ours: WebNode, theirs: WebNode) -> list[Difference]:
     """Returns how two web nodes differ; between two applications that is no more than their names."""
     if ours.app != theirs.app:
         return [_other_app(ours, theirs)]
-    return [*_secrets(ours.secrets, theirs.secrets), *_parts(ours.parts, theirs.parts), *_versions(ours, theirs)]
+    return [*_secrets(ours.secrets, theirs.secrets), *_parts(ours, theirs), *_versions(ours, theirs)]
 
 
 def clock_offset(described_at: float, now: float) -> float:
@@ -122,6 +148,7 @@ def _other_app(ours: WebNode, theirs: WebNode) -> Difference:
         "if they are one farm, give every web node the same SHAREDSESSION_APP_NAME; two applications may share a store",
         is_fault=False,
         breaks=False,
+        values=(BothValues("", f"fingerprint {ours.app}", theirs.app),),
     )
 
 
@@ -130,39 +157,59 @@ def _secrets(ours: Sequence[str], theirs: Sequence[str]) -> list[Difference]:
         return []
     if set(ours) == set(theirs):
         fix = "put the secrets into the same order everywhere, newest first; then the rotation is complete"
-        return [Difference("secret_key", "the order of the secrets", fix, breaks=False)]
+        both = (_fingerprints(ours, theirs),)
+        return [Difference("secret_key", "the order of the secrets", fix, breaks=False, values=both)]
     if ours[:1] and theirs[:1] and ours[0] in theirs and theirs[0] in ours:
         fix = "bring the same list of secrets to every web node before another one becomes the first"
-        return [Difference("secret_key", "the list of older or coming secrets", fix, is_fault=False, breaks=False)]
+        what, both = "the list of older or coming secrets", (_fingerprints(ours, theirs),)
+        return [Difference("secret_key", what, fix, is_fault=False, breaks=False, values=both)]
     fix = "copy the same key_file (or SHAREDSESSION_SECRET_KEY) to every web node"
-    return [Difference("secret_key", "the secrets", fix)]
+    return [Difference("secret_key", "the secrets", fix, values=(_fingerprints(ours, theirs),))]
 
 
-def _parts(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[Difference]:
+def _fingerprints(ours: Sequence[str], theirs: Sequence[str]) -> BothValues:
+    noun = "fingerprint" if max(len(ours), len(theirs)) == 1 else "fingerprints"
+    return BothValues("", f"{noun} {' '.join(ours) or 'none'}", " ".join(theirs) or "none")
+
+
+def _parts(ours: WebNode, theirs: WebNode) -> list[Difference]:
     """Returns differences in what both describe: another version may describe more."""
-    differing = {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]}
-    if "layout" in differing and _NO_RING in {ours["layout"], theirs["layout"]}:
+    mine, other = ours.parts, theirs.parts
+    differing = {name for name in mine.keys() & other.keys() if mine[name] != other[name]}
+    if "layout" in differing and _NO_RING in {mine["layout"], other["layout"]}:
         differing -= {"layout", "replicas"}
     elif "layout" in differing:
         differing.discard("backend")  # its digest is of the layout, too
-    return [_part(name) for name in sorted(differing)]
+    return [_part(name, ours, theirs) for name in sorted(differing)]
 
 
-def _part(name: str) -> Difference:
+def _part(name: str, ours: WebNode, theirs: WebNode) -> Difference:
     what, fix = _PARTS.get(name, (name, _SAME.format(f"SHAREDSESSION_{name.upper()}")))
-    return Difference(name, what, fix)
+    return Difference(name, what, fix, values=_values(_NAMES.get(name, [name]), ours, theirs))
+
+
+def _values(names: Sequence[str], ours: WebNode, theirs: WebNode) -> tuple[BothValues, ...]:
+    """Returns those values of a part that differ, as far as both web nodes tell them."""
+    mine, other = ours.values, theirs.values
+    return tuple(
+        BothValues(name if len(names) > 1 else "", mine[name], other[name])
+        for name in names
+        if name in mine and name in other and mine[name] != other[name]
+    )
 
 
 def _versions(ours: WebNode, theirs: WebNode) -> list[Difference]:
     if ours.version == theirs.version:
         return []
     fix = "nothing to do if an update is on its way; else install the same version everywhere"
-    return [Difference("version", "the version of the library", fix, is_fault=False, breaks=False)]
+    both = (BothValues("", ours.version, theirs.version),)
+    return [Difference("version", "the version of the library", fix, is_fault=False, breaks=False, values=both)]
 
 
-_CLOCK = Difference(
-    "clock", "the time", "keep the clocks of all web nodes together (NTP): they are minutes apart", breaks=False
-)
+def _clock(ahead: float) -> Difference:
+    minutes, where = round(abs(ahead) / 60), "ahead" if ahead > 0 else "behind"
+    what = f"the time: theirs is about {minutes} minutes {where}"
+    return Difference("clock", what, "keep the clocks of all web nodes together (NTP)", breaks=False)
 
 
 # -- one node and all the others
@@ -183,14 +230,16 @@ class Disagreement(NamedTuple):
         some = ", ".join(self.names[:_SHOWN])
         more = f" and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else ""
         verb = "disagrees with" if self.difference.is_fault else "differs from"
-        return f"this web node {verb} {some}{more} on {self.difference.what}"
+        both = f" ({'; '.join(map(str, self.difference.values))})" if self.difference.values else ""
+        return f"this web node {verb} {some}{more} on {self.difference.what}{both}"
 
 
 def disagreements(ours: WebNode, others: Iterable[WebNode], now: float) -> list[Disagreement]:
     """Returns how one web node differs from others: each difference once, faults first."""
     found: dict[Difference, list[str]] = {}
     for theirs in others:
-        clock = [_CLOCK] if clock_offset(theirs.at, now) else []
+        ahead = clock_offset(theirs.at, now)
+        clock = [_clock(ahead)] if ahead else []
         for difference in [*differences(ours, theirs), *clock]:
             found.setdefault(difference, []).append(theirs.name)
     found_once = [Disagreement(difference, tuple(dict.fromkeys(names))) for difference, names in found.items()]

@@ -168,7 +168,8 @@ class Monitor:
     def described(self) -> WebNode:
         """Returns this web node as it announces itself."""
         here = self._this_node.process
-        parts = drift.digests({**drift.of_store(self._store.health()), **self._settings.agreed()})
+        store = drift.of_store(self._store.health())
+        parts = drift.digests({**store, **self._settings.agreed()})
         return WebNode(
             id=here.id,
             name=f"{socket.gethostname()}:{here.pid}",
@@ -178,6 +179,7 @@ class Monitor:
             parts=parts,
             at=self._clock(),
             since=self._this_node.since,
+            values={**store, **self._settings.agreed_values()},
         )
 
     async def _tick(self) -> None:

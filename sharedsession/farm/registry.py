@@ -3,7 +3,7 @@
 It lies under a name that depends on no setting and is sealed with no secret, since nodes that disagree about those must
 find each other. So anyone who can write to the store can write here, and nothing that is read is trusted: it is cut to
 size, compared and shown; what is too large to be one is not even parsed, and replaced at the next announcement. What is
-written is cut to the same size. It has digests, names and times; never a secret.
+written is cut to the same size. It has digests, names, times and settings of which none is secret.
 
 A ring is asked node by node: web nodes whose lists differ meet on any node that they share.
 """
@@ -172,12 +172,17 @@ def _node(entry: Any) -> WebNode | None:
         return WebNode(
             **{name: _text(entry[name]) for name in ("id", "name", "version", "app")},
             secrets=tuple(map(_text, entry["secrets"]))[:_LONGEST],
-            parts={_text(name): _text(part) for name, part in list(dict(entry["parts"]).items())[:_LONGEST]},
+            parts=_texts(entry["parts"]),
             at=_time(entry["at"]),
             since=_time(entry["since"]),
+            values=_texts(entry.get("values", {})),  # earlier versions have none
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def _texts(entries: Any) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in list(dict(entries).items())[:_LONGEST]}
 
 
 def _text(value: Any) -> str:

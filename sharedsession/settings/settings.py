@@ -189,6 +189,21 @@ class Settings:
             **{name: repr(getattr(self, name)) for name in ("cookie_persistent", "conflict", "max_size", "encrypt")},
         }
 
+    def agreed_values(self) -> dict[str, str]:
+        """The same without ``app_name``, each under the name that its user gave it, as people read them."""
+        cookie, header_name = self.transport.cookie, self.transport.header_name
+        values: dict[str, object] = {
+            "idle_timeout": self.timeouts.idle,
+            "absolute_timeout": self.timeouts.absolute,
+            "transport": next(
+                name for name, kind in build.TRANSPORTS.items() if kind == (bool(cookie), bool(header_name))
+            ),
+            "header_name": header_name,
+            **{f"cookie_{name}": getattr(cookie, name) for name in _COOKIE if cookie},
+            **{name: getattr(self, name) for name in ("cookie_persistent", "conflict", "max_size", "encrypt")},
+        }
+        return {name: f"{value:.12g}" if isinstance(value, float) else repr(value) for name, value in values.items()}
+
 
 _SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "secret_key": (converters.anything, None),

@@ -87,6 +87,40 @@ def test_one_difference_is_one_sentence_with_names_and_mend():
     )
 
 
+def test_a_difference_shows_both_values():
+    """Those that are known on both sides; of secrets their fingerprints, which lead back to nothing."""
+    ours = replace(
+        OURS, values={"idle_timeout": "1200", "cookie_name": "'sid'", "cookie_path": "'/'", "encrypt": "True"}
+    )
+    other = theirs(
+        parts={"idle_timeout": "x", "cookie": "x", "encrypt": "x"},
+        values={"idle_timeout": "600", "cookie_name": "'id'", "cookie_path": "'/'"},
+        secrets=("s3",),
+    )
+    assert [each.text.partition(" on ")[2] for each in disagreements(ours, [other], NOW)] == [
+        "the cookie's settings (cookie_name is 'sid' here, 'id' there)",
+        "encrypt",
+        "idle_timeout (1200 here, 600 there)",
+        "the secrets (fingerprints s1 s2 here, s3 there)",
+    ]
+
+
+def test_web_nodes_with_different_values_are_told_apart():
+    """So that each sentence is true of all that it names."""
+    ours = replace(OURS, values={"encrypt": "True"})
+    others = [
+        theirs(id=name, name=name, parts={"encrypt": name}, values={"encrypt": value})
+        for name, value in (("b", "1"), ("c", "2"), ("d", "1"))
+    ]
+    assert [each.names for each in disagreements(ours, others, NOW)] == [("b", "d"), ("c",)]
+
+
+def test_a_clock_is_told_in_minutes():
+    """Ahead or behind, of the other web node."""
+    (found,) = disagreements(OURS, [theirs(at=NOW + 900)], NOW)
+    assert "on the time: theirs is about 15 minutes ahead" in found.text
+
+
 def test_faults_come_first():
     """Then what may be meant."""
     found = disagreements(OURS, [theirs(version="2"), theirs(id="c", parts={"encrypt": "x"})], NOW)

@@ -87,7 +87,7 @@ def test_what_differs_is_logged_with_its_fix(farm: Farm, caplog: pytest.LogCaptu
     visit(right)
     visit(wrong)
     assert counted(wrong, "farm_disagrees") == [1]
-    assert "idle_timeout: give every web node the same" in caplog.text
+    assert "idle_timeout (60 here, 1200 there): give every web node the same" in caplog.text
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
     farm.pass_time(PERIOD)
     assert counted(wrong, "farm_disagrees") == [2]
