@@ -8,11 +8,12 @@ import json
 import statistics
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sharedsession.backends.base import Backend, Stored
 from sharedsession.cli import options
 from sharedsession.cli.format import count, milliseconds, table
+from sharedsession.cli.parser import OneLineParser
 from sharedsession.environment import REAL
 from sharedsession.errors import BackendError
 
@@ -24,7 +25,7 @@ _TTL = 60.0  # seconds that the record lives if this process is killed
 _TOMBSTONE_TTL = 1.0  # seconds for which a ring remembers the end of the record
 
 
-def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
+def add_to(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     """Describes the command's arguments."""
     parser = commands.add_parser(
         "bench",
@@ -36,7 +37,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--rounds", type=number, default=_ROUNDS, help=f"how many of each (default: {_ROUNDS})")
     parser.add_argument("--size", type=number, default=1024, help="bytes of the record (default: 1024)")
     parser.add_argument("--timeout", type=options.timeout, default=5.0, help="seconds for one answer")
-    parser.set_defaults(command=options.guarded("bench", run))
+    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

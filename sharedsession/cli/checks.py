@@ -38,17 +38,29 @@ def examine(
     settings, found = _settings(keywords, environ, environment)
     if settings is None:
         return found
-    has_secret = not any(finding.level == FAULT for finding in found)
     try:
-        nodes = list(_nodes(settings))
-        if not has_secret:
-            return [*found, *nodes]
-        monitor = engines_of(SessionManager(settings)).blocking.monitor
-        return [*found, *nodes, *_farm(monitor, environment.clock(), announce=announce)]
+        if found:  # the secret is wrong
+            return [*found, *_nodes(settings)]
+        return examine_manager(SessionManager(settings), announce=announce)
     except ConfigurationError as error:
-        return [*found, _wrong(error)]
+        return [*found, wrong(error)]
     finally:
         close(settings.backend)
+
+
+def examine_manager(manager: SessionManager, *, announce: bool = False) -> list[Finding]:
+    """Checks everything about the settings that a manager has; returns what was found.
+
+    Args:
+        manager: of an application, or of settings that were loaded for this.
+        announce: whether this web node announces itself to the others.
+
+    Raises:
+        ConfigurationError: a setting is wrong that is read when it is used, as the secret of a framework.
+    """
+    settings, monitor = engines_of(manager).settings, engines_of(manager).blocking.monitor
+    clock = settings.environment.clock
+    return [*_of_settings(settings), *_nodes(settings), *_farm(monitor, clock(), announce=announce)]
 
 
 def _settings(
@@ -58,8 +70,8 @@ def _settings(
     try:
         settings = Settings.load(keywords, environ, environment=environment)
     except ConfigurationError as error:
-        return _with_another_secret(keywords, environ, environment), [_wrong(error)]
-    return settings, list(_of_settings(settings))
+        return _with_another_secret(keywords, environ, environment), [wrong(error)]
+    return settings, []
 
 
 def _with_another_secret(
@@ -73,7 +85,8 @@ def _with_another_secret(
         return None
 
 
-def _wrong(error: ConfigurationError) -> Finding:
+def wrong(error: ConfigurationError) -> Finding:
+    """Returns the finding about a wrong setting, in the words of the start of a web node."""
     return Finding(FAULT, "settings", str(error), "correct this setting, on every web node")
 
 
@@ -93,12 +106,15 @@ def _of_settings(settings: Settings) -> Iterator[Finding]:
 
 def _nodes(settings: Settings) -> Iterator[Finding]:
     limits = Limits(settings.timeout, settings.timeouts.idle, settings.max_size)
-    for node in ask(settings.backend, settings.timeout, _READS, settings.environment):
+    nodes = ask(settings.backend, settings.timeout, _READS, settings.environment)
+    for node in nodes:
         yield from of_node(node, limits)
     facts = settings.backend.health()
     if "layout" in facts:
-        text = f"{facts['replicas']} of {len(facts['nodes'])} nodes hold a session, layout {facts['layout']}"
-        yield Finding(OK, "ring", f"{text}, fingerprint {facts['fingerprint']}")
+        down = len(nodes) - sum(node.is_up for node in nodes)
+        missing = f" ({down} of them {'does' if down == 1 else 'do'} not answer)" if down else ""
+        text = f"each session has a copy on {facts['replicas']} of the {len(nodes)} nodes{missing}"
+        yield Finding(OK, "ring", f"{text}, layout {facts['layout']}, fingerprint {facts['fingerprint']}")
 
 
 # -- the other web nodes

@@ -1,15 +1,15 @@
 """``sharedsession demo``: a web farm on this machine, until Ctrl-C."""
 
 import argparse
-from typing import Any
 
 from sharedsession.cli.options import whole_number
+from sharedsession.cli.parser import OneLineParser
 
 BACKENDS = ("sqlite", "memcached", "redis")
 MOST_NODES = 9
 
 
-def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
+def add_to(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     """Describes the command's arguments."""
     parser = commands.add_parser(
         "demo",

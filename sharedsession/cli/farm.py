@@ -1,6 +1,7 @@
 """``sharedsession farm``: the web nodes that have announced themselves, and the servers of the store.
 
-It only looks. Exit codes: 0 no fault, 1 a server is down or web nodes disagree, 2 the command line is wrong.
+It only looks. Exit codes: 0 no fault, 1 a server is down or web nodes disagree, 2 the command line or
+a setting is wrong.
 """
 
 import argparse
@@ -13,17 +14,18 @@ from sharedsession.backends.base import Backend
 from sharedsession.cli import options
 from sharedsession.cli.backend_nodes import BackendNode, ask
 from sharedsession.cli.format import count, milliseconds, span, table
+from sharedsession.cli.parser import OneLineParser
 from sharedsession.concurrency import run as run_now
 from sharedsession.environment import REAL
 from sharedsession.errors import BackendError
-from sharedsession.farm import Registry, WebNode, disagreements, leading
+from sharedsession.farm import Difference, Registry, WebNode, disagreements, leading
 
 Facts = dict[str, Any]
 _CLEAR = "\x1b[H\x1b[J"  # ECMA-48: cursor to the upper left corner, then erase everything below
 _WATCH = 2.0  # seconds
 
 
-def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
+def add_to(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     """Describes the command's arguments."""
     parser = commands.add_parser(
         "farm",
@@ -41,7 +43,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         const=_WATCH,
         help=f"look again every so many seconds (default: {_WATCH:g}), until Ctrl-C",
     )
-    parser.set_defaults(command=options.guarded("farm", run))
+    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -105,7 +107,14 @@ def _web_node(node: WebNode, leader: WebNode, now: float) -> Facts:
         "announced": node.at,
         "faults": [each.difference.part for each in found if each.difference.is_fault],
         "notes": [each.difference.part for each in found if not each.difference.is_fault],
+        "differences": [_difference(each.difference) for each in found],
     }
+
+
+def _difference(difference: Difference) -> str:
+    """Returns in what a web node differs from the most, with both values."""
+    both = [f"{value.name} {value.theirs}, others {value.ours}".lstrip() for value in difference.values]
+    return f"{difference.what} ({'; '.join(both)})" if both else difference.what
 
 
 def _has_fault(facts: Facts) -> bool:
@@ -135,16 +144,18 @@ def _text_of_web_nodes(nodes: list[Facts] | None) -> str:
     rows = [
         [
             *(node[fact] for fact in ("name", "application", "version")),
-            *(span(max(0.0, now - node[moment])) for moment in ("since", "announced")),
+            span(max(0.0, now - node["since"])),
+            f"{span(max(0.0, now - node['announced']))} ago",
             _differences(node),
         ]
         for node in nodes
     ]
     heading = f"{count(len(nodes))} web node{'' if len(nodes) == 1 else 's'}"
-    columns = ["web node", "application", "version", "up for", "announced before", ""]
+    columns = ["web node", "application", "version", "up for", "last seen", ""]
     return f"{heading}\n\n" + table("<<<>><", columns, rows)
 
 
 def _differences(node: Facts) -> str:
-    faults = [f"DISAGREES on {', '.join(node['faults'])}"] if node["faults"] else []
-    return "; ".join([*faults, *(f"other {part}" for part in node["notes"])])
+    if not node["differences"]:
+        return ""
+    return f"{'DISAGREES' if node['faults'] else 'differs'} on {'; '.join(node['differences'])}"

@@ -1,29 +1,34 @@
 """``sharedsession genkey``: one new machine key on standard output, or one step of a rotation in a key file.
 
 ``sharedsession genkey > key_file`` makes a valid key file. ``sharedsession genkey --rotate key_file``, three times,
-changes the key in it without ending a session.
+changes the key in it without ending a session: the third time waits for the absolute timeout, which is that of the
+application or of the environment.
 """
 
 import argparse
 import json
-from typing import Any
+import os
 
+from sharedsession.cli import options
+from sharedsession.cli.parser import OneLineParser
 from sharedsession.keys import MachineKey, rotate
+from sharedsession.manager import engines_of
+from sharedsession.settings import Settings
 
 _ROTATED = {
     1: "a new secret is the second line: it verifies, and signs nothing yet",
     2: "the new secret is the first line: it signs and seals, the old one still verifies",
-    3: "the old secret is removed: sessions that it signed are logged out",
+    3: "the old secret is removed: a session that it signed is logged out",
 }
 _COPY = "copy the file to every web node, and wait until all have read it (up to a second)"
 _NEXT = {
     1: f"{_COPY}; then run this again",
-    2: f"{_COPY}; then wait for the absolute timeout, or older sessions are logged out; then run this again",
+    2: f"{_COPY}; then wait for the absolute timeout, so that no session needs the old one; then run this again",
     3: f"{_COPY}; this rotation is done",
 }
 
 
-def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
+def add_to(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     """Describes the command's arguments."""
     parser = commands.add_parser(
         "genkey",
@@ -36,22 +41,34 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="FILE",
         help="take a key_file one step of three towards a new key, and print the next step; no key is printed",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="with --rotate: drop the old key though sessions may still need it"
+    )
+    if parser.home is None:
+        options.add_application(parser)
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the key, or what was changed in the file."""
     if arguments.rotate is not None:
-        return _rotate(arguments.rotate, as_json=arguments.json)
+        return _rotate(arguments)
     key = MachineKey.generate()
     print(json.dumps({"key": key}) if arguments.json else key)
     return 0
 
 
-def _rotate(path: str, *, as_json: bool) -> int:
-    step = rotate(path)
-    if as_json:
+def _rotate(arguments: argparse.Namespace) -> int:
+    step = rotate(arguments.rotate, keep_old_for=0.0 if arguments.force else _absolute_timeout(arguments))
+    if arguments.json:
         print(json.dumps({"step": step, "of": 3, "done": _ROTATED[step], "next": _NEXT[step]}))
     else:
         print(f"step {step} of 3: {_ROTATED[step]}\nnext: {_NEXT[step]}")
     return 0
+
+
+def _absolute_timeout(arguments: argparse.Namespace) -> float | None:
+    with options.application_of(arguments) as manager:
+        if manager is not None:
+            return engines_of(manager).settings.timeouts.absolute
+    return Settings.absolute_timeout_in(os.environ)

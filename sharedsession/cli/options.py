@@ -1,11 +1,7 @@
-"""What several commands share: settings from flags and the environment, and how a wrong one ends the command.
-
-A flag beats the environment. Exit code 2: a setting or the command line is wrong.
-"""
+"""What several commands share: settings from an application, or from flags and the environment; a flag beats that."""
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
@@ -13,9 +9,11 @@ from typing import cast
 from sharedsession.backends.adapters import is_asynchronous
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.backends.connect import connect
-from sharedsession.cli.captured_log import captured_log
-from sharedsession.errors import BackendError, ConfigurationError, LogoutNotConfirmed
-from sharedsession.manager import SessionManager
+from sharedsession.cli import application
+from sharedsession.cli.application import ApplicationNotFoundError
+from sharedsession.cli.parser import OneLineParser
+from sharedsession.errors import ConfigurationError
+from sharedsession.manager import SessionManager, engines_of
 from sharedsession.settings import PREFIX, Settings
 
 _FLAGS = ("backend", "key_file", "app_name")
@@ -23,24 +21,36 @@ _SECRETS = ("secret_key", "key_file")
 _BREAKER_WINDOW = 0.1  # seconds: a command asks a server that was down again, and has no visitors to protect
 
 
-def add_backend(parser: argparse.ArgumentParser) -> None:
+def add_backend(parser: OneLineParser) -> None:
     """Adds the flags of a command that asks the store and opens no record."""
-    parser.add_argument("--backend", metavar="URL", help="the store (default: SHAREDSESSION_BACKEND)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    add_key_file(parser)
+    if parser.home is None:
+        parser.add_argument("--backend", metavar="URL", help="the store (default: SHAREDSESSION_BACKEND)")
+        add_application(parser)
+        add_key_file(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, errors as well")
 
 
-def add_key_file(parser: argparse.ArgumentParser) -> None:
+def add_application(parser: OneLineParser) -> None:
+    """Adds the flag that names the application whose settings count."""
+    parser.add_argument(
+        "--app",
+        metavar="MODULE:NAME",
+        help="take all settings from this WSGI, ASGI, Flask or Django application, named as for its web server",
+    )
+
+
+def add_key_file(parser: OneLineParser) -> None:
     """Adds the flag that names the secrets. Each command accepts it, so that one set of flags fits all."""
     parser.add_argument(
         "--key-file", metavar="FILE", help="the secrets (default: SHAREDSESSION_KEY_FILE or SHAREDSESSION_SECRET_KEY)"
     )
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
+def add_settings(parser: OneLineParser) -> None:
     """Adds the flags of a command that has the settings of a web node."""
     add_backend(parser)
-    parser.add_argument("--app-name", metavar="NAME", help="the application (default: SHAREDSESSION_APP_NAME)")
+    if parser.home is None:
+        parser.add_argument("--app-name", metavar="NAME", help="the farm (default: SHAREDSESSION_APP_NAME)")
 
 
 def variable(setting: str) -> str:
@@ -65,12 +75,37 @@ def environ_for(keywords: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
+def application_of(arguments: argparse.Namespace) -> Iterator[SessionManager | None]:
+    """Yields the manager of the application around the command, or of ``--app``; ``None``: there is no application.
+
+    Raises:
+        ConfigurationError: the application cannot be found, or its settings are wrong.
+    """
+    if arguments.home is not None:
+        yield arguments.home()
+    elif arguments.app is None:
+        yield None
+    elif beside := [f"--{name.replace('_', '-')}" for name in keywords_of(arguments)]:
+        raise ApplicationNotFoundError(f"--app has all settings: leave out {' and '.join(beside)}, or --app")
+    else:
+        with application.imported(arguments.app) as manager:
+            try:
+                yield manager
+            finally:
+                close(engines_of(manager).settings.backend)
+
+
+@contextmanager
 def manager_of(arguments: argparse.Namespace) -> Iterator[SessionManager]:
-    """Makes a manager from flags and environment, and closes its connections at the end.
+    """Yields the application's manager, or makes one from flags and environment and closes its connections at the end.
 
     Raises:
         ConfigurationError: a setting is wrong.
     """
+    with application_of(arguments) as manager:
+        if manager is not None:
+            yield manager
+            return
     keywords = keywords_of(arguments)
     settings = Settings.load(keywords, environ_for(keywords))
     try:
@@ -81,45 +116,33 @@ def manager_of(arguments: argparse.Namespace) -> Iterator[SessionManager]:
 
 @contextmanager
 def backend_of(arguments: argparse.Namespace) -> Iterator[Backend]:
-    """Makes the store alone, which needs no secret, and closes its connections at the end.
+    """Yields the application's store, or makes the store alone, which needs no secret, and closes it at the end.
 
     Raises:
         ConfigurationError: the URL is wrong, or the backend has only asynchronous verbs.
     """
+    with application_of(arguments) as manager:
+        if manager is not None:
+            yield _blocking(engines_of(manager).settings.backend)
+            return
     url = arguments.backend or os.environ.get(variable("backend")) or "sqlite:///"
-    backend = connect(url, breaker_window=_BREAKER_WINDOW)
-    if is_asynchronous(backend):
-        raise ConfigurationError("backend has only asynchronous verbs: the command line needs blocking ones")
+    backend = _blocking(connect(url, breaker_window=_BREAKER_WINDOW))
     try:
-        yield cast("Backend", backend)
+        yield backend
     finally:
         close(backend)
+
+
+def _blocking(backend: Backend | AsyncBackend) -> Backend:
+    if is_asynchronous(backend):
+        raise ConfigurationError("backend has only asynchronous verbs: the command line needs blocking ones")
+    return cast("Backend", backend)
 
 
 def close(backend: Backend | AsyncBackend) -> None:
     """Closes the connections of a backend; one with asynchronous verbs only has opened none."""
     if not is_asynchronous(backend):
         cast("Backend", backend).close()
-
-
-def guarded(name: str, command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Makes a command fail with one line: exit code 2 where a setting is wrong, 1 where the store does not answer."""
-
-    def run(arguments: argparse.Namespace) -> int:
-        with captured_log() as messages:
-            try:
-                return command(arguments)
-            except ConfigurationError as error:
-                return _failed(name, str(error), 2)
-            except (BackendError, LogoutNotConfirmed) as error:
-                return _failed(name, messages[-1] if messages else str(error), 1)
-
-    return run
-
-
-def _failed(name: str, message: str, exit_code: int) -> int:
-    print(f"sharedsession {name}: {message}", file=sys.stderr)
-    return exit_code
 
 
 def timeout(text: str) -> float:

@@ -1,16 +1,16 @@
 """``sharedsession list PRINCIPAL`` and ``sharedsession revoke``: lists and ends the sessions of a principal.
 
-What is printed is public: handles, never an ID or a token. Exit codes of ``revoke``: 0 ended, 1 there was no such
-session, or the store did not confirm it.
+What is printed is public: handles, never an ID or a token. Exit codes: 0 done, 1 ``revoke`` found no such session, 2
+the store did not answer or did not confirm it, or a setting is wrong.
 """
 
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from sharedsession.cli import options
 from sharedsession.cli.format import table
+from sharedsession.cli.parser import OneLineParser
 from sharedsession.engine import SessionInfo
 from sharedsession.errors import ConfigurationError
 
@@ -18,18 +18,18 @@ _DASH = "one that begins with '-' stands behind '--'"
 _LONGEST = 80  # characters of what a client sent
 
 
-def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
+def add_to(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     """Describes the arguments of both."""
     list_parser = commands.add_parser(
         "list", help="list the sessions of a principal", description="The sessions that are alive, oldest first."
     )
     list_parser.add_argument("principal", metavar="PRINCIPAL", help="as the application sets session.principal")
     options.add_settings(list_parser)
-    list_parser.set_defaults(command=options.guarded("list", run_list))
+    list_parser.set_defaults(command=run_list)
     revoke_parser = commands.add_parser(
         "revoke",
         help="end a session, or all of a principal",
-        description="Ends sessions everywhere, at once. Exit code 1 if there was none, or the store did not confirm.",
+        description="Ends sessions everywhere, at once. Exit code 1 if there was none, 2 if the store did not confirm.",
     )
     revoke_parser.add_argument(
         "id", metavar="ID", nargs="?", help=f"of one session, as `sharedsession list` shows it; {_DASH}"
@@ -37,7 +37,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     revoke_parser.add_argument("--all", metavar="PRINCIPAL", help="end all sessions of a principal")
     revoke_parser.add_argument("--except", metavar="ID", dest="except_", help="with --all: a session that goes on")
     options.add_settings(revoke_parser)
-    revoke_parser.set_defaults(command=options.guarded("revoke", run_revoke))
+    revoke_parser.set_defaults(command=run_revoke)
 
 
 def run_list(arguments: argparse.Namespace) -> int:

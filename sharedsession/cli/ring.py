@@ -13,7 +13,9 @@ from typing import Any
 from sharedsession.cli import options, ring_report
 from sharedsession.cli.captured_log import silence_log
 from sharedsession.cli.format import count, percent, span, table
+from sharedsession.cli.parser import OneLineParser
 from sharedsession.cli.ring_report import Facts, Layout
+from sharedsession.manager import SessionManager, engines_of
 
 _LONGEST_KEY = 250
 _CHANGES = ("added", "removed", "moved", "reweighted")
@@ -25,7 +27,7 @@ _SHARES = {
 }
 
 
-def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
+def add_to(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
     """Describes the command's arguments."""
     parser = commands.add_parser(
         "ring",
@@ -33,8 +35,6 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         description="Without options: the nodes, their share of the keys, and what they report. Exit code 1 if "
         "a node is down or records have too few copies.",
     )
-    backend = os.environ.get(options.variable("backend"))
-    parser.add_argument("--backend", metavar="URL", default=backend, help="the ring (default: SHAREDSESSION_BACKEND)")
     parser.add_argument("--key", type=_key, help="which nodes should hold a key of the store, and which do")
     parser.add_argument("--change", metavar="URL", help="what another list of nodes would move; no node is asked")
     parser.add_argument(
@@ -43,15 +43,24 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--timeout", type=options.timeout, default=1.0, help="seconds for one answer of a node (default: 1)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options.add_key_file(parser)
-    parser.set_defaults(command=options.guarded("ring", run))
+    options.add_backend(parser)
+    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Looks, and prints what was asked for."""
     silence_log()
-    layout = Layout.of(arguments.backend or "")
+    with options.application_of(arguments) as manager:
+        return _run(_layout(arguments.backend, manager), arguments)
+
+
+def _layout(url: str | None, manager: SessionManager | None) -> Layout:
+    if manager is not None:
+        return Layout.of_backend(engines_of(manager).settings.backend)
+    return Layout.of(url or os.environ.get(options.variable("backend"), ""))
+
+
+def _run(layout: Layout, arguments: argparse.Namespace) -> int:
     changed = Layout.of(arguments.change) if arguments.change else None
     facts = _look(layout, changed, arguments)
     print(json.dumps(facts) if arguments.json else "\n\n".join(_paragraphs(facts)))

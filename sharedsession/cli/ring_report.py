@@ -13,10 +13,10 @@ from urllib.parse import unquote
 
 from sharedsession.backends.base import Ended, Stored
 from sharedsession.backends.memcached import protocol
-from sharedsession.backends.memcached.node import MemcachedServer, MemcachedStore
+from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer, MemcachedStore
 from sharedsession.backends.memcached.urls import NodeSpec, from_url, nodes_of
 from sharedsession.backends.ring.backend import RingBackend
-from sharedsession.backends.ring.hashring import HashRing
+from sharedsession.backends.ring.hashring import HashRing, Place
 from sharedsession.backends.wire.blocking_client import BlockingClient
 from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised, Request, WireProtocol
 from sharedsession.concurrency import run
@@ -63,6 +63,24 @@ class Layout:
         if isinstance(backend, RingBackend):
             return cls(specs, backend.ring, backend.health()["replicas"])
         return cls(specs, HashRing([spec.place for spec in specs]), 1)
+
+    @classmethod
+    def of_backend(cls, backend: object) -> "Layout":
+        """Reads the ring, or the one node, that an application has for its store.
+
+        Raises:
+            ConfigurationError: it is not memcached's.
+        """
+        if isinstance(backend, MemcachedBackend):
+            place = Place(str(backend.server.guard.address), 1)
+            return cls([NodeSpec(place, backend.server.guard.address)], HashRing([place]), 1)
+        if not isinstance(backend, RingBackend):
+            raise ConfigurationError("only memcached:// has a ring, and this application has another store")
+        servers = [server for server in backend.servers if isinstance(server, MemcachedServer)]
+        specs = [
+            NodeSpec(place, server.guard.address) for place, server in zip(backend.ring.places, servers, strict=True)
+        ]
+        return cls(specs, backend.ring, backend.health()["replicas"])
 
     def owners(self, key: str) -> tuple[int, ...]:
         """Returns the indices of the nodes that should hold a key."""

@@ -17,11 +17,11 @@ _SAME = "give every web node the same {}"
 # part: (what differs, the fix)
 _PARTS: dict[str, tuple[str, str]] = {
     "backend": (
-        "the list of nodes in the ring (backend)",
+        "the list of nodes in the ring",
         _SAME.format("SHAREDSESSION_BACKEND, with the same names and weights of nodes"),
     ),
-    "layout": ("the layout of the ring (backend)", _SAME.format("layout=… in SHAREDSESSION_BACKEND")),
-    "replicas": ("the replicas of the ring (backend)", _SAME.format("replicas=… in SHAREDSESSION_BACKEND")),
+    "layout": ("the layout of the ring", _SAME.format("layout=… in SHAREDSESSION_BACKEND")),
+    "replicas": ("the replicas of the ring", _SAME.format("replicas=… in SHAREDSESSION_BACKEND")),
     "transport": ("transport or header_name", _SAME.format("transport and header_name")),
     "cookie": (
         "the cookie's settings",

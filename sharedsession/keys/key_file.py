@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -20,8 +21,8 @@ from sharedsession.keys.typed import bytes_of, is_utf_16
 from sharedsession.observe import Observer
 
 _LOOK_EVERY = 1.0
-_MARK = b"# rotation, step %d of 3 is done: `sharedsession genkey --rotate` makes the next one"
-_MARKED = re.compile(rb"# rotation, step (\d)")
+_MARK = "# rotation, step {} of 3 was done at {:%Y-%m-%dT%H:%M:%SZ}: `sharedsession genkey --rotate` makes the next one"
+_MARKED = re.compile(rb"# rotation, step (\d)(?: of 3 was done at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ))?")
 
 
 class KeyFile:
@@ -129,31 +130,61 @@ class KeyFile:
         )
 
 
-def rotate(path: str | os.PathLike[str]) -> int:
+def rotate(path: str | os.PathLike[str], *, keep_old_for: float | None = 0.0, environment: Environment = REAL) -> int:
     """Takes a key file one step further: ``[A]``, ``[A, B]``, ``[B, A]``, ``[B]``.
 
     Args:
-        path: of the file. A comment line in it tells which step was the last.
+        path: of the file. A comment line in it tells which step was the last, and when that was.
+        keep_old_for: seconds after the second step before the third one may be made: the absolute timeout, after which
+            no session needs the old secret. ``None``: sessions may need it for ever.
+        environment: where the clock comes from.
 
     Returns:
         The step that was made: 1 added a secret that only verifies, 2 made it the first, 3 dropped the old one.
 
     Raises:
-        ConfigurationError: the file holds no secret, a weak one, three or more, or two of an unknown step.
+        ConfigurationError: the file holds no secret, a weak one, three or more, or two of an unknown step; or the third
+            step would come too early.
         OSError: the file cannot be read, or not be replaced; nothing was changed.
     """
     target = Path(path).resolve()  # a link stays a link
+    now = datetime.fromtimestamp(environment.clock(), UTC)
     with _replacing(target) as file:
         try:
             secrets, comments = _parsed(target.read_bytes())
             step, new = _next_step(secrets, comments)
             MachineKey(new)
+            if step == 3:
+                _check_that_old_is_unused(_second_step(target, comments), now, keep_old_for)
         except ConfigurationError as error:
             raise ConfigurationError(f"{str(path)!r} was left as it is: {error}") from None
         kept = [line for line in comments if not _MARKED.match(line)]
-        mark = [_MARK % step] if step < 3 else []
+        mark = [_MARK.format(step, now).encode()] if step < 3 else []
         file.write(b"\n".join([*kept, *mark, *new, b""]))
     return step
+
+
+def _second_step(path: Path, comments: Sequence[bytes]) -> datetime:
+    """Returns when the second step was made; without a note of it, when the file was changed last."""
+    noted = [mark[2] for mark in map(_MARKED.match, comments) if mark and mark[2]]
+    with suppress(ValueError, IndexError):
+        return datetime.fromisoformat(noted[0].decode())
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _check_that_old_is_unused(since: datetime, now: datetime, keep_old_for: float | None) -> None:
+    if keep_old_for is None:
+        raise ConfigurationError(
+            "without an absolute_timeout, a session that is used needs the old secret for ever: set one and wait that "
+            "long, or log such visitors out with --force"
+        )
+    until = since + timedelta(seconds=keep_old_for)
+    if now < until:
+        raise ConfigurationError(
+            f"step 3 comes too early. A session that the old secret signed may live until {until:%Y-%m-%d %H:%M} UTC, "
+            f"the absolute timeout ({keep_old_for:.12g} s) after step 2: run this again then, or log such visitors out "
+            "with --force"
+        )
 
 
 def _parsed(content: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -177,6 +177,12 @@ class Settings:
         with names.in_errors():
             return build.transport({name: _convert(name, given) for name in _SETTINGS})
 
+    @staticmethod
+    def absolute_timeout_in(environ: Mapping[str, str]) -> float | None:
+        """Returns the absolute timeout of an environment, in seconds, for what needs no other setting."""
+        timeout: float | None = _convert("absolute_timeout", _environment(environ))
+        return timeout
+
     def agreed(self) -> dict[str, str]:
         """The settings on which the whole farm must agree, as text."""
         cookie, header_name = self.transport.cookie, self.transport.header_name

@@ -170,12 +170,13 @@ class SourceTree:
         return []
 
 
-def climbs(tree: SourceTree, ladder: Iterable[Iterable[str]]) -> list[str]:
+def climbs(tree: SourceTree, ladder: Iterable[Iterable[str]], outposts: Mapping[str, str] | None = None) -> list[str]:
     """Returns each import that leads up the ladder, or aside to another room of the same rung.
 
     Args:
         tree: the package.
         ladder: the rooms on each rung, lowest first.
+        outposts: parts of a room that may import what stands higher, and that.
     """
     rungs = {room: height for height, rooms in enumerate(ladder) for room in rooms}
     return [
@@ -184,6 +185,7 @@ def climbs(tree: SourceTree, ladder: Iterable[Iterable[str]]) -> list[str]:
         for found in tree.own_imports(module)
         for room in [found.target.partition(".")[0]]
         if room != module.room and rungs[room] >= rungs[module.room]
+        if not any(module.is_in(part) and room == above for part, above in (outposts or {}).items())
     ]
 
 

@@ -81,6 +81,16 @@ def test_a_wrong_command_line_is_one_line_on_stderr(capsys, arguments, said):
     assert said in err
 
 
+@pytest.mark.parametrize("name", ["genkey", "demo", "doctor", "farm", "ring", "list", "revoke", "bench"])
+def test_each_command_has_its_exit_codes_in_its_help_and_its_errors_in_json(capsys, name):
+    """A script need not read a line that is written for people."""
+    assert run(name, "--help") == 0
+    assert "exit codes: 0 all is well; 1 there is a fault" in " ".join(capsys.readouterr().out.split())
+    assert run(name, "--json", "--no-such-flag") == 2
+    out, err = capsys.readouterr()
+    assert (list(json.loads(out)), err) == (["error"], "")
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("genkey", "--help"), ("demo", "--help"), ("--version",)])
 def test_help_and_version_are_no_errors(capsys, arguments):
     """They go to standard output, and the exit code is 0."""
@@ -110,14 +120,16 @@ def test_by_default_the_demo_has_three_nodes_on_sqlite_and_a_free_port(monkeypat
     "fault", [BackendUnavailable("the store does not answer"), OSError("the store does not answer")]
 )
 def test_an_expected_failure_is_one_line_on_stderr(monkeypatch, capsys, fault):
-    """No traceback, and the exit code is 1."""
+    """No traceback, and the exit code is 2; with ``--json`` it is an object on standard output."""
 
     def fail(plan):
         raise fault
 
     monkeypatch.setattr(supervisor, "run_demo", fail)
-    assert run("demo") == 1
-    assert capsys.readouterr().err == "sharedsession: the store does not answer\n"
+    assert run("demo") == 2
+    assert capsys.readouterr() == ("", "sharedsession demo: the store does not answer\n")
+    assert run("demo", "--json") == 2
+    assert capsys.readouterr() == ('{"error": "the store does not answer"}\n', "")
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch):
@@ -144,7 +156,7 @@ def test_an_interrupt_before_the_farm_stands_is_no_traceback(monkeypatch):
 def test_a_missing_package_is_named_with_the_fix(monkeypatch, capsys):
     """Without uvicorn the demo says how to install it."""
     monkeypatch.setitem(supervisor.NEEDS, "sqlite", ("no_such_package",))
-    assert run("demo") == 1
+    assert run("demo") == 2
     assert capsys.readouterr().err == (
-        "sharedsession: the demo needs no_such_package: pip install 'sharedsession[demo]'\n"
+        "sharedsession demo: the demo needs no_such_package: pip install 'sharedsession[demo]'\n"
     )

@@ -160,11 +160,11 @@ def test_bench_is_a_table(memcached, look):
 
 
 def test_bench_of_a_server_that_is_down_is_one_line(fresh, look):
-    """With the reason, and exit code 1."""
+    """With the reason, and exit code 2."""
     server = fresh("memcached")
     server.kill()
     code, lines = look("bench", "--backend", server.url)
-    assert (code, len(lines)) == (1, 1)
+    assert (code, len(lines)) == (2, 1)
     assert "does not answer" in lines[0]
 
 

@@ -126,10 +126,10 @@ def test_without_a_secret_the_fix_is_one_line(cli, command):
 
 @pytest.mark.parametrize("command", [("list", "user:42"), ("revoke", HANDLE), ("revoke", "--all", "user:42")])
 def test_a_store_that_is_down_is_one_line(fresh, cli, monkeypatch, command):
-    """It says which server, and exit code 1: nothing is confirmed."""
+    """It says which server, and exit code 2: nothing is confirmed."""
     server = fresh("memcached")
     server.kill()
     monkeypatch.setenv("SHAREDSESSION_SECRET_KEY", SECRET)
     code, lines = cli(*command, "--backend", server.url)
-    assert (code, len(lines)) == (1, 1)
+    assert (code, len(lines)) == (2, 1)
     assert f"127.0.0.1:{server.port} does not answer" in lines[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from sharedsession import ConfigurationError, MachineKey
 from sharedsession.cli.__main__ import main
+from sharedsession.environment import Environment
 from sharedsession.keys import rotate
 
 A, B, C = (MachineKey.generate() for _ in range(3))
@@ -36,7 +38,7 @@ def test_three_calls_change_the_secret(file, capsys):
     said = []
     held = [secrets(file)]
     for _ in range(3):
-        assert main(["genkey", "--rotate", str(file)]) == 0
+        assert main(["genkey", "--rotate", str(file), "--force"]) == 0
         held.append(secrets(file))
         said.append(capsys.readouterr().out)
     new = held[3][0]
@@ -47,6 +49,58 @@ def test_three_calls_change_the_secret(file, capsys):
     assert all("every web node" in text and "up to a second" in text for text in said)
     assert [number for number, text in enumerate(said, 1) if "absolute timeout" in text] == [2]
     assert not any(secret in text for text in said for secret in (A, new))
+
+
+def test_the_old_secret_stays_until_no_session_needs_it(file, capsys, monkeypatch):
+    """The third step waits for the absolute timeout of the environment, and says until when."""
+    monkeypatch.setenv("SHAREDSESSION_ABSOLUTE_TIMEOUT", "3600")
+    began = 1_800_000_000.0
+    for _ in range(2):
+        rotate(file, environment=Environment(clock=lambda: began))
+    before = file.read_bytes()
+    with pytest.raises(
+        ConfigurationError, match=r"may live until 2027-01-15 09:00 UTC, the absolute timeout \(3600 s\)"
+    ):
+        rotate(file, keep_old_for=3600, environment=Environment(clock=lambda: began + 3599))
+    assert main(["genkey", "--rotate", str(file), "--json"]) == 2
+    assert "--force" in json.loads(capsys.readouterr().out)["error"]
+    assert file.read_bytes() == before
+    assert rotate(file, keep_old_for=3600, environment=Environment(clock=lambda: began + 3600)) == 3
+
+
+def test_without_an_absolute_timeout_the_old_secret_is_dropped_by_force_alone(file, capsys, monkeypatch):
+    """A session may need it as long as it is used."""
+    monkeypatch.setenv("SHAREDSESSION_ABSOLUTE_TIMEOUT", "none")
+    for _ in range(2):
+        assert main(["genkey", "--rotate", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["genkey", "--rotate", str(file)]) == 2
+    assert "without an absolute_timeout" in capsys.readouterr().err
+    assert main(["genkey", "--rotate", str(file), "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    "mark", ["# rotation, step 2 of 3 is done", "# rotation, step 2 of 3 was done at 2026-99-99T00:00:00Z:"]
+)
+def test_without_a_time_in_the_file_that_of_its_last_change_counts(file, mark):
+    """It is no earlier than the second step."""
+    file.write_text(f"{mark}\n{B}\n{A}\n")
+    changed = file.stat().st_mtime
+    with pytest.raises(ConfigurationError, match="too early"):
+        rotate(file, keep_old_for=60, environment=Environment(clock=lambda: changed + 59))
+    assert rotate(file, keep_old_for=60, environment=Environment(clock=lambda: changed + 61)) == 3
+
+
+def test_the_application_knows_its_absolute_timeout(file, tmp_path, monkeypatch):
+    """``--app``, as for the other commands."""
+    (tmp_path / "rotating_shop.py").write_text(
+        "from sharedsession import SessionManager\n"
+        f"shop = SessionManager.from_settings(secret_key={A!r}, backend='memory://', absolute_timeout=0.001)"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [main(["genkey", "--rotate", str(file), "--app", "rotating_shop:shop"]) for _ in range(2)] == [0, 0]
+    file.write_text(re.sub("at 2[^:]*:", "at 2026-01-01T00:", file.read_text()))
+    assert main(["genkey", "--rotate", str(file), "--app", "rotating_shop:shop"]) == 0
 
 
 def test_the_next_rotation_begins_anew(file):
@@ -98,9 +152,9 @@ def test_comments_stay(file):
     ids=range(9),  # a secret has no place in a name, and each process makes its own
 )
 def test_nonsense_is_refused_and_left_as_it_is(file, capsys, text, said):
-    """One line, exit code 1, no secret in it; the file is untouched."""
+    """One line, exit code 2, no secret in it; the file is untouched."""
     file.write_text(text)
-    assert main(["genkey", "--rotate", str(file)]) == 1
+    assert main(["genkey", "--rotate", str(file)]) == 2
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
     assert said in err
@@ -112,7 +166,7 @@ def test_nonsense_is_refused_and_left_as_it_is(file, capsys, text, said):
 
 def test_no_file_is_refused(tmp_path, capsys):
     """A wrong path makes no new file."""
-    assert main(["genkey", "--rotate", str(tmp_path / "nothing")]) == 1
+    assert main(["genkey", "--rotate", str(tmp_path / "nothing")]) == 2
     assert "nothing" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -170,7 +224,7 @@ def test_a_step_that_fails_changes_nothing(file, monkeypatch, capsys):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert main(["genkey", "--rotate", str(file)]) == 1
+    assert main(["genkey", "--rotate", str(file)]) == 2
     assert "No space left" in capsys.readouterr().err
     assert secrets(file) == [A]
     assert [path.name for path in file.parent.iterdir()] == [file.name]
@@ -180,7 +234,7 @@ def test_two_at_a_time_are_refused(file, capsys):
     """Nobody copies a secret to the nodes that somebody else's step has just thrown away."""
     beside = file.with_name(".farm.key.rotating")
     beside.touch()
-    assert main(["genkey", "--rotate", str(file)]) == 1
+    assert main(["genkey", "--rotate", str(file)]) == 2
     assert str(beside) in capsys.readouterr().err
     assert secrets(file) == [A]
 

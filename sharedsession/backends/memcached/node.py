@@ -414,16 +414,19 @@ class MemcachedBackend(BlockingAdapter):
 
     Args:
         server: the node.
+
+    Attributes:
+        server: as given.
     """
 
     def __init__(self, server: MemcachedServer) -> None:
-        self._server = server
+        self.server = server
         super().__init__(server.blocking_store())
 
     @cached_property
     def asynchronous(self) -> MemcachedStore:
         """The same node for event loops."""
-        return self._server.asynchronous_store()
+        return self.server.asynchronous_store()
 
 
 def _is_pong(reply: Any, _key: str, _opaque: int) -> bool:

@@ -46,6 +46,7 @@ class RingBackend(BlockingAdapter):
 
     Attributes:
         ring: where keys live.
+        servers: in the order of the ring's places.
     """
 
     def __init__(
@@ -57,23 +58,23 @@ class RingBackend(BlockingAdapter):
         environment: Environment = REAL,
     ) -> None:
         self.ring = HashRing([place for place, _ in servers], layout)
-        self._servers = [server for _, server in servers]
+        self.servers = [server for _, server in servers]
         self._replicas = replicas
         self._environment = environment
         self._observer = Observer(environment=environment)
         self._hints = [Hints() for _ in servers]  # shared by both colours
-        stores = [server.blocking_store() for server in self._servers]
+        stores = [server.blocking_store() for server in self.servers]
         super().__init__(self._store_over(stores, BlockingDriver(environment).gather))
 
     @cached_property
     def asynchronous(self) -> RingStore:
         """The same ring for event loops."""
-        return self._store_over([server.asynchronous_store() for server in self._servers], LoopDriver.gather)
+        return self._store_over([server.asynchronous_store() for server in self.servers], LoopDriver.gather)
 
     def _store_over(self, stores: Sequence[NodeStore], gather: Gather) -> RingStore:
         monotonic = self._environment.monotonic
         nodes = [
             RingNode(store, server.is_askable, server.knows, hints, monotonic)
-            for store, server, hints in zip(stores, self._servers, self._hints, strict=True)
+            for store, server, hints in zip(stores, self.servers, self._hints, strict=True)
         ]
         return RingStore(self.ring, nodes, self._replicas, gather, self._observer, self._environment)

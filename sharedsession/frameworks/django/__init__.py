@@ -5,9 +5,9 @@ from sharedsession.extras import needs
 with needs("django"):
     from sharedsession.frameworks.django.channels import SignedSessions
     from sharedsession.frameworks.django.configuration import manager
-    from sharedsession.frameworks.django.middleware import SessionMiddleware
+    from sharedsession.frameworks.django.middleware import SessionMiddleware, manager_in
     from sharedsession.frameworks.django.store import SessionStore
 
 current_manager = manager  # the name that other frameworks have for it
 
-__all__ = ["SessionMiddleware", "SessionStore", "SignedSessions", "current_manager", "manager"]
+__all__ = ["SessionMiddleware", "SessionStore", "SignedSessions", "current_manager", "manager", "manager_in"]

@@ -11,6 +11,8 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings as django
 from django.contrib.sessions import middleware as theirs
+from django.core.handlers.base import BaseHandler
+from django.utils.module_loading import import_string
 
 from sharedsession.concurrency import run
 from sharedsession.engine import Engine
@@ -24,8 +26,10 @@ from sharedsession.frameworks.django.session_key import SigningMiddleware
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.frameworks.django.stream import is_stream
 from sharedsession.http import TokenTransport
-from sharedsession.manager import MANAGER_KEY
+from sharedsession.manager import MANAGER_KEY, SessionManager
 from sharedsession.session import Session, state_of
+
+_ENGINE = "sharedsession.frameworks.django"
 
 
 class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
@@ -98,6 +102,15 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
         if excluded:
             request.session = self.SessionStore()
         return excluded
+
+
+def manager_in(found: object) -> SessionManager | None:
+    """Returns the manager of a project, given its WSGI or ASGI handler; ``None``: it has no sessions of ours."""
+    if not isinstance(found, BaseHandler):
+        return None
+    kinds = map(import_string, django.MIDDLEWARE)
+    has_ours = any(isinstance(kind, type) and issubclass(kind, SessionMiddleware) for kind in kinds)
+    return configuration().manager if has_ours or django.SESSION_ENGINE == _ENGINE else None
 
 
 def _store_class() -> type[SessionStore]:

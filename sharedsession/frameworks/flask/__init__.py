@@ -3,7 +3,7 @@
 from sharedsession.extras import needs
 
 with needs("flask"):
-    from sharedsession.frameworks.flask.interface import SharedSession, current_manager
+    from sharedsession.frameworks.flask.interface import SharedSession, current_manager, manager_in
     from sharedsession.frameworks.flask.session import FlaskSession
 
-__all__ = ["FlaskSession", "SharedSession", "current_manager"]
+__all__ = ["FlaskSession", "SharedSession", "current_manager", "manager_in"]

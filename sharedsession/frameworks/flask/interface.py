@@ -283,7 +283,13 @@ def current_manager() -> SessionManager:
     Raises:
         ConfigurationError: the application has no `SharedSession`.
     """
-    configuration = current_app.extensions.get(_EXTENSION)
-    if not isinstance(configuration, Configuration):
+    manager = manager_in(current_app)
+    if manager is None:
         raise ConfigurationError("this Flask application has no shared sessions: SharedSession(app)")
-    return configuration.manager
+    return manager
+
+
+def manager_in(found: object) -> SessionManager | None:
+    """Returns the manager of a Flask application; ``None`` where an object is none, or has no `SharedSession`."""
+    configuration = found.extensions.get(_EXTENSION) if isinstance(found, Flask) else None
+    return configuration.manager if isinstance(configuration, Configuration) else None

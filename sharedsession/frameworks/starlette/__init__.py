@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sharedsession.extras import needs
 
 with needs("starlette"):
-    from sharedsession.frameworks.starlette.middleware import SessionMiddleware
+    from sharedsession.frameworks.starlette.middleware import SessionMiddleware, manager_in
     from sharedsession.frameworks.starlette.session import StarletteSession
 
 if TYPE_CHECKING:
     from sharedsession.frameworks.starlette.dependencies import CurrentManager, CurrentSession
 
-__all__ = ["CurrentManager", "CurrentSession", "SessionMiddleware", "StarletteSession"]
+__all__ = ["CurrentManager", "CurrentSession", "SessionMiddleware", "StarletteSession", "manager_in"]
 
 
 def __getattr__(name: str) -> Any:

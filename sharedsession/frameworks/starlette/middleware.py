@@ -1,7 +1,8 @@
 """SessionMiddleware for Starlette and FastAPI: that of `sharedsession.asgi`, also with Starlette's argument names."""
 
-from typing import Unpack
+from typing import Any, Unpack
 
+from starlette.applications import Starlette
 from starlette.datastructures import Secret
 
 from sharedsession import asgi
@@ -54,3 +55,20 @@ class SessionMiddleware(asgi.SessionMiddleware):
             if scope["type"] != "http":
                 raise
             scope["session"] = SessionOutOfReach(state_of(session), store_unavailable(self._engine.settings))
+
+def manager_in(found: object) -> SessionManager | None:
+    """Returns the manager of a Starlette or FastAPI application to which our middleware was added; else ``None``.
+
+    The application makes its middlewares at its first request. Ours is made here alone, and no other.
+    """
+    added = found.user_middleware if isinstance(found, Starlette) else []
+    for each in added:
+        kind: Any = each.cls
+        if isinstance(kind, type) and issubclass(kind, asgi.SessionMiddleware):
+            arguments: Any = each.kwargs  # checked where the middleware was added
+            return kind(_nothing, *each.args, **arguments).manager
+    return None
+
+
+async def _nothing(_scope: asgi.Scope, _receive: asgi.Receive, _send: asgi.Send) -> None:
+    """An application without pages."""
