@@ -13,7 +13,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
@@ -62,7 +62,8 @@ def imported(spec: str) -> Iterator[SessionManager]:
         ApplicationNotFoundError: there is none; the message tells what was found and what is expected.
         ConfigurationError: the application's settings are wrong.
     """
-    found = load(spec)
+    with redirect_stdout(sys.stderr):  # what an application prints is no part of our JSON
+        found = load(spec)
     yield manager_of(found, f"--app {spec}")
 
 

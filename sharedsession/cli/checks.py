@@ -95,7 +95,7 @@ def _of_settings(settings: Settings) -> Iterator[Finding]:
     yield Finding(OK, "secret", "1 secret is set" if count == 1 else f"{count} secrets are set: the first one signs")
     if isinstance(settings.machine_key, KeyFile):
         yield from of_rights("secret", settings.machine_key.path, settings.machine_key.rights)
-    yield Finding(OK, "app_name", f"this web node belongs to {settings.app_name!r}")
+    yield Finding(OK, "app_name", f"this web node belongs to the farm {settings.app_name!r}")
     if settings.development:
         text = "development=True allows weak secrets and plain-HTTP cookies"
         yield Finding(NOTE, "settings", text, "remove it on machines that serve visitors")

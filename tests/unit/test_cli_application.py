@@ -267,6 +267,13 @@ def test_a_factory_s_application_lives_as_long_as_it_is_needed(module):
         assert found.list("user:42") == []
 
 
+def test_what_an_application_prints_stays_out_of_the_json(module, capsys):
+    """It goes to standard error."""
+    module(f"{GOOD}\nprint('the shop is loaded')")
+    assert main(["list", "user:42", "--app", "corner_shop", "--json"]) == 0
+    assert capsys.readouterr() == ("[]\n", "the shop is loaded\n")
+
+
 def test_the_error_is_one_of_the_configuration():
     """So that each command ends with the same exit code for it."""
     assert issubclass(ApplicationNotFoundError, ConfigurationError)
