@@ -54,8 +54,10 @@ def main(
             return command(arguments)
         except (BackendError, LogoutNotConfirmed) as error:
             return report(messages[-1] if messages else str(error))
-        except (SessionError, OSError) as error:
+        except SessionError as error:
             return report(str(error))
+        except OSError as error:
+            return report(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except KeyboardInterrupt:
             return 130
 

@@ -45,7 +45,7 @@ def add_to(commands: "argparse._SubParsersAction[OneLineParser]") -> None:
         "--force", action="store_true", help="with --rotate: drop the old key though sessions may still need it"
     )
     if parser.home is None:
-        options.add_application(parser)
+        options.add_application(parser, "the absolute timeout")
     parser.set_defaults(command=run)
 
 

@@ -30,12 +30,12 @@ def add_backend(parser: OneLineParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, errors as well")
 
 
-def add_application(parser: OneLineParser) -> None:
-    """Adds the flag that names the application whose settings count."""
+def add_application(parser: OneLineParser, taken: str = "all settings") -> None:
+    """Adds the flag that names the application whose settings count, with what is taken from it."""
     parser.add_argument(
         "--app",
         metavar="MODULE:NAME",
-        help="take all settings from this WSGI, ASGI, Flask or Django application, named as for its web server",
+        help=f"take {taken} from this WSGI, ASGI, Flask or Django application, named as for its web server",
     )
 
 

@@ -134,7 +134,7 @@ def _holders(holders: Sequence[Facts]) -> str:
         [node["name"], "yes" if node["owner"] else "", node["state"], node["holds"] or "?", span(node["seconds"])]
         for node in holders
     ]
-    return table("<<<<>", ["node", "owner", "state", "holds", "for another"], rows)
+    return table("<<<<>", ["node", "owner", "state", "holds", "expires in"], rows)
 
 
 def _change(change: Facts) -> str:

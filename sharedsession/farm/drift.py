@@ -70,12 +70,7 @@ class BothValues(NamedTuple):
     theirs: str
 
     def __str__(self) -> str:
-        return f"{self.name} is {self.sides}" if self.name else self.sides
-
-    @property
-    def sides(self) -> str:
-        """Both values, without the name."""
-        return f"{self.ours} here, {self.theirs} there"
+        return f"{self.name} {self.ours} here, {self.theirs} there".lstrip()
 
 
 class Difference(NamedTuple):
@@ -144,11 +139,11 @@ def _other_app(ours: WebNode, theirs: WebNode) -> Difference:
     under = "under the same secret" if ours.secrets == theirs.secrets else "under another secret"
     return Difference(
         "app_name",
-        f"app_name ({under})",
+        f"app_name, {under}",
         "if they are one farm, give every web node the same SHAREDSESSION_APP_NAME; two applications may share a store",
         is_fault=False,
         breaks=False,
-        values=(BothValues("", f"fingerprint {ours.app}", theirs.app),),
+        values=(BothValues("fingerprint", ours.app, theirs.app),),
     )
 
 
@@ -169,7 +164,7 @@ def _secrets(ours: Sequence[str], theirs: Sequence[str]) -> list[Difference]:
 
 def _fingerprints(ours: Sequence[str], theirs: Sequence[str]) -> BothValues:
     noun = "fingerprint" if max(len(ours), len(theirs)) == 1 else "fingerprints"
-    return BothValues("", f"{noun} {' '.join(ours) or 'none'}", " ".join(theirs) or "none")
+    return BothValues(noun, " ".join(ours) or "none", " ".join(theirs) or "none")
 
 
 def _parts(ours: WebNode, theirs: WebNode) -> list[Difference]:

@@ -80,13 +80,18 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "secret_key",
         "on the order of the secrets",
     ),
-    "a misspelt app_name": ("fastapi", {"app_name": "shpo"}, "app_name", "on app_name (under the same secret)"),
+    "a misspelt app_name": (
+        "fastapi",
+        {"app_name": "shpo"},
+        "app_name",
+        "on app_name, under the same secret (fingerprint ",
+    ),
     "another idle timeout": ("django", {"idle_timeout": 600}, "idle_timeout", "(600 here, 1209600 there)"),
     "another cookie": (
         "flask",
         {"cookie_name": "sid"},
         "cookie",
-        "(cookie_name is 'sid' here, '__Host-session' there)",
+        "(cookie_name 'sid' here, '__Host-session' there)",
     ),
     "another layout of the ring": ("wsgi", {"backend": "ketama"}, "layout", "(ketama here, native there)"),
     "a clock that is wrong": ("fastapi", {"clock_off": 900}, "clock", "15 min"),
@@ -124,15 +129,15 @@ def _urls(fault: str | None, request: pytest.FixtureRequest) -> tuple[str, str]:
     if fault == "ketama":
         url = request.getfixturevalue("ring").url
         return url, f"{url}&layout=ketama"
-    url = request.getfixturevalue("memcached").url
+    start = request.getfixturevalue("fresh")  # the shared one may still have the web nodes of the healthy farm
+    url = start("memcached").url
     match fault:
         case "down":
             return url, "memcached://127.0.0.1:1"
         case "evicts":
-            start = request.getfixturevalue("fresh")
             return url, start("redis", "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru").url
         case "small":
-            return url, request.getfixturevalue("fresh")("memcached", "-I", "32k", "-o", "slab_chunk_max=16384").url
+            return url, start("memcached", "-I", "32k", "-o", "slab_chunk_max=16384").url
     return url, url
 
 

@@ -98,7 +98,7 @@ def test_a_difference_shows_both_values():
         secrets=("s3",),
     )
     assert [each.text.partition(" on ")[2] for each in disagreements(ours, [other], NOW)] == [
-        "the cookie's settings (cookie_name is 'sid' here, 'id' there)",
+        "the cookie's settings (cookie_name 'sid' here, 'id' there)",
         "encrypt",
         "idle_timeout (1200 here, 600 there)",
         "the secrets (fingerprints s1 s2 here, s3 there)",
