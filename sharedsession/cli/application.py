@@ -25,9 +25,8 @@ from sharedsession.errors import ConfigurationError
 from sharedsession.manager import SessionManager
 
 EXPECTED = (
-    "expected is a SessionMiddleware of sharedsession, a Flask application with SharedSession(app), the WSGI or ASGI "
-    "handler of a Django project with our middleware, a Starlette or FastAPI application with our middleware, "
-    "something that wraps one of these, or a SessionManager"
+    "expected is a WSGI, ASGI, Starlette, FastAPI, Flask or Django application with our SessionMiddleware or "
+    "SharedSession, or a SessionManager"
 )
 _USUAL = ("app", "application", "create_app", "make_app")  # where no name is given
 _WRAPPED = (
@@ -173,11 +172,17 @@ def _reported(spec: str, deed: str) -> Iterator[None]:
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:
-        last = extract_tb(error.__traceback__)[-1]
-        place = f"{last.filename}, line {last.lineno}"
         raise ApplicationNotFoundError(
-            f"--app {spec}: {deed} failed: {type(error).__name__}: {error} ({place})"
+            f"--app {spec}: {deed} failed: {type(error).__name__}: {error} ({_place(error)})"
         ) from error
+
+
+def _place(error: BaseException) -> str:
+    """Returns the innermost line of the application itself; where none is known, of what it called."""
+    frames = extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename.startswith(f"{Path.cwd()}/")]
+    last = [*frames, *(frame for frame in own if "site-packages" not in frame.filename)][-1]
+    return f"{last.filename}, line {last.lineno}"
 
 
 # -- looking

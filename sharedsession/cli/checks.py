@@ -56,11 +56,15 @@ def examine_manager(manager: SessionManager, *, announce: bool = False) -> list[
         announce: whether this web node announces itself to the others.
 
     Raises:
-        ConfigurationError: a setting is wrong that is read when it is used, as the secret of a framework.
+        ConfigurationError: the backend has only asynchronous verbs.
     """
-    settings, monitor = engines_of(manager).settings, engines_of(manager).blocking.monitor
-    clock = settings.environment.clock
-    return [*_of_settings(settings), *_nodes(settings), *_farm(monitor, clock(), announce=announce)]
+    settings = engines_of(manager).settings
+    try:
+        own = list(_of_settings(settings))
+    except ConfigurationError as error:  # the secret of a framework, which is read when it is used
+        return [wrong(error), *_nodes(settings)]
+    monitor, clock = engines_of(manager).blocking.monitor, settings.environment.clock
+    return [*own, *_nodes(settings), *_farm(monitor, clock(), announce=announce)]
 
 
 def _settings(

@@ -69,6 +69,29 @@ def test_the_other_commands_know_the_application_as_well(farm: Shop, at_home: bo
     assert (code, list(said)) == (2, ["error"])
 
 
+@pytest.mark.parametrize(("framework", "called"), [("flask", "flask"), ("django", "manage.py")])
+def test_a_command_at_home_is_ours_with_the_application_s_settings(framework: str, called: str, tmp_path: Path) -> None:
+    """Its help is ours, and it has no flags for settings; those of `manage.py` itself are let pass."""
+    shop = Shop.write(framework, tmp_path, **settings(f"sqlite:///{tmp_path}/s.db", framework))
+    code, lines = shop.command("list", "--help", at_home=True)
+    assert (code, lines[0].startswith(f"usage: {called} sharedsession list")) == (0, True)
+    assert not any("--backend" in line or "--app" in line for line in lines)
+    code, lines = shop.command("list", "user:42", "--backend", "memory://", at_home=True)
+    assert (code, lines[0].partition(":")[0]) == (2, f"{called} sharedsession")
+    of_django = ["--settings", "passed.on"] if framework == "django" else []
+    assert shop.command("list", "user:42", *of_django, at_home=True) == (0, ["no session"])
+
+
+def test_django_calls_the_command_from_code(tmp_path: Path) -> None:
+    """``call_command`` ends with the exit code of the command."""
+    shop = Shop.write("django", tmp_path, **settings(f"sqlite:///{tmp_path}/s.db", "django"))
+    (tmp_path / "manage.py").write_text(
+        "import shop\nfrom django.core.management import call_command\n"
+        "call_command('sharedsession', 'revoke', '--all', 'user:42')\n"
+    )
+    assert shop.command(at_home=True) == (1, ["no such session"])
+
+
 # -- twelve faults: how each is planted, in an application of which framework; the topic, and words of its text or fix
 
 FAULTS: dict[str, tuple[str, dict[str, Any], str, str]] = {

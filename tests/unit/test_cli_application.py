@@ -248,6 +248,19 @@ def test_a_wrong_setting_of_an_application_keeps_its_words(module, capsys):
     assert (finding["level"], finding["topic"]) == ("fault", "settings")
 
 
+def test_a_framework_s_secret_that_is_missing_is_found_and_the_store_is_looked_at(module, capsys):
+    """Flask's is read when it is used."""
+    module(
+        "from flask import Flask\nfrom sharedsession.frameworks.flask import SharedSession\n"
+        "app = Flask('shop')\napp.config['SHAREDSESSION_BACKEND'] = 'sqlite:///s.db'\nSharedSession(app)"
+    )
+    assert main(["doctor", "--app", "corner_shop", "--json"]) == 1
+    first, *others = json.loads(capsys.readouterr().out)["findings"]
+    assert (first["level"], first["topic"]) == ("fault", "settings")
+    assert "SECRET_KEY" in first["text"].upper()
+    assert "reachable" in [finding["topic"] for finding in others]
+
+
 @pytest.mark.parametrize("flag", ["--backend", "--key-file", "--app-name"])
 def test_an_application_has_all_settings(module, capsys, flag):
     """A flag beside it would be one too many: which of the two counts?"""

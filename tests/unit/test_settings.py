@@ -298,3 +298,17 @@ def test_a_frameworks_secret_is_not_used_beside_a_key_file(tmp_path):
     found = Settings.load({"backend": "memory://", "key_file": file}, {}, {"secret_key": list})
     token = MachineKey(SECRET).new_identity(bytes(range(16))).token
     assert found.machine_key().verify(token.encode())
+
+
+def test_what_the_farm_must_agree_on_is_told_under_the_names_of_settings():
+    """Each of them is a setting, none is a secret, and a number has no needless zero."""
+    settings = Settings.load({"secret_key": MachineKey.generate(), "backend": "memory://", "idle_timeout": 2592000}, {})
+    values = settings.agreed_values()
+    assert values.keys() <= _SETTINGS.keys()
+    parts = settings.agreed().keys() - {"app_name", "cookie"}
+    assert parts <= values.keys()
+    assert (values["idle_timeout"], values["transport"], values["cookie_name"]) == (
+        "2592000",
+        "'cookie'",
+        "'__Host-session'",
+    )
