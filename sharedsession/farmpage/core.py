@@ -13,6 +13,7 @@ from sharedsession.farmpage.exchange import Request
 from sharedsession.farmpage.facts import facts_of, shares_of
 from sharedsession.farmpage.latency import Latency
 from sharedsession.farmpage.revoked import RevokedTickets
+from sharedsession.farmpage.webnodes import WebNodes
 from sharedsession.http import Answer, make_answer, page_answer
 from sharedsession.manager import SessionManager, engines_of
 
@@ -45,6 +46,7 @@ class FarmPage:
         self._revoked = RevokedTickets(settings)
         self.latency = Latency(settings.environment.monotonic)
         self._shares = shares_of(settings.backend)
+        self._web_nodes = WebNodes(settings.environment)
 
     async def respond(self, request: Request, engine: Engine) -> Answer:
         """Answers a visitor whom the application lets through.
@@ -56,10 +58,19 @@ class FarmPage:
         answer = await self._admit(request, blocking=engine.blocking)
         if answer is not None:
             return answer
+        await self.look(engine)
+        return self.show(request)
+
+    async def look(self, engine: Engine) -> None:
+        """Asks the store for what the page shows of it, unless that was done just now; inside of a step.
+
+        Args:
+            engine: of the application's colour.
+        """
         began = self.latency.begin()
         if began is not None:
             self.latency.end(began, answered=await engine.is_ready())
-        return self.show(request)
+            await self._web_nodes.look(engine.monitor)
 
     async def _admit(self, request: Request, *, blocking: bool) -> Answer | None:
         """Handles logins and logouts, and refuses visitors; returns ``None`` if the page may be shown."""
@@ -101,7 +112,7 @@ class FarmPage:
             navigation: HTML for the top of the page.
             headers: of the caller's own.
         """
-        facts = facts_of(health, self._shares, self.latency.samples())
+        facts = facts_of(health, self._shares, self.latency.samples(), self._web_nodes.facts())
         parts = page.parts_of(facts, more)
         if not request.wants_json:
             text = page.farm_document(facts, parts, navigation)

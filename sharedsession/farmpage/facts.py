@@ -9,22 +9,31 @@ from sharedsession.farmpage.latency import Sample
 Facts = dict[str, Any]
 """JSON-able."""
 
+COPIES = "Copies repaired"
+"""Counted on a ring only."""
+
 _TOTALS = (
     ("Sessions created", ("created",)),
     ("Sessions ended", ("destroyed", "revoked", "expired")),
     ("Conflicts merged", ("merged",)),
-    ("Copies repaired", ("repairs",)),
+    (COPIES, ("repairs",)),
     ("Requests without a store", ("unavailable",)),
 )
 
 
-def facts_of(health: Mapping[str, Any], shares: Sequence[float], samples: Sequence[Sample]) -> Facts:
+def facts_of(
+    health: Mapping[str, Any],
+    shares: Sequence[float],
+    samples: Sequence[Sample],
+    web_nodes: Sequence[Facts] | None = None,
+) -> Facts:
     """Returns the facts of the page.
 
     Args:
         health: of a manager.
         shares: of the keys that each node is the first to own, in the order of the nodes; empty if there is no ring.
         samples: of the store's latency, oldest first.
+        web_nodes: that have announced themselves; ``None`` if that is not known.
     """
     backend = health["backend"]
     counters = {**backend.get("counters", {}), **health["counters"]}
@@ -35,6 +44,7 @@ def facts_of(health: Mapping[str, Any], shares: Sequence[float], samples: Sequen
         "layout": backend.get("layout"),
         "answers": samples[-1].took is not None if samples else None,
         "nodes": [_node(node, share) for node, share in zip(nodes, _known(shares, len(nodes)), strict=True)],
+        "web_nodes": None if web_nodes is None else list(web_nodes),
         "totals": {label: sum(counters.get(name, 0) for name in names) for label, names in _TOTALS},
         "counters": dict(sorted(counters.items())),
         "latency": [{"ago": round(sample.ago, 1), "ms": _milliseconds(sample)} for sample in samples],

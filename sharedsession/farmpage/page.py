@@ -9,8 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from sharedsession.farmpage import svg
-from sharedsession.farmpage.facts import Facts
+from sharedsession.farmpage import svg, tables
+from sharedsession.farmpage.facts import COPIES, Facts
+from sharedsession.farmpage.tables import number
 from sharedsession.http import document, security_headers
 
 STYLE = Path(__file__).with_name("style.css").read_text()
@@ -23,6 +24,9 @@ _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'%3E%3Ccircle cx='4.5' cy='4.5' "
     "r='3' fill='none' stroke='%232f5bd7' stroke-width='2'/%3E%3C/svg%3E"
 )
+
+
+_OF_RING = {COPIES, "layout", "replicas"}
 
 
 class Part(NamedTuple):
@@ -43,16 +47,17 @@ class Part(NamedTuple):
 
 def parts_of(facts: Facts, more: Sequence[Part] = ()) -> list[Part]:
     """Returns the parts of the page, in their order; those of the caller stand below the drawings."""
-    parts = [
-        Part("ring", "Ring", svg.ring(facts["nodes"]) + _layout(facts)),
+    is_ring = bool(facts["replicas"])
+    return [
+        Part("ring", "Ring", _ring(facts)) if is_ring else Part("store", "Store", _store(facts)),
         Part("latency", "Latency of the store", _latency(facts["latency"])),
         *more,
-        Part("nodes", "Nodes", _nodes(facts["nodes"]), wide=True),
-        Part("totals", "Counted so far", _list(facts["totals"], "totals"), wide=True),
-        Part("fingerprint", "Fingerprint", _fingerprint(facts["fingerprint"])),
+        Part("web-nodes", "Web nodes", tables.web_nodes(facts["web_nodes"]), wide=True),
+        *([Part("nodes", "Nodes of the ring", tables.ring_nodes(facts["nodes"]), wide=True)] if is_ring else ()),
+        Part("totals", "Counted so far", _list(_without_ring(facts["totals"], is_ring=is_ring), "totals"), wide=True),
+        Part("fingerprint", "Fingerprint", _fingerprint(_without_ring(facts["fingerprint"], is_ring=is_ring))),
         Part("counters", "All counters", _counters(facts["counters"])),
     ]
-    return parts if facts["nodes"] else [part for part in parts if part.name not in {"ring", "nodes"}]
 
 
 def farm_document(facts: Facts, parts: Sequence[Part], navigation: str) -> str:
@@ -83,12 +88,14 @@ def farm_document(facts: Facts, parts: Sequence[Part], navigation: str) -> str:
 
 def state(facts: Facts) -> str:
     """Returns the state of the farm, in one line of HTML."""
-    nodes = facts["nodes"]
-    down = [node["name"] for node in nodes if node["state"] == "down"]
+    down = [node["name"] for node in facts["nodes"] if node["state"] == "down"]
+    odd = [node["name"] for node in facts["web_nodes"] or () if node["faults"]]
     text = "The store answers" if facts["answers"] else "The store does not answer"
     if down:
         text += f"; down: {', '.join(down)}"
-    level = "down" if not facts["answers"] else "warn" if down else "up"
+    if odd:
+        text += f"; disagrees with its farm: {', '.join(odd)}"
+    level = "down" if not facts["answers"] else "warn" if down or odd else "up"
     return f'<span class="{level}">{escape(text)}</span>'
 
 
@@ -149,51 +156,46 @@ def _section(part: Part) -> str:
 """
 
 
-def _layout(facts: Facts) -> str:
-    if not facts["replicas"]:
-        return f'<p class="quiet">One store: {escape(facts["backend"])}.</p>'
+def _ring(facts: Facts) -> str:
     copies = "one copy" if facts["replicas"] == 1 else f"{facts['replicas']} copies"
-    return f'<p class="quiet">{copies.capitalize()} of each session, layout {escape(str(facts["layout"]))}.</p>'
+    words = f"{copies.capitalize()} of each session, layout {facts['layout']}."
+    entries = "".join(_legend(index, node) for index, node in enumerate(facts["nodes"]))
+    return f'{svg.ring(facts["nodes"])}<ol class="legend">{entries}</ol><p class="quiet">{escape(words)}</p>'
+
+
+def _legend(index: int, node: Facts) -> str:
+    share = "" if node["share"] is None else f"{node['share']:.1%} of the keys, "
+    return (
+        f'<li><i class="spot {svg.hue(index)}"></i><b>{index + 1} {escape(node["name"])}</b> '
+        f'<span class="quiet">{share}</span><span class="{node["state"]}">{node["state"]}</span></li>'
+    )
+
+
+def _store(facts: Facts) -> str:
+    """Returns what is known of a store that is no ring."""
+    entries = [("Kind", escape(facts["backend"]))]
+    for node in facts["nodes"]:
+        entries += [
+            ("Address", escape(node["address"] or node["name"])),
+            ("State", f'<b class="{node["state"]}">{node["state"]}</b>'),
+            ("Failures", number(node["failures"])),
+            *([("Evictions", number(node["evictions"]))] if node["evictions"] is not None else ()),
+        ]
+    listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in entries)
+    return f'<dl class="pairs">{listed}</dl><p class="quiet">One store, shared by all web nodes.</p>'
 
 
 def _latency(samples: Sequence[Facts]) -> str:
     return svg.latency(samples) + f'<p class="quiet">{escape(svg.summary(samples))}.</p>'
 
 
-_COLUMNS = ("Node", "State", "Keys", "Failures", "Evictions", "Tombstones waiting")
-
-
-def _nodes(nodes: Sequence[Facts]) -> str:
-    # The roles are explicit: a table that CSS lays out as blocks, as on a phone, is no table to some screen readers.
-    head = "".join(f'<th role="columnheader" scope="col">{column}</th>' for column in _COLUMNS)
-    rows = "".join(_row(number, node) for number, node in enumerate(nodes))
-    return (
-        f'<table role="table" aria-labelledby="nodes-title"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
-        f'<tbody role="rowgroup">{rows}</tbody></table>'
-    )
-
-
-def _row(number: int, node: Facts) -> str:
-    share = "-" if node["share"] is None else f"{node['share']:.1%}"
-    numbers = (share, *(_number(node[name]) for name in ("failures", "evictions", "tombstones_waiting")))
-    cells = "".join(
-        f'<td role="cell" data-label="{column}">{value}</td>'
-        for column, value in zip(_COLUMNS[2:], numbers, strict=True)
-    )
-    address = "" if node["address"] == node["name"] else f"<small>{escape(node['address'])}</small>"
-    return (
-        f'<tr role="row"><th role="rowheader" scope="row"><i class="spot {svg.hue(number)}"></i>'
-        f'{escape(node["name"])} {address}</th><td role="cell" data-label="State">'
-        f'<b class="{node["state"]}">{node["state"]}</b></td>{cells}</tr>'
-    )
-
-
-def _number(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else "-"
+def _without_ring(entries: Facts, *, is_ring: bool) -> Facts:
+    """Returns the entries without those that mean nothing where there is no ring."""
+    return {name: value for name, value in entries.items() if is_ring or name not in _OF_RING}
 
 
 def _list(values: Facts, kind: str) -> str:
-    entries = "".join(f"<div><dt>{escape(name)}</dt><dd>{_number(value)}</dd></div>" for name, value in values.items())
+    entries = "".join(f"<div><dt>{escape(name)}</dt><dd>{number(value)}</dd></div>" for name, value in values.items())
     return f'<dl class="{kind}">{entries}</dl>'
 
 

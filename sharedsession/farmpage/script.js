@@ -1,6 +1,7 @@
 (() => {
   "use strict";
   const EVERY = 2000;
+  const EVERY_LIVE = 500;  // while a part says that it changes fast
   const pause = document.getElementById("pause");
   let paused = false;
 
@@ -27,7 +28,7 @@
         put("state", '<span class="down">The web node does not answer; this page tries again</span>');
       }
     }
-    setTimeout(refresh, EVERY);
+    setTimeout(refresh, document.querySelector("[data-live]") ? EVERY_LIVE : EVERY);
   }
 
   pause.hidden = false;

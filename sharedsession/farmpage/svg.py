@@ -10,11 +10,10 @@ from html import escape
 from sharedsession.farmpage.facts import Facts
 from sharedsession.farmpage.latency import SPAN
 
-_RADIUS, _LABELS = 100.0, 134.0
+_RADIUS, _LABELS = 100.0, 132.0
 _GAP = 0.012  # of the circle, between two arcs
-_LEAST = 0.03  # of the circle: a smaller share gets no label; the table has it
-_LONGEST = 14  # characters of a name
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 352.0, 12.0, 112.0
+_LEAST = 0.03  # of the circle: a smaller share gets no number
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62.0, 352.0, 12.0, 112.0
 
 
 def hue(number: int) -> str:
@@ -23,15 +22,15 @@ def hue(number: int) -> str:
 
 
 def ring(nodes: Sequence[Facts]) -> str:
-    """Draws the ring: each node's arc is as long as its share of the keys."""
+    """Draws the ring: each node's arc is as long as its share of the keys, with the number of the node beside it."""
     shown = [node for node in nodes if node["share"] is not None]
     arcs, turn = [], 0.0
     for number, node in enumerate(shown):
-        arcs.append(_arc(node, hue(number), turn))
+        arcs.append(_arc(number, node, turn))
         turn += node["share"]
     up = sum(node["state"] == "up" for node in nodes)
     return (
-        f'<svg class="ring" viewBox="-220 -156 440 312" role="img" aria-labelledby="ring-title">'
+        f'<svg class="ring" viewBox="-150 -150 300 300" role="img" aria-labelledby="ring-title">'
         f'<title id="ring-title">{_ring_in_words(shown)}</title>{_HATCH}{"".join(arcs)}'
         f'<text class="big" y="6">{up} of {len(nodes)}</text><text class="small" y="28">'
         f"{'node' if len(nodes) == 1 else 'nodes'} up</text></svg>"
@@ -49,30 +48,26 @@ def _ring_in_words(nodes: Sequence[Facts]) -> str:
     return escape("; ".join(shares) or "no nodes")
 
 
-def _arc(node: Facts, colour: str, turn: float) -> str:
+def _arc(number: int, node: Facts, turn: float) -> str:
     """Draws the arc of a node, which starts at a part of the whole turn."""
-    share, state = node["share"], node["state"]
+    share, look = node["share"], f"arc {hue(number)} {node['state']}"
     if share > 0.999:
-        line = f'<circle class="arc {colour} {state}" r="{_RADIUS:g}"/>'
+        line = f'<circle class="{look}" r="{_RADIUS:g}"/>'
     else:
         first = turn + _GAP / 2
         last = max(turn + share - _GAP / 2, first + 0.001)
         large = int(last - first > 0.5)
         line = (
-            f'<path class="arc {colour} {state}" '
+            f'<path class="{look}" '
             f'd="M{_at(first, _RADIUS)}A{_RADIUS:g} {_RADIUS:g} 0 {large} 1 {_at(last, _RADIUS)}"/>'
         )
-    return line + (_label(node, turn + share / 2) if share >= _LEAST else "")
+    return line + (_number(number, node["state"], turn + share / 2) if share >= _LEAST else "")
 
 
-def _label(node: Facts, middle: float) -> str:
-    x, y = _point(middle if node["share"] <= 0.999 else 0.25, _LABELS)
-    anchor = "middle" if abs(x) < 20 else "start" if x > 0 else "end"
-    name = node["name"] if len(node["name"]) <= _LONGEST else f"{node['name'][: _LONGEST - 1]}…"
-    return (
-        f'<text class="label {node["state"]}" text-anchor="{anchor}" x="{x:.0f}" y="{y:.0f}">{escape(name)}'
-        f'<tspan class="small" x="{x:.0f}" dy="15">{node["share"]:.1%} {node["state"]}</tspan></text>'
-    )
+def _number(number: int, state: str, middle: float) -> str:
+    """Writes the number of a node beside its arc: a name may be too long for a drawing."""
+    x, y = _point(middle, _LABELS)
+    return f'<text class="label {state}" x="{x:.0f}" y="{y + 6:.0f}">{number + 1}</text>'
 
 
 def _point(turn: float, radius: float) -> tuple[float, float]:
@@ -110,12 +105,12 @@ def summary(samples: Sequence[Facts]) -> str:
 def _axes(top: float) -> str:
     lines = "".join(
         f'<path class="grid" d="M{_LEFT:g} {y:g}H{_RIGHT:g}"/><text class="axis" text-anchor="end" '
-        f'x="{_LEFT - 5:g}" y="{y + 4:g}">{value:g}</text>'
+        f'x="{_LEFT - 6:g}" y="{y + 4:g}">{value:g} ms</text>'
         for y, value in ((_TOP, top), ((_TOP + _BOTTOM) / 2, top / 2), (_BOTTOM, 0))
     )
     return (
-        f'{lines}<text class="axis" x="{_LEFT:g}" y="130">5 minutes ago</text>'
-        f'<text class="axis" text-anchor="end" x="{_RIGHT:g}" y="130">now, in ms</text>'
+        f'{lines}<text class="axis" x="{_LEFT:g}" y="131">{SPAN / 60:g} minutes ago</text>'
+        f'<text class="axis" text-anchor="end" x="{_RIGHT:g}" y="131">now</text>'
     )
 
 

@@ -14,12 +14,15 @@ import pytest
 
 from sharedsession import BackendUnavailable, ConfigurationError, MachineKey, SessionManager, farmpage
 from sharedsession.backends.memory import MemoryBackend
+from sharedsession.concurrency import run
 from sharedsession.environment import REAL, Environment
-from sharedsession.farmpage import core, page, svg
+from sharedsession.farm import WebNode
+from sharedsession.farmpage import core, page, svg, tables
 from sharedsession.farmpage.auth import LOGGED_IN, TICKET_LIFE, PageAuth
 from sharedsession.farmpage.exchange import Request
 from sharedsession.farmpage.facts import facts_of
 from sharedsession.farmpage.latency import SPAN, Latency
+from sharedsession.farmpage.webnodes import compared
 from sharedsession.manager import engines_of
 from sharedsession.session import Session, state_of
 
@@ -530,3 +533,115 @@ def test_the_answers_of_a_plain_farm(visit):
     assert headers["set-cookie"].startswith("farmpage-anonymous=a.")
     assert "Secure" not in headers["set-cookie"]
     assert core.refused(Request("GET", "", {}, {})).status == HTTPStatus.FORBIDDEN
+
+
+# -- the web nodes
+
+
+def web_node(name, since=0.0, **differing):
+    """A web node as it announced itself a minute ago."""
+    facts = {"version": "1.0", "app": "shop", "secrets": ("s1",), "parts": {"idle_timeout": "p1"}, **differing}
+    return WebNode(id=name, name=name, at=4940.0, since=since, **facts)
+
+
+def test_who_disagrees_is_said_with_the_fix():
+    """Each is compared with the most of its application; another application is no fault."""
+    others = [web_node("web2:2"), web_node("web3:3", version="1.1"), web_node("blog:9", app="blog", secrets=("s9",))]
+    odd = web_node("web4:4", parts={"idle_timeout": "p2"}, secrets=("s1",), since=3600.0)
+    found = {node["name"]: node for node in compared([web_node("web1:1"), *others, odd], 5000.0)}
+    assert [node["name"] for node in compared([odd, *others], 5000.0)] == ["blog:9", "web2:2", "web3:3", "web4:4"]
+    for name in ("web1:1", "web2:2", "blog:9"):
+        assert (found[name]["faults"], found[name]["notes"]) == ([], [])
+    (fault,) = found["web4:4"]["faults"]
+    assert fault["what"].startswith("idle_timeout")
+    assert "SHAREDSESSION_IDLE_TIMEOUT" in fault["fix"]
+    (note,) = found["web3:3"]["notes"]
+    assert "version" in note["what"]
+    assert (found["web4:4"]["up_for"], found["web4:4"]["announced_ago"]) == (1400.0, 60.0)
+
+
+def test_a_web_node_that_disagrees_is_on_the_page(visit, store):
+    """In the list, with what and the fix, and in the line at the top; each has announced itself in the store."""
+
+    def announce(**options):
+        manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend=store, farm_check="warn", **options)
+        run(engines_of(manager).blocking.monitor.announce())
+
+    for _ in range(2):
+        announce()
+    visitor = visit(allowed=everybody)
+    assert visitor.get()[2].count('<b class="up">agrees</b>') == 2
+    announce(idle_timeout=600)
+    other = visit(allowed=everybody)
+    text = other.get()[2]
+    assert "disagrees on idle_timeout" in text
+    assert "give every web node the same SHAREDSESSION_IDLE_TIMEOUT" in text
+    assert '<span class="warn">The store answers; disagrees with its farm: ' in text
+    assert "disagrees" not in visitor.get()[2]  # it asked just now
+
+
+@pytest.mark.parametrize(("down", "words"), [(False, "Set farm_check=&quot;warn&quot;"), (True, "does not answer")])
+def test_no_web_nodes_are_said_to_be_none_or_not_known(visit, store, down, words):
+    """A store that is away is no farm without web nodes."""
+    store.down = down
+    part = json.loads(visit(allowed=everybody).get("json")[2])["parts"]["web-nodes"]
+    assert words in part
+    assert "<table" not in part
+
+
+def test_applications_that_share_a_store_are_told_apart():
+    """By the digest of their name, only where there are several."""
+    facts = compared([web_node("a:1"), web_node("b:2", app="blog")], 5000.0)
+    assert tables.web_nodes(facts).count("<small>application ") == 2
+    assert "application" not in tables.web_nodes(compared([web_node("a:1")], 5000.0))
+
+
+def test_what_a_web_node_says_of_itself_is_text():
+    """Anyone who can write to the store can announce one."""
+    mark_up = '<b>"&'
+    shown = tables.web_nodes(compared([web_node(mark_up, version=mark_up), web_node("x", app=mark_up)], 5000.0))
+    assert mark_up not in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0 s"), (59.9, "59 s"), (61, "1 min"), (7200, "2 h"), (99**3, "11 d")]
+)
+def test_a_span_is_told_in_its_largest_unit(seconds, shown):
+    """Nobody counts seconds of days."""
+    assert tables.span(seconds) == shown
+
+
+# -- one store, or a ring
+
+
+@pytest.mark.parametrize("address", ["10.200.100.200:11211", "memcached-0.memcached.default.svc.cluster.local:11211"])
+def test_an_address_is_never_cut_off(address):
+    """Neither in the table nor beside the ring, where the drawing has a number for it."""
+    node = {"name": address, "address": address, "state": "up", "share": 1 / 3}
+    nodes = [{**node, "name": name} for name in (address, "b", "c")]
+    health = {"backend": {"nodes": nodes, "kind": "ring", "replicas": 2}, "counters": {}, "fingerprint": {}}
+    parts = {part.name: part.html for part in page.parts_of(facts_of(health, [0.3, 0.3, 0.4], []))}
+    assert address in parts["nodes"]
+    assert f"1 {address}</b>" in parts["ring"]
+    assert re.findall(r'<text class="label up"[^>]*>(\d)<', parts["ring"]) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///s.db", "memcached://10.0.0.1:11211", "redis://10.0.0.1:6379"])
+def test_a_single_store_has_no_ring_and_no_tombstones(url, tmp_path, monkeypatch):
+    """Nor a table of one row, shares of keys, copies or a layout."""
+    monkeypatch.chdir(tmp_path)
+    manager = SessionManager.from_settings(secret_key=FARM_SECRET, backend=url)
+    parts = page.parts_of(facts_of(manager.health(), [], []))
+    assert [part.name for part in parts[:2]] == ["store", "latency"]
+    text = " ".join(part.html for part in parts)
+    assert not re.search(r"[Rr]ing\b|ombstone|of the keys|[Cc]opies|layout|replicas", text)
+    if "10.0.0.1" in url:
+        assert f"<dt>Address</dt><dd>{url.partition('//')[2]}</dd>" in text
+
+
+def test_the_axes_have_units():
+    """Milliseconds and minutes."""
+    drawn = svg.latency([{"ago": 1, "ms": 7.0}])
+    assert re.findall(r">([\d.]+ ms)<", drawn) == ["10 ms", "5 ms", "0 ms"]
+    assert ">5 minutes ago<" in drawn
+    assert ">now<" in drawn
