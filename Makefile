@@ -39,6 +39,7 @@ farm: .venv/.dev
 
 # Login libraries and frameworks of others, dropped in as the pages of docs/ say, in two processes over one store.
 libraries: .venv/libraries/.made
+	@.venv/libraries/bin/python -m tests.support.fetch
 	@.venv/libraries/bin/python -m tests.support.fetch postgres
 	@.venv/libraries/bin/python -m pytest tests/libraries
 

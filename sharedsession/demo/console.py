@@ -12,19 +12,21 @@ from html import escape
 from http import HTTPStatus
 from typing import Any
 
+from sharedsession.demo import advice
 from sharedsession.demo.http1 import BadRequest, BrowserRequest, fetch
-from sharedsession.demo.load import SECONDS, VISITORS, Load
+from sharedsession.demo.load import Load
+from sharedsession.demo.load_part import load_part
 from sharedsession.demo.loopback import is_own_host
 from sharedsession.demo.names import FARM_PAGE, HEALTH
 from sharedsession.demo.processes import Child
+from sharedsession.demo.servers import Store, farm_of
 from sharedsession.demo.webprocess import WebProcess
 from sharedsession.farmpage.auth import ANONYMOUS
 from sharedsession.farmpage.core import FarmPage, redirected
 from sharedsession.farmpage.exchange import Request, form_fields
 from sharedsession.farmpage.page import Part
 from sharedsession.http import Answer
-from sharedsession.manager import SessionManager
-from sharedsession.readiness import ais_ready
+from sharedsession.manager import SessionManager, engines_of
 
 HEALTH_LIMIT = 0.5
 """Seconds that a web node has to return its health."""
@@ -37,6 +39,12 @@ BUTTONS = {
 }
 """What can be done to a process: label, style, and in which states."""
 
+LEVELS = {advice.GOOD: "up", advice.CAREFUL: "warn", advice.BAD: "down"}
+"""What the farm page's style sheet calls the levels of an advice."""
+
+LOAD = "load"
+"""The part with the simulated visitors."""
+
 _SHOP_LINK = '<a class="button plain" href="/">Shop</a>'
 
 Health = dict[str, Any]
@@ -48,17 +56,16 @@ class Console:
     Args:
         manager: of the front, which looks at the store as one more web node.
         nodes: the web nodes.
-        servers: of the store.
+        store: what the web nodes share.
         load: the simulated visitors.
     """
 
-    def __init__(
-        self, manager: SessionManager, nodes: Sequence[WebProcess], servers: Sequence[Child], load: Load
-    ) -> None:
+    def __init__(self, manager: SessionManager, nodes: Sequence[WebProcess], store: Store, load: Load) -> None:
         self._page = FarmPage(manager, None)
         self._manager = manager
         self._nodes = nodes
-        self._processes: dict[str, Child] = {process.name: process for process in (*servers, *nodes)}
+        self._store = store
+        self._processes: dict[str, Child] = {process.name: process for process in (*store.servers, *nodes)}
         self._load = load
         self._latest: dict[int, Health] = {}
 
@@ -81,12 +88,10 @@ class Console:
         return await self._carry_out(request)
 
     async def _show(self, request: Request) -> Answer:
-        auth, latency = self._page.auth, self._page.latency
+        auth, engine = self._page.auth, engines_of(self._manager).on_loop
         known = auth.ticket_of(request)
         ticket = known or auth.new_ticket(ANONYMOUS, request.path)
-        began = latency.begin()
-        if began is not None:
-            latency.end(began, answered=await ais_ready(self._manager))
+        await engine.driver.run(lambda: self._page.look(engine))
         return self._page.answer(
             request,
             await self._health(),
@@ -97,9 +102,9 @@ class Console:
 
     async def _carry_out(self, request: Request) -> Answer:
         verb, name = request.form.get("do", ""), request.form.get("node", "")
-        if verb == "load":
-            self._load.start()
-            return redirected(request)
+        if verb in {"load", "unload"}:
+            await (self._load.start() if verb == "load" else self._load.close())
+            return redirected(request, LOAD)
         process = self._processes.get(name)
         if process is None or verb not in BUTTONS:
             raise BadRequest(HTTPStatus.NOT_FOUND)
@@ -116,9 +121,11 @@ class Console:
 
     def _parts(self, token: str) -> list[Part]:
         processes = "".join(_process(process, token) for process in self._processes.values())
+        level, text = advice.on_store(farm_of(self._nodes, self._store))
+        words = f'<p class="{LEVELS[level]}" id="advice">{text}</p><p class="quiet">{advice.WEB_NODES}</p>'
         return [
-            Part("units", "Processes", f'<ul class="units">{processes}</ul>', wide=True),
-            Part("load", "Load", _load(self._load, token), wide=True),
+            Part("units", "Processes", f'{words}<ul class="units">{processes}</ul>', wide=True),
+            Part(LOAD, "Load", load_part(self._load, token), wide=True),
         ]
 
 
@@ -179,12 +186,3 @@ def _button(process: Child, verb: str) -> str:
         f'<button class="{style}" name="do" value="{verb}" id="{verb}-{name}" aria-label="{label} {name}"{disabled}>'
         f"{label}</button>"
     )
-
-
-def _load(load: Load, token: str) -> str:
-    state = "running" if load.is_running else "stopped"
-    return f"""<p>{VISITORS} visitors for {SECONDS:g} seconds, {state}. Each has a session of its own and expects its
-count to grow by one: <b id="load-visits">{load.visits:,}</b> visits, <b id="load-lost">{load.lost}</b> counts lost,
-<b id="load-failed">{load.failed}</b> without an answer.</p>
-<form method="post" action="{FARM_PAGE}"><input type="hidden" name="token" value="{token}">
-<button name="do" value="load" id="start-load">Start load</button></form>"""

@@ -6,14 +6,15 @@ the first 64 KiB of the answer are here, so a death in the middle of a page does
 number, so that a web node knows a request that another one has counted already. It answers to names of this machine
 only, whatever is asked for.
 
-The front itself carries out ``POST /farm/kill/<node>`` and ``POST /farm/start/<node>``, for the shop's page only, and
-shows the farm page at ``/farm``, which `console` makes.
+The front itself carries out ``POST /farm/kill/<process>`` and ``POST /farm/start/<process>``, for the shop's page only,
+and shows the farm page at ``/farm``, which `console` makes. In the place of a web node's 503 it sends a page that says
+which server is down and starts it: a shop stays a shop while its store is away.
 """
 
 import asyncio
 import socket
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -28,8 +29,16 @@ from sharedsession.demo.http1 import (
     NodeConnection,
 )
 from sharedsession.demo.loopback import HOST, is_own_host, port_of
-from sharedsession.demo.names import COMMANDS, FARM_PAGE, NUMBER_HEADER, STATES_HEADER
-from sharedsession.demo.processes import DemoError
+from sharedsession.demo.names import (
+    COMMANDS,
+    FARM_PAGE,
+    NUMBER_HEADER,
+    STATES_HEADER,
+    STORE_HEADER,
+    WEB_NODE_HEADER,
+)
+from sharedsession.demo.processes import Child, DemoError
+from sharedsession.demo.servers import Store, farm_of
 from sharedsession.demo.webprocess import WebProcess
 from sharedsession.farmpage.auth import authority_of
 from sharedsession.http import Answer, Headers, page_answer
@@ -41,7 +50,14 @@ _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect")
 )  # RFC 9110, section 7.6.1
 _FORWARDED = frozenset(
-    (STATES_HEADER.lower(), NUMBER_HEADER.lower(), "x-forwarded-for", "x-forwarded-proto", "forwarded")
+    (
+        STATES_HEADER.lower(),
+        STORE_HEADER.lower(),
+        NUMBER_HEADER.lower(),
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "forwarded",
+    )
 )
 
 
@@ -62,11 +78,13 @@ class Front:
 
     Args:
         nodes: the web nodes, in the order of the rounds.
+        store: what they share; ``None``: it is not shown.
         console: answers at ``/farm``.
     """
 
-    def __init__(self, nodes: Sequence[WebProcess], console: Console | None = None) -> None:
+    def __init__(self, nodes: Sequence[WebProcess], store: Store | None = None, console: Console | None = None) -> None:
         self._nodes = nodes
+        self._store = store or Store("", "", "")
         self._console = console
         self._rounds = 0
         self._browsers: set[asyncio.Task[None]] = set()
@@ -137,12 +155,13 @@ class Front:
 
     async def _carry_out(self, request: BrowserRequest) -> Answer:
         verb, _, name = request.path.removeprefix(COMMANDS).partition("/")
-        node = next((node for node in self._nodes if node.name == name), None)
-        if node is None or verb not in {"kill", "start"}:
+        processes: Sequence[Child] = (*self._nodes, *self._store.servers)
+        process = next((process for process in processes if process.name == name), None)
+        if process is None or verb not in {"kill", "start"}:
             raise BadRequest(HTTPStatus.NOT_FOUND)
         if request.method != "POST":
             raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED)
-        await (node.kill() if verb == "kill" else node.start())
+        await (process.kill() if verb == "kill" else process.start())
         return _answer(HTTPStatus.SEE_OTHER, "", ("Location", "/"))
 
     async def _relay(self, request: BrowserRequest, browser: BrowserConnection) -> bool:
@@ -157,10 +176,12 @@ class Front:
                 text = f"{node.name} died before it answered. It may have carried out your request, or not."
                 return await browser.answer(_answer(HTTPStatus.BAD_GATEWAY, page.notice("No answer", text)), last=True)
             try:
+                if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    return await browser.answer(self._store_down(node, answer))
                 return await browser.relay(answer)
             finally:
                 connection.close()
-        outage = page.outage(self._states())
+        outage = page.outage(farm_of(self._nodes, self._store))
         answer_of_front = _answer(HTTPStatus.SERVICE_UNAVAILABLE, outage, ("Retry-After", "1"))
         return await browser.answer(answer_of_front, last=True)
 
@@ -171,18 +192,22 @@ class Front:
         self._rounds += 1
         return up[turn:] + up[:turn]
 
-    def _states(self) -> dict[str, bool]:
-        return {node.name: node.is_up for node in self._nodes}
+    def _store_down(self, node: WebProcess, answer: NodeAnswer) -> Answer:
+        """Returns the page in the place of a web node's 503; how long to wait is the web node's own word."""
+        waits = [(name, value) for name, value in answer.headers if name.lower() == "retry-after"]
+        text = page.store_down(node.name, farm_of(self._nodes, self._store))
+        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, text, *waits, (WEB_NODE_HEADER, node.name))
 
     def _forwarded(self, request: BrowserRequest) -> BrowserRequest:
         """Returns a request as a web node gets it."""
-        states = ",".join(f"{name}={'up' if is_up else 'down'}" for name, is_up in self._states().items())
+        farm = farm_of(self._nodes, self._store)
         headers = [
             *_without(request.headers, _HOP_BY_HOP | _FORWARDED),
             ("Connection", "close"),
             ("X-Forwarded-For", HOST),
             ("X-Forwarded-Proto", "http"),
-            (STATES_HEADER, states),
+            (STATES_HEADER, _listed(farm.nodes)),
+            (STORE_HEADER, f"{farm.backend} {_listed(farm.servers)}".strip()),
             (NUMBER_HEADER, str(self._rounds)),
         ]
         return replace(request, headers=headers)
@@ -220,6 +245,10 @@ async def _ask(node: WebProcess, request: BrowserRequest) -> tuple[NodeConnectio
         connection.close()
         raise NotAnswered(is_unsent=False) from error
     return connection, answer._replace(headers=_without(answer.headers, _HOP_BY_HOP))
+
+
+def _listed(states: Mapping[str, bool]) -> str:
+    return ",".join(f"{name}={'up' if is_up else 'down'}" for name, is_up in states.items())
 
 
 def _without(headers: Headers, names: frozenset[str]) -> Headers:

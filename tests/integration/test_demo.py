@@ -149,6 +149,47 @@ def test_the_session_outlives_all_web_nodes(browser):
     assert pages[-1].visits == 6  # one, after two of the kills, after each start
 
 
+def test_the_store_is_killed_on_the_page_and_the_shop_stays_one(own_demo):
+    """One node of a ring costs nothing; Redis alone is a page of the shop meanwhile, and comes back with its data."""
+    servers = {"memcached": "mc-1", "redis": "redis"}
+    with own_demo.browser() as browser:
+        browser.get("/")
+        (server,) = [servers[kind] for kind in servers if f"/farm/kill/{servers[kind]}" in browser.get("/").text] or [
+            ""
+        ]
+        if not server:
+            assert "the store is a file" in browser.get("/").text
+            return
+        killed = browser.post(f"/farm/kill/{server}")
+        assert f"/farm/start/{server}" in killed.text
+        if server == "redis":
+            assert killed.status_code == 503
+            assert "The store does not answer" in killed.text
+            assert "you are not logged out" in killed.text
+            assert (killed.headers["Retry-After"], killed.headers["X-Web-Node"] in NODES) == ("2", True)
+        browser.post(f"/farm/start/{server}")
+        poll(lambda: all(browser.get("/").status_code == 200 for _ in NODES))
+        before = Page.of(browser.get("/")).visits
+        assert before > len(NODES) + 1
+        assert Page.of(browser.get("/")).visits == before + 1
+
+
+def test_the_end_of_all_store_nodes_is_said_before_and_after(own_demo):
+    """Of a ring in memory: which kill loses everything, and that it did; then the visitor begins anew."""
+    with own_demo.browser() as browser:
+        if "/farm/kill/mc-1" not in browser.get("/").text:
+            return
+        said = [browser.post(f"/farm/kill/mc-{number}").text for number in (1, 2, 3)]
+        assert "Start the first one again before you do" in said[0]
+        assert "EVERY session is lost for good" in said[1]
+        assert "what it stood for is gone" in said[2]
+        for number in (1, 2, 3):
+            browser.post(f"/farm/start/mc-{number}")
+        cookie = browser.cookies["session"]
+        poll(lambda: all(browser.get("/").status_code == 200 for _ in NODES))
+        assert browser.cookies["session"] != cookie
+
+
 @pytest.mark.skipif(not LINUX, reason="finds the node's process by /proc")
 def test_a_crash_that_nobody_announced_costs_nothing(demo, browser):
     """The front finds out by itself, without an error for anybody."""

@@ -12,6 +12,7 @@ from sharedsession.demo.console import Console, combined, health_of, summed
 from sharedsession.demo.http1 import BadRequest, BrowserRequest
 from sharedsession.demo.load import Load
 from sharedsession.demo.processes import Child, kill
+from sharedsession.demo.servers import Store
 from sharedsession.demo.webprocess import WebProcess
 from sharedsession.manager import SessionManager
 from tests.integration.demofarm import LINUX, Demo, Page, need, poll
@@ -43,6 +44,9 @@ def file_demo(tmp_path_factory):
 def browser(ring_demo):
     with ring_demo.browser() as client:
         yield client
+
+
+LIVE = 'class="progress" data-live>'
 
 
 def token_of(browser):
@@ -117,7 +121,16 @@ def test_load_is_counted(browser):
     poll(lambda: visits()["visits"] > 20)
     press(browser, "load")  # those that are under way go on alone
     assert visits()["visits"] > 20
-    assert (visits()["lost"], visits()["failed"]) == (0, 0)
+    text = browser.get("/farm").text
+    assert LIVE in text
+    assert re.search(r'<progress id="load-progress" max="30" value="[\d.]+">\d+ of 30 s, running<', text)
+    answered = re.search(r'id="load-nodes">(.*?)</p>', text)[1]
+    assert all(f"{node}: " in answered for node in ("web-1", "web-2", "web-3"))
+    assert press(browser, "unload").headers["Location"] == "?#load"
+    text, stopped = browser.get("/farm").text, visits()
+    assert (stopped["lost"], stopped["failed"]) == (0, 0)
+    assert (LIVE in text, "start-load" in text, "s, ended<" in text) == (False, True, True)
+    assert visits() == stopped
 
 
 def test_a_form_needs_the_token_of_its_visitor(browser, ring_demo):
@@ -176,12 +189,46 @@ def test_the_secret_is_not_on_it(browser, ring_demo):
     assert browser.cookies["session"].split(".")[0] not in shown
 
 
+def test_the_web_nodes_are_listed_and_agree(browser, ring_demo):
+    """Each announces itself with its first request; the process is the one that its buttons are for."""
+    for _ in range(3):
+        browser.get("/")
+
+    def running():
+        return set(re.findall(r"<b>web-\d</b>.*?process (\d+)", browser.get("/farm").text))
+
+    def announced():
+        return {node["name"].rpartition(":")[2] for node in facts(browser)["web_nodes"] or ()}
+
+    poll(lambda: running() <= announced())
+    assert not [node for node in facts(browser)["web_nodes"] if node["faults"] or node["notes"]]
+    assert '<b class="up">agrees</b>' in browser.get("/farm").text
+
+
+def test_what_the_next_kill_costs_is_said_before(browser):
+    """With all nodes up, with one down, and when all of them come back."""
+
+    def advice():
+        return re.search(r'class="(\w+)" id="advice">([^<]*)<', browser.get("/farm").text).groups()
+
+    level, text = advice()
+    assert (level, "Kill any one of them: nothing is lost" in text) == ("up", True)
+    press(browser, "kill", "mc-1")
+    level, text = advice()
+    assert (level, "before you do" in text) == ("warn", True)
+    press(browser, "restart", "mc-1")
+    poll(lambda: set(states(browser).values()) == {"up"})
+    assert advice()[0] == "up"
+
+
 def test_a_file_has_no_ring(file_demo):
     """The page then shows the web nodes, the counters and the latency."""
     with file_demo.browser() as browser:
         browser.get("/")
         text = browser.get("/farm").text
         assert 'id="ring"' not in text
+        assert "ombstone" not in text
+        assert "<dt>Kind</dt><dd>sqlite</dd>" in text
         assert '<b>web-3</b> <b class="up">' in text
         assert facts(browser)["totals"]["Sessions created"] == 1
         assert 'role="status"><span class="up">The store answers' in text
@@ -226,7 +273,7 @@ def test_lost_counts_and_silence_are_told_apart(monkeypatch):
     async def run():
         visitors = Load(1)
         await visitors.close()
-        visitors.start()
+        await visitors.start()
         while visitors.failed < 2:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0)
         assert visitors.is_running
@@ -263,7 +310,7 @@ def test_a_page_without_an_address_is_refused(tmp_path):
 
     async def ask():
         manager = SessionManager.from_settings(secret_key="x", backend="memory://", development=True)
-        await Console(manager, [], [], Load(1)).answer(BrowserRequest("GET", "/farm", []))
+        await Console(manager, [], Store("", "", ""), Load(1)).answer(BrowserRequest("GET", "/farm", []))
 
     with pytest.raises(BadRequest) as fault:
         asyncio.run(ask())

@@ -21,6 +21,7 @@ NO_LENGTH = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\n\r\nfine"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n"
 CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfi"
 LONG_CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + 100_000 * b"x"
+NO_STORE = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 4\r\n\r\nwait"
 DIES = b""
 NO_HTTP = b"-ERR unknown command\r\n\r\n"
 HANGS = None
@@ -120,6 +121,18 @@ def test_with_no_node_left_the_visitor_is_told():
     answer, _ = ask(GET, REFUSES, DIES)
     assert answer.startswith("HTTP/1.1 503 ")
     assert "Retry-After" in answer
+
+
+def test_a_store_that_is_away_is_a_page_of_the_shop():
+    """In the place of a web node's 503 in plain text, with its Retry-After and the node's name; asked once."""
+    answer, seen = ask(POST, NO_STORE, GOOD)
+    head, _, body = answer.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 503 ")
+    assert "Retry-After: 2" in head
+    assert "X-Web-Node: web-1" in head
+    assert "text/html" in head
+    assert "web-1 is up and answered with 503" in body
+    assert seen == [1, 0]
 
 
 def test_a_long_answer_that_is_cut_ends_the_connection():

@@ -64,13 +64,15 @@ def test_a_missing_server_is_named_with_the_fix(bare, tmp_path, kind, fix):
 
 
 def test_a_checkout_fetches_what_is_missing(bare, tmp_path):
-    """Where the project has a helper for that, it is run, and the server is looked for again."""
+    """Where the project has a helper for that, it is run for this server alone, which is then looked for again."""
     helper = tmp_path / "tests/support/fetch.py"
     helper.parent.mkdir(parents=True)
     for package in (helper.parents[1], helper.parent):
         (package / "__init__.py").touch()
-    helper.write_text(f"open({str(bare / 'memcached')!r}, 'w').write('a program')")
-    assert asyncio.run(servers._fetched(servers.SERVERS["memcached"])) == bare / "memcached"
+    helper.write_text(f"import sys; open({str(bare)!r} + '/' + sys.argv[1], 'w').write(str(sys.argv[1:]))")
+    for kind, program in (("memcached", "memcached"), ("redis", "redis-server")):
+        assert asyncio.run(servers._fetched(servers.SERVERS[kind])) == bare / program
+        assert (bare / program).read_text() == str([program])
 
 
 def test_an_unpacked_server_finds_its_libraries(bare, tmp_path):

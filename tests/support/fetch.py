@@ -1,4 +1,4 @@
-"""Makes memcached and redis-server available to the tests: ``python -m tests.support.fetch``.
+"""Makes the servers of the tests available: ``python -m tests.support.fetch``, or some of them by name.
 
 What is on PATH is taken as it is. Otherwise, where there is apt, packages are unpacked into ``.servers/``,
 with state and caches of their own: no root, and nothing on the system changes. No error on a developer's
@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.support import peers
@@ -50,14 +50,14 @@ Acquire::Retries "2";
 """
 
 
-def main(*more: str) -> int:
+def main(wanted: Sequence[str] = ()) -> int:
     """Fetches what is missing and says in one line each what still is.
 
     Args:
-        *more: names of `ON_REQUEST`.
+        wanted: names in `PACKAGES` or `ON_REQUEST`; none: all of `PACKAGES`, and the peers.
     """
-    missing = [name for name in (*PACKAGES, *more) if not works(name)]
-    lacking = [name for name in PEERS if not peers.is_there(name)]
+    missing = [name for name in wanted or PACKAGES if not works(name)]
+    lacking = [] if wanted else [name for name in PEERS if not peers.is_there(name)]
     trouble = fetch([*missing, *lacking]) if missing or lacking else ""
     for name in (still := [name for name in missing if not works(name)]):
         reason = trouble or "the fetched one does not run"
@@ -125,4 +125,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
