@@ -75,8 +75,8 @@ def processes(farm: Farm, answering: str = "") -> str:
         farm: as it is now.
         answering: the web node that makes the page.
     """
-    web = "".join(_process(name, is_up=up, is_answering=name == answering) for name, up in farm.nodes.items())
-    servers = "".join(_process(name, is_up=is_up) for name, is_up in farm.servers.items())
+    web = "".join(_process(name, hue(name), is_up=up, is_now=name == answering) for name, up in farm.nodes.items())
+    servers = "".join(_process(name, "server", is_up=up) for name, up in farm.servers.items())
     level, text = advice.on_store(farm)
     store = f'<ul class="farm">{servers}</ul>' if servers else ""
     return f"""<section class="wide">
@@ -117,10 +117,10 @@ def number(name: str) -> str:
     return escape(name.rpartition("-")[2])
 
 
-def _process(name: str, *, is_up: bool, is_answering: bool = False) -> str:
+def _process(name: str, look: str, *, is_up: bool, is_now: bool = False) -> str:
     button = command("kill", name, "Kill", "danger") if is_up else command("start", name, "Start again", "plain")
-    state = "answered just now" if is_answering else "up" if is_up else "down"
-    return f"""<li class="{hue(name)}{"" if is_up else " down"}"{' aria-current="true"' if is_answering else ""}>
+    state = "answered just now" if is_now else "up" if is_up else "down"
+    return f"""<li class="{look}{"" if is_up else " down"}"{' aria-current="true"' if is_now else ""}>
 <span><b class="node">{escape(name)}</b><small>{state}</small></span>
 {button}</li>
 """

@@ -101,9 +101,9 @@ def test_a_store_node_is_killed_by_its_button_and_nothing_is_lost(browser, demo)
 def test_the_page_refreshes_itself_until_it_is_told_not_to(browser, demo):
     """What happens meanwhile appears by itself; the button says whether it does."""
     with demo.browser() as other:
-        seen = int(browser.text(".totals dd").replace(",", ""))
+        seen = int(browser.text("#totals dd").replace(",", ""))
         other.get("/")
-        browser.wait(f"Number(document.querySelector('.totals dd').textContent.replace(',', '')) === {seen + 1}")
+        browser.wait(f"Number(document.querySelector('#totals dd').textContent.replace(',', '')) === {seen + 1}")
     assert browser.value("document.getElementById('pause').getAttribute('aria-pressed')") == "false"
     browser.value("document.getElementById('pause').click()")
     assert browser.value("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
