@@ -50,13 +50,25 @@ class Farm:
         """What the store is, in words."""
         return _STORES.get(self.backend, "the store")
 
+    @property
+    def has_lost_all(self) -> bool:
+        """Whether no server is left that could know a session: what is on a disk does not count as lost."""
+        return self.backend == "memcached" and not any(self.servers.values())
+
+
+def without_web_nodes(farm: Farm) -> str:
+    """Returns what a visitor may expect when no web node is up, and what to do."""
+    if farm.has_lost_all:
+        return "The store is down as well, and had its data in memory only: start both, and the count begins anew."
+    return "The session is safe in the store: start a web node, and the count continues."
+
 
 def after_outage(farm: Farm) -> str:
     """Returns what a visitor who got a 503 may expect, and what to do."""
-    if farm.servers and not any(farm.servers.values()) and farm.backend == "memcached":
+    if farm.has_lost_all:
         return "Your cookie is kept, but what it stood for is gone. Start the store again below, then begin anew."
     fix = "Visit again in a moment." if all(farm.servers.values()) else "Start the store again below, then visit again."
-    return f"Nothing was changed, and your cookie is kept: you are not logged out. {fix}"
+    return f"What you sent just now may not be saved. Your cookie is kept: you are not logged out. {fix}"
 
 
 def on_store(farm: Farm) -> tuple[str, str]:

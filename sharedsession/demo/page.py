@@ -32,8 +32,8 @@ ICON = (
 
 def outage(farm: Farm) -> str:
     """Returns the front's page when no web node is up."""
-    text = "The session is safe in the store: start a web node, and the count continues."
-    return framed("No web node is up", _message("No web node is up", text) + processes(farm))
+    message = _message("No web node is up", advice.without_web_nodes(farm))
+    return framed("No web node is up", message + processes(farm))
 
 
 def store_down(node: str, farm: Farm) -> str:
