@@ -180,7 +180,9 @@ class Settings:
     @staticmethod
     def absolute_timeout_in(environ: Mapping[str, str]) -> float | None:
         """Returns the absolute timeout of an environment, in seconds, for what needs no other setting."""
-        timeout: float | None = _convert("absolute_timeout", _environment(environ))
+        given, names, _ = _sources({}, environ, None, KEYWORDS)
+        with names.in_errors():
+            timeout: float | None = _convert("absolute_timeout", given)
         return timeout
 
     def agreed(self) -> dict[str, str]:

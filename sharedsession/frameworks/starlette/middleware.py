@@ -56,6 +56,7 @@ class SessionMiddleware(asgi.SessionMiddleware):
                 raise
             scope["session"] = SessionOutOfReach(state_of(session), store_unavailable(self._engine.settings))
 
+
 def manager_in(found: object) -> SessionManager | None:
     """Returns the manager of a Starlette or FastAPI application to which our middleware was added; else ``None``.
 
