@@ -170,8 +170,8 @@ class Committer:
             if state.response_started:
                 self._observer.event(
                     "login_kept_id",
-                    "a key of regenerate_on changed after the response had started, so the session keeps its ID and "
-                    "its principal: log in before the first byte of the response, or before a websocket is accepted",
+                    "session keeps its ID and its principal: a key of regenerate_on changed after the response had "
+                    "started; log in before the first byte of the response, or before a websocket is accepted",
                 )
                 return
             state.regenerate(0.0)
@@ -179,7 +179,7 @@ class Committer:
             state.set_principal(None, None)
             self._observer.event(
                 "principal_dropped",
-                "a key of regenerate_on changed in a request that sets no principal: the session has none from now on; "
+                "session has no principal from now on: a key of regenerate_on changed in a request that sets none; "
                 "set session.principal where you log in",
                 logging.INFO,
             )
