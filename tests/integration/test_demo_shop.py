@@ -7,7 +7,7 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from sharedsession import MachineKey
+from sharedsession import BackendUnavailable, MachineKey, SessionManager
 from sharedsession.demo import actions, shop
 from sharedsession.demo.names import UNSHARED
 from tests.integration.demofarm import Page
@@ -140,6 +140,23 @@ def test_log_out_everywhere(nodes, verb, left):
     assert listed.count("since") == 2
     assert listed.count("(this one)") == 1
     assert users == ["not logged in", *(left or ["not logged in"]), "Bob"]
+
+
+def test_a_list_that_cannot_be_had_is_said_to_be_none(nodes, monkeypatch):
+    """The page is there all the same."""
+
+    async def fail(_manager, _principal):
+        raise BackendUnavailable("down")
+
+    async def run():
+        async with tab(nodes[0]) as browser:
+            await browser.get("/")
+            monkeypatch.setattr(SessionManager, "alist", fail)
+            return await browser.post("/login", data={"name": "Ada"})
+
+    shown = asyncio.run(run())
+    assert Page.of(shown).user == "Ada"
+    assert "does not say now where else you are logged in" in shown.text
 
 
 @pytest.mark.parametrize("path", ["/logout/others", "/logout/everywhere"])

@@ -214,6 +214,15 @@ def test_a_fetched_server_gets_its_libraries(monkeypatch: pytest.MonkeyPatch, tm
     assert binaries.environment(Path("/usr/bin/memcached")) == dict(os.environ)
 
 
+def test_fetch_of_one_server_fetches_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the demo asks for it: neither the rest of the tests' servers, nor what the library is compared with."""
+    fetched: list[str] = []
+    monkeypatch.setattr(fetch, "works", lambda _name: False)
+    monkeypatch.setattr(fetch, "fetch", lambda names: fetched.extend(names) or "")
+    fetch.main(["memcached"])
+    assert fetched == ["memcached"]
+
+
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
 def test_fetch_without_apt_tells_one_line_per_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], ci: str, status: int
