@@ -18,7 +18,7 @@ from sharedsession.cli.parser import OneLineParser
 from sharedsession.concurrency import run as run_now
 from sharedsession.environment import REAL
 from sharedsession.errors import BackendError
-from sharedsession.farm import Difference, Registry, WebNode, disagreements, leading
+from sharedsession.farm import Registry, WebNode, disagreements, leading
 
 Facts = dict[str, Any]
 _CLEAR = "\x1b[H\x1b[J"  # ECMA-48: cursor to the upper left corner, then erase everything below
@@ -107,14 +107,8 @@ def _web_node(node: WebNode, leader: WebNode, now: float) -> Facts:
         "announced": node.at,
         "faults": [each.difference.part for each in found if each.difference.is_fault],
         "notes": [each.difference.part for each in found if not each.difference.is_fault],
-        "differences": [_difference(each.difference) for each in found],
+        "differences": [each.difference.seen_by_most for each in found],
     }
-
-
-def _difference(difference: Difference) -> str:
-    """Returns in what a web node differs from the most, with both values."""
-    both = [f"{value.name} {value.theirs}, others {value.ours}".lstrip() for value in difference.values]
-    return f"{difference.what} ({'; '.join(both)})" if both else difference.what
 
 
 def _has_fault(facts: Facts) -> bool:

@@ -92,6 +92,12 @@ class Difference(NamedTuple):
     breaks: bool = True
     values: tuple["BothValues", ...] = ()
 
+    @property
+    def seen_by_most(self) -> str:
+        """What differs, with the other web node's value and ours, where ours is that of the most."""
+        both = [f"{value.name} {value.theirs}, others {value.ours}".lstrip() for value in self.values]
+        return f"{self.what} ({'; '.join(both)})" if both else self.what
+
 
 def digest(name: str, value: str) -> str:
     """Returns the short digest of one part."""

@@ -67,6 +67,6 @@ def _facts(node: WebNode, leader: WebNode, now: float) -> Facts:
         "version": node.version,
         "up_for": max(0.0, round(now - node.since, 1)),
         "announced_ago": max(0.0, round(now - node.at, 1)),
-        "faults": [{"what": each.what, "fix": each.fix} for each in found if each.is_fault],
-        "notes": [{"what": each.what, "fix": each.fix} for each in found if not each.is_fault],
+        "faults": [{"what": each.seen_by_most, "fix": each.fix} for each in found if each.is_fault],
+        "notes": [{"what": each.seen_by_most, "fix": each.fix} for each in found if not each.is_fault],
     }

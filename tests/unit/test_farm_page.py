@@ -574,7 +574,7 @@ def test_a_web_node_that_disagrees_is_on_the_page(visit, store):
     announce(idle_timeout=600)
     other = visit(allowed=everybody)
     text = other.get()[2]
-    assert "disagrees on idle_timeout" in text
+    assert "disagrees on idle_timeout (600, others 1200)" in text
     assert "give every web node the same SHAREDSESSION_IDLE_TIMEOUT" in text
     assert '<span class="warn">The store answers; disagrees with its farm: ' in text
     assert "disagrees" not in visitor.get()[2]  # it asked just now
