@@ -30,6 +30,9 @@ sub vcl_init {
 
 sub vcl_recv {
     set req.backend_hint = farm.backend();
+    # What a visitor says of the scheme, gunicorn would believe, or answer with 400 where it differs from the front's.
+    unset req.http.X-Forwarded-Ssl;
+    unset req.http.X-Forwarded-Protocol;
 }
 
 # By itself Varnish caches nothing for a request with a cookie. Here `Vary: Cookie` decides, page by page.

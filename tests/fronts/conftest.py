@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -92,11 +92,11 @@ class Browser:
         self._client = httpx.Client(base_url=url, verify=trust, timeout=30)
         self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # Secure, and no TLS in Varnish
 
-    def go(self, path: str, method: str = "GET") -> httpx.Response:
+    def go(self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> httpx.Response:
         """One request; what it sets is kept."""
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        headers = {"X-Name": self.name} | ({"Cookie": cookie} if cookie else {})
-        answer = self._client.request(method, path, headers=headers)
+        sent = {"X-Name": self.name, **(headers or {})} | ({"Cookie": cookie} if cookie else {})
+        answer = self._client.request(method, path, headers=sent)
         for line in answer.headers.get_list("set-cookie"):
             name, _, value = line.partition(";")[0].partition("=")
             self.cookies[name] = value

@@ -32,6 +32,20 @@ def test_a_visit_is_the_same_behind_each_front(front: Any, farm: Any, browser: A
 
 
 @pytest.mark.parametrize("name", PLAIN)
+def test_what_a_visitor_says_of_the_scheme_is_not_heard(front: Any, farm: Any, browser: Any, name: str) -> None:
+    """Gunicorn refuses a request whose headers contradict each other, with 400."""
+    lies = {"X-Forwarded-Ssl": "on", "X-Forwarded-Protocol": "http"}
+    with front(name, farm) as url:
+        served = set()
+        for number in range(20):
+            visitor = browser(url, f"v{number}")
+            answer = visitor.go("/enter", headers=lies)
+            assert (answer.status_code, answer.text) == (200, visitor.name)
+            served.add(answer.headers["x-node"])
+    assert served & {"a", "c"}  # gunicorn's
+
+
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_front_is_sticky_if_it_says_so(front: Any, farm: Any, browser: Any, name: str) -> None:
     """Affinity is real where it is on, and each node serves where it is off; so both are really tried."""
     with front(name, farm) as url:
