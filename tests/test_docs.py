@@ -106,7 +106,7 @@ def run(page: Path) -> None:
 @each(PAGES)
 def test_every_block_says_what_it_is(page: Path):
     """A block of a misspelt language would silently not be run."""
-    assert {block.language for block in blocks(page)} <= {"python", "console", "sh", "text", "toml"}
+    assert {block.language for block in blocks(page)} <= {"python", "console", "sh", "text", "toml", "apache"}
 
 
 def test_the_code_is_found():
