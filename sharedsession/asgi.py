@@ -14,11 +14,12 @@ from sharedsession.engine import Engine
 from sharedsession.errors import NOT_NOW, BackendUnavailable
 from sharedsession.http import (
     KEEP,
-    HeldHead,
+    Leaving,
     Outcome,
     RawHeaders,
     TokenTransport,
     from_asgi,
+    leave_later,
     send_answer,
     to_asgi,
 )
@@ -33,6 +34,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HEADS = {"http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"}
+_NOTHING: Message = {}
 _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
 _TRY_AGAIN_LATER = 1013  # IANA's registry of close codes
 
@@ -89,8 +91,8 @@ class SessionMiddleware:
         except NOT_NOW:
             await response.refuse()
         finally:
-            if response.held is not None:
-                await response.held.stop()
+            if response.leaving is not None:
+                await response.leaving.stop()
 
     async def _load(self, session: Session, scope: Scope) -> None:
         """Loads the session before the application runs."""
@@ -126,10 +128,11 @@ class _Response:
     """One response on its way out: its head waits until the session is committed.
 
     Attributes:
-        held: the head, while it waits for the first chunk.
+        leaving: of the head, while it waits for the first chunk.
     """
 
-    held: HeldHead | None = None
+    leaving: Leaving | None = None
+    _held: Message | None = None  # the head, while it waits
     _bare: Message | None = None  # the head that has left before the application looked at the session
 
     def __init__(self, engine: Engine, session: Session, scope: Scope, send: Send) -> None:
@@ -145,10 +148,8 @@ class _Response:
 
     async def send(self, message: Message) -> None:
         """What the application calls."""
-        if self.held is not None:
-            if self.held.waits_on(message):
-                return
-            await self._let_go(self.held)
+        if self.leaving is not None and not await self._has_left(self.leaving, message):
+            return
         if message["type"] in _HEADS and not self._started:
             message = await self._head(message)
             if self._holds(message):
@@ -163,8 +164,8 @@ class _Response:
 
     async def finish(self) -> None:
         """Saves what changed after the first byte. No cookie can be set any more, and none is needed."""
-        if self.held is not None:
-            await self._let_go(self.held)
+        if self.leaving is not None:
+            await self._has_left(self.leaving)
         if self._started and not self._refused:
             self._take_over_replaced_session()
             await self._engine.finish(self.session)
@@ -177,10 +178,9 @@ class _Response:
         """
         if self._refused:
             return  # a framework that made a page of our error raises it once more
-        held = self.held.withdraw() if self.held is not None else None
-        if self._started and held is None:
+        if self._started and self._held is None:
             raise BackendUnavailable("the session store stopped answering in the middle of a response")
-        replaced = replaced or held
+        replaced, self._held = replaced or self._held, None
         self._started = self._refused = True
         if self._scope["type"] == "http":
             headers = from_asgi((replaced or {}).get("headers", ()))
@@ -222,15 +222,25 @@ class _Response:
         """Has a head wait that may yet depend on the session. Returns whether it does."""
         if self.state.accessed or self._refused or head["type"] != "http.response.start":
             return False
-        self.held = HeldHead.hold(head, self._leave)
-        self._bare = None if self.held else head
-        return self.held is not None
+        self.leaving = leave_later(self._leave)
+        if self.leaving is None:
+            self._bare = head
+            return False
+        self._held = head
+        return True
 
-    async def _let_go(self, head: HeldHead) -> None:
-        self.held = None
-        await head.let_go()
+    async def _has_left(self, leaving: Leaving, message: Message = _NOTHING) -> bool:
+        """Has the head leave before a message; not before an empty chunk, which only says that another one comes."""
+        if message.get("more_body") and not message.get("body") and self._held is not None:
+            return False
+        self.leaving = None
+        await (self._leave() if leaving.call_off() else leaving.end())
+        return True
 
-    async def _leave(self, head: Message) -> None:
+    async def _leave(self) -> None:
+        head, self._held = self._held, None
+        if head is None:
+            return  # it was withdrawn
         if self.state.accessed:
             head = {**head, "headers": self._varied(head)}
         else:

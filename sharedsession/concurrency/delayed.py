@@ -1,6 +1,6 @@
-"""A step that an event loop takes a little later, unless it is asked for before.
+"""A step that an event loop takes a little later, unless it is called off before.
 
-One that is asked for in the same turn of the loop costs neither a timer nor a task.
+One that is called off in the same turn of the loop costs neither a timer nor a task.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from sharedsession.concurrency.types import Step
 
 
 class Delayed:
-    """A step that is taken once: when its time is over, or when it is asked for.
+    """A step that is taken once, when its time is over.
 
     Args:
         seconds: from the next turn of the running event loop on.
@@ -28,15 +28,19 @@ class Delayed:
         self._task: asyncio.Future[None] | None = None
         self._handle: asyncio.Handle = self._loop.call_soon(self._wait)
 
-    async def take(self) -> None:
-        """Takes the step; where it is being taken, waits for its end. What it raises is raised here."""
+    def call_off(self) -> bool:
+        """Sees to it that the step is not begun any more. Returns whether it was not begun yet."""
         self._handle.cancel()
-        await (self._step() if self._task is None else self._task)
+        return self._task is None
+
+    async def end(self) -> None:
+        """Waits for the end of a step that has begun. What it raises is raised here."""
+        if self._task is not None:
+            await self._task
 
     async def stop(self) -> None:
-        """Sees to it that the step is not taken any more, or not any further."""
-        self._handle.cancel()
-        if self._task is not None:
+        """Sees to it that the step is not begun any more, or goes no further."""
+        if not self.call_off() and self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 

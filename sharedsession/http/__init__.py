@@ -2,7 +2,7 @@
 
 from sharedsession.http.answer import Answer, Headers, RawHeaders, from_asgi, make_answer, send_answer, to_asgi
 from sharedsession.http.cookie import CookiePolicy
-from sharedsession.http.held_head import HEAD_WAITS, HeldHead
+from sharedsession.http.held_head import HEAD_WAITS, Leaving, leave_later
 from sharedsession.http.outcome import CLEAR, KEEP, Outcome
 from sharedsession.http.page import document, page_answer, security_headers
 from sharedsession.http.token_transport import TokenTransport
@@ -14,12 +14,13 @@ __all__ = [
     "Answer",
     "CookiePolicy",
     "Headers",
-    "HeldHead",
+    "Leaving",
     "Outcome",
     "RawHeaders",
     "TokenTransport",
     "document",
     "from_asgi",
+    "leave_later",
     "make_answer",
     "page_answer",
     "security_headers",

@@ -1,4 +1,4 @@
-"""A step that is taken a little later, or when it is asked for."""
+"""A step that is taken a little later, unless it is called off."""
 
 import asyncio
 from typing import Any
@@ -36,13 +36,13 @@ def timers() -> list[Any]:
 
 
 @on_loop
-async def test_what_is_asked_for_at_once_costs_no_timer_and_no_task() -> None:
+async def test_what_is_called_off_at_once_costs_no_timer_and_no_task() -> None:
     """As the first chunk of an answer that is no stream."""
     work, tasks = Work(), asyncio.all_tasks()
     delayed = Delayed(LONG, work.step)
-    await delayed.take()
+    assert delayed.call_off()
     await asyncio.sleep(0)
-    assert (work.ended, timers(), asyncio.all_tasks() - tasks) == (1, [], set())
+    assert (work.begun, timers(), asyncio.all_tasks() - tasks) == (0, [], set())
 
 
 @on_loop
@@ -51,8 +51,9 @@ async def test_it_is_taken_by_itself() -> None:
     work = Work()
     delayed = Delayed(0.001, work.step)
     await work.begins.wait()
-    await delayed.take()
-    assert work.ended == 1
+    assert not delayed.call_off()
+    await delayed.end()
+    assert (work.begun, work.ended) == (1, 1)
 
 
 @on_loop
@@ -62,19 +63,19 @@ async def test_what_is_being_taken_is_waited_for() -> None:
     delayed = Delayed(0.001, work.step)
     await work.begins.wait()
     asyncio.get_running_loop().call_soon(work.may_end.set)
-    await delayed.take()
+    await delayed.end()
     assert (work.begun, work.ended) == (1, 1)
 
 
 @on_loop
-async def test_its_error_is_raised_where_it_is_asked_for() -> None:
+async def test_its_error_is_raised_where_its_end_is_awaited() -> None:
     """As that of a client that has gone."""
     work = Work(OSError("gone"), takes=True)
     delayed = Delayed(0.001, work.step)
     await work.begins.wait()
     work.may_end.set()
     with pytest.raises(OSError, match="gone"):
-        await delayed.take()
+        await delayed.end()
 
 
 @pytest.mark.parametrize("when", ["before its turn", "before its time", "while it is taken", "after it has failed"])
@@ -99,7 +100,7 @@ async def test_one_who_waits_and_is_cancelled_cancels_the_step() -> None:
     work = Work(takes=True)
     delayed = Delayed(0.001, work.step)
     await work.begins.wait()
-    waiting = asyncio.ensure_future(delayed.take())
+    waiting = asyncio.ensure_future(delayed.end())
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
