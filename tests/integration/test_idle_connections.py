@@ -189,6 +189,15 @@ def test_a_slow_store_is_not_deaf(site: Callable[..., Site]) -> None:
     assert here.failures() == 0
 
 
+@pytest.mark.parametrize("kind", ["memcached", "memcached+text", "redis", "valkey"])
+def test_a_new_connection_is_not_taken_for_deaf(site: Callable[..., Site]) -> None:
+    """It has nothing to prove: a store that is slow at first has the whole time of the request."""
+    here = site()
+    here.relays[0].delay(SILENCE * 1.2)
+    assert Browser([here.node]).go(write("n", 1)).status == 200
+    assert here.failures() == 0
+
+
 @every_store
 def test_connections_that_the_server_closed_overnight(site: Callable[..., Site]) -> None:
     """They are not even tried."""

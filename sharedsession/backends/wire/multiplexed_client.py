@@ -66,7 +66,7 @@ class MultiplexedClient:
                 if shared is not None and now - shared.used > BELIEVED_FOR:
                     connection, reply = await self._ask_idle(shared, request, now, deadline)
                 else:
-                    connection.used = now
+                    connection.is_new, connection.used = shared is None, now
                     reply = await connection.send(data, deadline, check, more)
             except CLOSED:
                 if shared is None:
@@ -275,6 +275,7 @@ class _Connection(asyncio.Protocol):
         self._loop_watch: asyncio.Task[None] | None = None
         self._refusal: BackendError | None = None  # what the server said before it was asked anything
         self.is_closed = False
+        self.is_new = True  # nothing was asked over it before
         self.takes_requests = True  # of all tasks; not while the connection has to prove itself
         self.heard = False
         self.used = 0.0  # on the monotonic clock
@@ -389,7 +390,7 @@ class _Connection(asyncio.Protocol):
         now, earliest = self._monotonic(), min(deadline for _, deadline, _ in self._waiting)
         if earliest <= now:
             self.fail(TimeoutError("no answer in time"))
-        elif self.heard and self.takes_requests and self._is_silent(now) and self._guard.may_doubt(now):
+        elif not self.is_new and self.takes_requests and self._is_silent(now) and self._guard.may_doubt(now):
             self.fail(ConnectionResetError("silent"))
         else:
             self._set_timer(min(earliest, now + self._patience))
