@@ -379,6 +379,7 @@ def test_a_user_of_redis_without_a_password_is_refused() -> None:
         ("unix://", "names no socket"),
         ("unix:///", "names no socket"),
         ("unix://run/redis.sock", "names no socket"),
+        ("unix://:p@ss/word@/run/redis.sock", "in front of an @"),
         ("unix://redis.sock?db=0", "names no socket"),
         ("memcached://", "is no node"),
         ("memcached://h1/0", "is no node"),
@@ -447,6 +448,7 @@ def test_what_can_be_read_as_it_was_meant_is(url: str, host: str, port: int, dat
         ("unix:///run/r.sock?db=1", "/run/r.sock"),
         ("unix://u:p@/run/r%20s.sock", "/run/r s.sock"),
         ("unix:///run/r s.sock", "/run/r s.sock"),
+        ("unix:///run/a@b.sock", "/run/a@b.sock"),
     ],
 )
 def test_a_socket_is_a_whole_path(url: str, path: str) -> None:

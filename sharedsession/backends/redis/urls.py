@@ -78,7 +78,7 @@ def _problems(url: str, parts: SplitResult) -> Iterator[str]:
         yield "has a space or a line end inside: take it out, or write it as %20"
     if "#" in url:
         yield f"has a #, and all behind it would be lost: {_QUOTING}"
-    if "@" in parts.path:
+    if "@" in parts.path and (parts.netloc or parts.scheme != "unix"):
         yield f"has a / in front of an @: {_QUOTING}"
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     yield from _of_query(parts.query, pairs)
