@@ -219,7 +219,7 @@ def test_a_fork_while_a_connection_is_opened(kind: str, asynchronous: bool, requ
     server = request.getfixturevalue(kind)
     with Relay(server.port) as relay:
         backend: Any = connect(str(server.url).replace(str(server.port), str(relay.port)))
-        guard = backend._guard if kind == "redis" else backend._server.guard
+        guard = backend._guard if kind == "redis" else backend.server.guard
 
         def add(key: str) -> bool:
             if asynchronous:

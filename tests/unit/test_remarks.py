@@ -87,7 +87,7 @@ def test_an_idle_timeout_above_the_absolute_one_is_logged(idle, absolute, is_sai
     """It has no effect: the absolute end comes first. It may be meant so, and stops nobody."""
     load(idle_timeout=idle, absolute_timeout=absolute)
     assert events(caplog) == ["idle_above_absolute"] * is_said
-    assert not is_said or caplog.records[0].message.startswith("idle_timeout (")
+    assert not is_said or caplog.records[0].message.startswith("session settings: idle_timeout (")
 
 
 def test_it_is_said_in_the_words_of_the_user(caplog):

@@ -179,7 +179,8 @@ def test_the_command_line_repeats_no_password(words: list[str], capsys: pytest.C
 def test_no_repr_holds_a_password(url: str) -> None:
     """Of the backend, of its parts, of what health tells."""
     backend: Any = connect(url)
-    parts = [backend, *vars(backend).values(), *vars(getattr(backend, "_server", backend)).values(), backend.health()]
+    inside = getattr(backend, "_server", None) or getattr(backend, "server", backend)
+    parts = [backend, *vars(backend).values(), *vars(inside).values(), backend.health()]
     parts += [spec for spec in nodes_of(url) if url.startswith("memcached")] if "memcached" in url else []
     assert SECRET not in repr(parts)
     assert "web" not in repr(parts)
@@ -214,7 +215,7 @@ def test_other_errors_are_no_refusal(cutter: Any) -> None:
 @pytest.mark.parametrize("name", ["meta", "text"])
 def test_whatever_else_answers_a_login_is_a_refusal(name: str, caplog) -> None:
     """A proxy without a login, a server out of memory: it is unknown whom it takes us for."""
-    server = connect(f"memcached://web:hunter2@h1?protocol={name}")._server
+    server = connect(f"memcached://web:hunter2@h1?protocol={name}").server
     for line in (b"ERROR\r\n", b"SERVER_ERROR out of memory storing object\r\n"):
         parser = server.protocol.Parser()
         parser.feed(line)
@@ -256,7 +257,7 @@ def test_what_is_verified_is_the_same_for_every_store(
 ) -> None:
     """All, unless the URL says otherwise."""
     backend: Any = connect(f"{scheme}://h1?{query}")
-    guard = backend._server.guard if scheme == "memcacheds" else backend._guard
+    guard = backend.server.guard if scheme == "memcacheds" else backend._guard
     assert (guard.address.tls.verify_mode, guard.address.tls.check_hostname) == (mode, checks_host)
 
 
