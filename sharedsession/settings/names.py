@@ -28,11 +28,13 @@ class Spelling:
         ours: returns how they write a setting of ours.
         given: by our name, how a setting was written that was given in yet another way.
         native: by our name, the framework's own settings.
+        defaults: our names of those that stand at the framework's default: nobody wrote them.
     """
 
     ours: Callable[[str], str] = str
     given: Mapping[str, str] = field(default_factory=dict)
     native: Mapping[str, str] = field(default_factory=dict)
+    defaults: Collection[str] = ()
 
     def __call__(self, name: str) -> str:
         """Returns how a setting was written that came as a keyword."""
@@ -80,6 +82,11 @@ class Names:
         if name in self._variables:
             return variable(name)
         return self._spelling.native.get(name) or self._of_others(name)
+
+    def is_written(self, name: str) -> bool:
+        """Returns whether somebody wrote a setting, anywhere."""
+        is_native = name in self._spelling.native and name not in self._spelling.defaults
+        return is_native or name in self._keywords or name in self._variables
 
     @contextmanager
     def in_errors(self) -> Iterator[None]:

@@ -19,8 +19,8 @@ def log_if_development(names: Names) -> None:
 
 
 def log_if_idle_is_longer(timeouts: Timeouts, names: Names) -> None:
-    """Logs that the absolute end comes before the idle one, which then never comes."""
-    if timeouts.absolute is not None and timeouts.idle > timeouts.absolute:
+    """Logs that an idle timeout that somebody wrote has no effect: the absolute end comes first."""
+    if timeouts.absolute is not None and timeouts.idle > timeouts.absolute and names.is_written("idle_timeout"):
         Observer().event(
             "idle_above_absolute",
             f"session settings: {names('idle_timeout')} ({timeouts.idle:.10g} seconds) is longer than "

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from sharedsession import MachineKey, Settings
+from sharedsession.settings import Spelling
 from sharedsession.settings.process_group import is_first_in_group
 
 SECRET = str(MachineKey.generate())
@@ -88,6 +90,18 @@ def test_an_idle_timeout_above_the_absolute_one_is_logged(idle, absolute, is_sai
     load(idle_timeout=idle, absolute_timeout=absolute)
     assert events(caplog) == ["idle_above_absolute"] * is_said
     assert not is_said or caplog.records[0].message.startswith("session settings: idle_timeout (")
+
+
+def test_a_default_that_has_no_effect_is_not_said(caplog):
+    """Whoever sets the absolute end alone has written nothing in vain; also where the default is a framework's."""
+    load(absolute_timeout=60)
+    spelling = Spelling(native={"idle_timeout": "AGE"}, defaults=("idle_timeout",))
+    keywords = {"secret_key": SECRET, "backend": "memory://", "absolute_timeout": 60}
+    Settings.load(keywords, {}, {"idle_timeout": 1209600}, spelling)
+    assert events(caplog) == []
+    Settings.load(keywords, {}, {"idle_timeout": 1209600}, replace(spelling, defaults=()))
+    assert events(caplog) == ["idle_above_absolute"]
+    assert "AGE (1209600 seconds) is longer than absolute_timeout (60)" in caplog.text
 
 
 def test_it_is_said_in_the_words_of_the_user(caplog):

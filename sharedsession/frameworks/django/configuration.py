@@ -101,6 +101,7 @@ def _spelling() -> Spelling:
             "cookie_persistent": "SESSION_EXPIRE_AT_BROWSER_CLOSE",
             **{f"cookie_{name}": f"SESSION_COOKIE_{name.upper()}" for name in cookie},
         },
+        defaults=() if django.is_overridden("SESSION_COOKIE_AGE") else ("idle_timeout",),
     )
 
 

@@ -277,6 +277,20 @@ def test_django_s_own_settings_have_their_own_names_in_errors(theirs, named) -> 
         SessionMiddleware(lambda _request: None)
 
 
+def test_an_age_above_the_absolute_end_is_said_only_where_the_project_wrote_it(caplog) -> None:
+    """Django's default of two weeks is nobody's mistake."""
+    with override_settings(SHAREDSESSION={"BACKEND": "memory://", "ABSOLUTE_TIMEOUT": 43200}):
+        configuration()
+        assert caplog.records == []
+        with override_settings(SESSION_COOKIE_AGE=86400):
+            configuration()
+    (record,) = caplog.records
+    assert record.event == "idle_above_absolute"
+    assert record.message.startswith(
+        'SESSION_COOKIE_AGE (86400 seconds) is longer than SHAREDSESSION["ABSOLUTE_TIMEOUT"]'
+    )
+
+
 def test_an_empty_domain_of_django_s_is_none() -> None:
     """As Django takes it."""
     with override_settings(SESSION_COOKIE_DOMAIN=""):
