@@ -1,8 +1,9 @@
 """What the log says at the start: of settings that are allowed, and yet may not be what somebody wants."""
 
+import logging
 from collections.abc import Sequence
 
-from sharedsession.observe import Observer
+from sharedsession.observe import LOGGER, Observer
 from sharedsession.records import Timeouts
 from sharedsession.settings.names import Names
 from sharedsession.settings.process_group import is_first_in_group
@@ -10,12 +11,18 @@ from sharedsession.settings.process_group import is_first_in_group
 
 def log_if_development(names: Names) -> None:
     """Logs that development settings are on, once for all workers of one server."""
-    if is_first_in_group("development"):
+    if _is_wanted("development") and is_first_in_group("development"):
         Observer().event(
             "development",
             f"session settings: {names('development')}=True: weak secrets and plain-HTTP cookies are allowed; not for "
             "production",
         )
+
+
+def _is_wanted(event: str) -> bool:
+    """Returns whether a warning gets into the log: what nobody reads is not remembered either."""
+    record = LOGGER.makeRecord(LOGGER.name, logging.WARNING, __file__, 0, "", (), None, extra={"event": event})
+    return LOGGER.isEnabledFor(record.levelno) and bool(LOGGER.filter(record))
 
 
 def log_if_idle_is_longer(timeouts: Timeouts, names: Names) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sharedsession import MachineKey, Settings
+from sharedsession.observe import LOGGER
 from sharedsession.settings import Spelling
 from sharedsession.settings.process_group import is_first_in_group
 
@@ -38,6 +39,17 @@ def test_development_is_logged_once(caplog):
     for _ in range(3):
         load(development=True)
     assert events(caplog) == ["development"]
+
+
+@pytest.mark.parametrize("unwanted", ["filter", "level"])
+def test_what_is_not_wanted_leaves_no_file(unwanted, directory, monkeypatch):
+    """The demo, say, drops the warning, and leaves nothing behind."""
+    if unwanted == "filter":
+        monkeypatch.setattr(LOGGER, "filters", [lambda record: record.event != "development"])
+    else:
+        monkeypatch.setattr(LOGGER, "disabled", True)
+    load(development=True)
+    assert list(directory.iterdir()) == []
 
 
 def ask(**options):
