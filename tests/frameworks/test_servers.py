@@ -48,7 +48,8 @@ def env(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     kind = request.param
     url = f"sqlite:///{tmp_path}/s.db" if kind == "sqlite" else request.getfixturevalue(kind).url
     settings = {"backend": url, "secret_key": MachineKey.generate(), "development": "1", "timeout": "5"}
-    return {f"SHAREDSESSION_{name.upper()}": value for name, value in settings.items()}
+    ours = {f"SHAREDSESSION_{name.upper()}": value for name, value in settings.items()}
+    return ours | {"TMPDIR": str(tmp_path)}  # where no worker has said anything yet
 
 
 class Visitor:
@@ -101,12 +102,16 @@ def grow(web: WebServer, workers: int = 2) -> None:
 
 @pytest.mark.parametrize(("server", "env"), RUNS, indirect=["env"])
 def test_one_visitor_over_all_workers(server: str, env: dict[str, str]) -> None:
-    """Whichever worker answers, no visit is lost; the server stops when asked, and no process is left."""
+    """Whichever worker answers, no visit is lost; the server stops when asked, and no process is left.
+
+    What each worker would say of the settings, one says for all.
+    """
     colour = SERVERS[server].colour
     with running(server, APPS[colour], env=env, cwd=ROOT / "examples" / colour) as web:
         grow(web)
         web.stop()
         assert "Traceback" not in web.log, web.log
+        assert web.log.count("SHAREDSESSION_DEVELOPMENT=True") == 1, web.log
 
 
 WARM = """
