@@ -20,6 +20,7 @@ from sharedsession.http import (
     TokenTransport,
     from_asgi,
     leave_later,
+    scope_path,
     send_answer,
     to_asgi,
 )
@@ -68,7 +69,9 @@ class SessionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection."""
         settings = self._engine.settings
-        if scope["type"] not in {"http", "websocket"} or settings.is_excluded(scope["path"]):
+        if scope["type"] not in {"http", "websocket"} or (
+            settings.is_excluded is not None and settings.is_excluded(scope_path(scope))
+        ):
             await self.app(scope, receive, send)
             return
         session = self._engine.open(self._kind, partial(_tokens, settings.transport, scope["headers"]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from sharedsession.engine import Engine
 from sharedsession.errors import NOT_NOW, BackendUnavailable
-from sharedsession.http import KEEP, Answer, Headers, TokenTransport
+from sharedsession.http import KEEP, Answer, Headers, TokenTransport, environ_path
 from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, manager_for
 from sharedsession.session import Session, Tokens, state_of
 from sharedsession.settings import Keywords, Settings
@@ -47,7 +47,7 @@ class SessionMiddleware:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Serves one request."""
         settings = self._engine.settings
-        if settings.is_excluded(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
+        if settings.is_excluded is not None and settings.is_excluded(environ_path(environ)):
             return self.app(environ, start_response)
         session = self._engine.open(Session, _tokens(settings.transport, environ))
         if settings.remember_client:

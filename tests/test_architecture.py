@@ -47,7 +47,7 @@ PURE = {
     "backends.ring.hashring", "backends.ring.read_result", "backends.tombstone", "backends.ring.hints",
     "keys.derivation", "keys.idle_code", "keys.identity", "keys.machine_key", "keys.reloading", "keys.strength",
     "keys.typed", "keys.words",
-    "http.cookie", "http.outcome",
+    "http.cookie", "http.outcome", "http.path",
     "records.codec", "records.compression", "records.record", "records.refused", "records.stamp", "records.time_budget",
     "records.timeouts",
     "settings.converters",

@@ -5,6 +5,7 @@ from sharedsession.http.cookie import CookiePolicy
 from sharedsession.http.held_head import HEAD_WAITS, Leaving, leave_later
 from sharedsession.http.outcome import CLEAR, KEEP, Outcome
 from sharedsession.http.page import document, page_answer, security_headers
+from sharedsession.http.path import environ_path, scope_path
 from sharedsession.http.token_transport import TokenTransport
 
 __all__ = [
@@ -19,10 +20,12 @@ __all__ = [
     "RawHeaders",
     "TokenTransport",
     "document",
+    "environ_path",
     "from_asgi",
     "leave_later",
     "make_answer",
     "page_answer",
+    "scope_path",
     "security_headers",
     "send_answer",
     "to_asgi",

@@ -1,9 +1,11 @@
 """Checked values of settings become the parts that they describe: the secrets, the store, the cookie."""
 
 import fnmatch
+import glob
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.backends.connect import connect
@@ -78,12 +80,17 @@ def _cookie(values: Mapping[str, Any]) -> CookiePolicy:
     )
 
 
-def excluder(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """Returns a function that returns whether a path never has a session."""
+def excluder(patterns: tuple[str, ...]) -> Callable[[str], bool] | None:
+    """Returns a function that returns whether a path never has a session; ``None`` if no path is left out."""
     if not patterns:
-        return lambda _path: False
-    matcher = re.compile("|".join(map(fnmatch.translate, patterns)))
+        return None
+    matcher = re.compile("|".join(fnmatch.translate(_decoded(pattern)) for pattern in patterns))
     return lambda path: matcher.match(path) is not None
+
+
+def _decoded(pattern: str) -> str:
+    """Returns a pattern as text, if it was copied from an address bar; what was encoded has no meaning of its own."""
+    return re.sub("(%[0-9a-fA-F]{2})+", lambda encoded: glob.escape(unquote(encoded[0])), pattern)
 
 
 def check_compression(values: Mapping[str, Any]) -> None:

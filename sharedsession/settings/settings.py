@@ -87,7 +87,7 @@ class Settings:
         regenerate_on: top-level keys whose change gives a session a new ID; ``None``: as the framework has it.
         autoload: whether ASGI loads before the application runs.
         adopt: whether a framework's own signed cookie becomes a session of ours.
-        is_excluded: whether a path never has a session.
+        is_excluded: whether a path, whole and decoded, never has a session; ``None``: no path is left out.
         development: whether weak secrets and plain-HTTP cookies are allowed.
         names: how each setting is called by the person who wrote it.
         environment: where time and chance come from.
@@ -114,7 +114,7 @@ class Settings:
     regenerate_on: tuple[str, ...] | None
     autoload: bool
     adopt: bool
-    is_excluded: Callable[[str], bool] = field(repr=False)
+    is_excluded: Callable[[str], bool] | None = field(repr=False)
     development: bool
     names: Names = field(repr=False, compare=False)
     environment: Environment = field(default=REAL, repr=False)

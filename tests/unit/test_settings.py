@@ -204,14 +204,23 @@ def test_production_says_nothing(caplog):
         (["/static/*"], ["/static/a", "/static/a/b.css", "/static/"], ["/", "/static", "/x/static/a"]),
         ("/health, *.ico", ["/health", "/favicon.ico", "/a/b.ico"], ["/health/x", "/healthy", "/icon"]),
         ("/a /b\n", ["/a", "/b"], ["/", "/ab"]),
-        ((), [], ["/", ""]),
+        (["/médias/*", "/a b/*"], ["/médias/x", "/a b/x"], ["/mÃ©dias/x", "/a%20b/x"]),
+        ("/m%C3%A9dias/* /a%20b/*", ["/médias/x", "/a b/x"], ["/m%C3%A9dias/x"]),
+        ("/100%/* /%2A/%5Ba%5d", ["/100%/x", "/*/[a]"], ["/x/a", "/a"]),
         ({"/a[bc]"}, ["/ab", "/ac"], ["/ad"]),
     ],
 )
 def test_paths_can_be_left_out(patterns, excluded, served):
-    """Patterns of the shell, as a list or as text; they match the whole path."""
+    """Patterns of the shell, as a list or as text, decoded or encoded; they match the whole path."""
     is_excluded = load(exclude=patterns).is_excluded
+    assert is_excluded is not None
     assert [path for path in excluded + served if is_excluded(path)] == excluded
+
+
+def test_where_no_path_is_left_out_none_is_looked_at():
+    """Then there is nothing to ask."""
+    assert load().is_excluded is None
+    assert load(exclude=()).is_excluded is None
 
 
 def test_a_backend_of_the_user_s_own_is_taken_as_it_is():
@@ -251,6 +260,7 @@ def test_the_environment_fills_what_no_keyword_gives():
     }
     found = Settings.load({"idle_timeout": 30}, environ)
     assert (found.app_name, found.timeouts.idle, found.timeouts.absolute, found.encrypt) == ("env", 30, 43200, False)
+    assert found.is_excluded is not None
     assert found.is_excluded("/b")
     assert len(found.machine_key().fingerprints()) == 2
     assert load(environ).machine_key().fingerprints() == MachineKey(SECRET, app_name="env").fingerprints()

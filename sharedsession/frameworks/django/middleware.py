@@ -25,7 +25,7 @@ from sharedsession.frameworks.django.response import apply, commit, unavailable
 from sharedsession.frameworks.django.session_key import SigningMiddleware
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.frameworks.django.stream import is_stream
-from sharedsession.http import TokenTransport
+from sharedsession.http import TokenTransport, scope_path
 from sharedsession.manager import MANAGER_KEY, SessionManager
 from sharedsession.session import Session, state_of
 
@@ -98,10 +98,11 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
 
     def _is_excluded(self, request: Any) -> bool:
         """Returns whether a path never has a session. It gets one that is not kept: Django's apps ask for it."""
-        excluded = configuration().settings.is_excluded(request.path)
-        if excluded:
-            request.session = self.SessionStore()
-        return excluded
+        is_excluded = configuration().settings.is_excluded
+        if is_excluded is None or not is_excluded(_path(request)):
+            return False
+        request.session = self.SessionStore()
+        return True
 
 
 def manager_in(found: object) -> SessionManager | None:
@@ -123,6 +124,11 @@ def _store_class() -> type[SessionStore]:
 
 def _is_ours(request: Any) -> bool:
     return isinstance(getattr(request, "session", None), SessionStore)
+
+
+def _path(request: Any) -> str:
+    scope = getattr(request, "scope", None)  # in WSGI Django's is the whole path, FORCE_SCRIPT_NAME included
+    return str(request.path) if scope is None else scope_path(scope)
 
 
 def _tokens(request: Any, transport: TokenTransport) -> list[bytes]:

@@ -30,7 +30,7 @@ from sharedsession.frameworks.flask.session import (
     facts_of,
     was_used,
 )
-from sharedsession.http import KEEP, CookiePolicy, Outcome, TokenTransport
+from sharedsession.http import KEEP, CookiePolicy, Outcome, TokenTransport, environ_path
 from sharedsession.keys import has_idle_timeout
 from sharedsession.manager import SessionManager, engines_of, manager_for
 from sharedsession.session import state_of
@@ -87,10 +87,10 @@ class SharedSession(SessionInterface):
         if not configuration.has_secret(app):
             return None
         engine = configuration.engine
-        if engine.settings.is_excluded(request.root_path + request.path):
+        environ, is_excluded = request.environ, engine.settings.is_excluded
+        if is_excluded is not None and is_excluded(environ_path(environ)):
             return ExcludedSession()
         transport = self._transport(app)
-        environ = request.environ
         tokens = transport.text_tokens(environ.get("HTTP_COOKIE", ""), environ.get(transport.environ_name, ""))
         facts = RequestFacts(
             app=app,
