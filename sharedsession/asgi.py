@@ -79,10 +79,14 @@ class SessionMiddleware:
             state_of(session).client = _client(scope)
         # A copy: what is ours must not reach those outside (ASGI specification, "Middleware").
         scope = {**scope, "session": session, MANAGER_KEY: self.manager}
-        if scope["type"] == "websocket":
-            await self._serve_websocket(session, scope, receive, send)
-        else:
-            await self._serve(_Response(self._engine, session, scope, send), scope, receive)
+        try:
+            if scope["type"] == "websocket":
+                await self._serve_websocket(session, scope, receive, send)
+            else:
+                await self._serve(_Response(self._engine, session, scope, send), scope, receive)
+        except RuntimeError:
+            self._engine.check_event_loop()  # if that is the reason, it is told in plain words
+            raise
 
     async def _serve(self, response: "_Response", scope: Scope, receive: Receive) -> None:
         session = response.session

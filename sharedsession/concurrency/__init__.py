@@ -4,7 +4,7 @@ from sharedsession.concurrency.blocking import DONE, Done, Readable, readable, r
 from sharedsession.concurrency.delayed import Delayed
 from sharedsession.concurrency.driver import BlockingDriver, LoopDriver, ThreadDriver
 from sharedsession.concurrency.fork import PerProcess
-from sharedsession.concurrency.per_loop import PerLoop, background
+from sharedsession.concurrency.per_loop import PerLoop, background, check_event_loop
 from sharedsession.concurrency.timers import repeat_on_loop
 from sharedsession.concurrency.types import Driver, Gather, KeyedQueue, Step, Stop, Timer
 from sharedsession.concurrency.underway import Underway
@@ -27,6 +27,7 @@ __all__ = [
     "Timer",
     "Underway",
     "background",
+    "check_event_loop",
     "readable",
     "repeat_on_loop",
     "run",

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
+from sharedsession.errors import ConfigurationError
+
 T = TypeVar("T")
 
 
@@ -35,7 +37,22 @@ class PerLoop(Generic[T]):
         return self._values.pop(loop, None)
 
 
-def background(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+def check_event_loop() -> None:
+    """Checks that the calling code runs on an event loop of asyncio.
+
+    Raises:
+        ConfigurationError: it does not; the message says what to do.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "sharedsession needs an event loop of asyncio (uvloop's is one), and this server runs another, such as "
+            "trio: start it with asyncio (hypercorn -k asyncio, TestClient(backend='asyncio'))"
+        ) from None
+
+
+def background(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
     """Starts a task that ends with its loop; asyncio does not warn when the loop is closed before the task ends."""
     task = loop.create_task(work)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio.gather does

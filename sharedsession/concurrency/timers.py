@@ -37,11 +37,13 @@ def repeat_on_loop(seconds: float, step: Step[None]) -> Stop:
             await asyncio.sleep(seconds)
             await step()
 
-    task = asyncio.get_running_loop().create_task(work())
+    loop = asyncio.get_running_loop()
+    task = background(loop, work())
 
     async def stop() -> None:
-        task.cancel()
-        await asyncio.wait([task])
+        if not loop.is_closed():  # by hand: then the task has ended with it
+            task.cancel()
+            await asyncio.wait([task])
 
     return stop
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from sharedsession.backends.base import AsyncBackend
-from sharedsession.concurrency import DONE, Driver, Step
+from sharedsession.concurrency import DONE, Driver, Step, check_event_loop
 from sharedsession.engine.commit import Committer
 from sharedsession.engine.lock import LockStore, SessionLock
 from sharedsession.engine.principals import PrincipalIndex
@@ -381,6 +381,15 @@ class Engine:
         return self._committer.renewed(session._state)
 
     # -- the rest of a request
+
+    @staticmethod
+    def check_event_loop() -> None:
+        """Checks that the calling code runs on an event loop that the library works on.
+
+        Raises:
+            ConfigurationError: it does not; the message says what to do.
+        """
+        check_event_loop()
 
     def must_refuse(self, session: Session) -> bool:
         """Returns whether an application's answer of status 500 must give way to 503.

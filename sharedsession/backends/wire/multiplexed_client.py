@@ -175,7 +175,7 @@ class MultiplexedClient:
         """Opens one connection for all that wait; a waiter that is cancelled does not take it from the others."""
         opening = self._opening.get(loop)
         if opening is None or opening.done():
-            opening = loop.create_task(self._shared(loop, deadline))
+            opening = background(loop, self._shared(loop, deadline))
             self._opening.put(loop, opening)
             opening.add_done_callback(_was_noticed)  # all waiters may be cancelled
         return await asyncio.shield(opening)
@@ -314,6 +314,8 @@ class _Connection(asyncio.Protocol):
         """Closes the connection; all requests that wait get the error."""
         self.is_closed, self.takes_requests = True, False
         self._refusal = error if isinstance(error, BackendError) else None
+        if self.loop.is_closed():  # by hand, so no task of it was cancelled: it can do nothing, and nothing waits on it
+            return
         if not self._closed.done():
             self._closed.set_result(None)
         if self._timer is not None:
