@@ -6,12 +6,13 @@ websocket's session is loaded at connect, and its cookie can be set at accept; w
 websocket is closed.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import inspect
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Unpack
 
 from sharedsession.engine import Engine
-from sharedsession.errors import NOT_NOW, BackendUnavailable
+from sharedsession.errors import NOT_NOW, BackendUnavailable, ConfigurationError
 from sharedsession.http import (
     KEEP,
     Leaving,
@@ -20,11 +21,13 @@ from sharedsession.http import (
     TokenTransport,
     from_asgi,
     leave_later,
+    log_plain_http,
+    scope_is_plain,
     scope_path,
     send_answer,
     to_asgi,
 )
-from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, manager_for
+from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, log_if_nested, manager_for
 from sharedsession.session import UNLOADED, Session, state_of
 from sharedsession.settings import Keywords, Settings
 
@@ -37,6 +40,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _HEADS = {"http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"}
 _NOTHING: Message = {}
 _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
+_LITESTARS_SESSIONS = ("litestar.middleware.session", "litestar.security.session_auth")
 _TRY_AGAIN_LATER = 1013  # IANA's registry of close codes
 
 
@@ -59,10 +63,11 @@ class SessionMiddleware:
     _kind: type[Session] = Session
 
     def __init__(self, app: App, *, manager: SessionManager | None = None, **settings: Unpack[Keywords]) -> None:
-        self.app = app
-        self._use(manager_for(manager, settings, Settings.load))
+        self._serve_with(app, manager_for(manager, settings, Settings.load))
 
-    def _use(self, manager: SessionManager) -> None:
+    def _serve_with(self, app: App, manager: SessionManager) -> None:
+        _check_application(app)
+        self.app = app
         self.manager = manager
         self._engine = engines_of(manager).on_loop
 
@@ -77,6 +82,8 @@ class SessionMiddleware:
         session = self._engine.open(self._kind, partial(_tokens, settings.transport, scope["headers"]))
         if settings.remember_client:
             state_of(session).client = _client(scope)
+        if MANAGER_KEY in scope:
+            log_if_nested(self.manager, scope[MANAGER_KEY])
         # A copy: what is ours must not reach those outside (ASGI specification, "Middleware").
         scope = {**scope, "session": session, MANAGER_KEY: self.manager}
         try:
@@ -118,6 +125,23 @@ class SessionMiddleware:
             await self._serve(response, scope, received)
         finally:
             await watch.stop()
+
+
+# Python refuses a call with the two arguments of a WSGI server before a line of ours runs: its message says this name.
+SessionMiddleware.__call__.__qualname__ = "SessionMiddleware of sharedsession.asgi (for WSGI use sharedsession.wsgi)"
+
+
+def _check_application(app: object) -> None:
+    try:
+        if callable(app):  # what is nothing yet is not judged
+            inspect.signature(app).bind("scope", "receive", "send")
+    except TypeError:
+        raise ConfigurationError(
+            "sharedsession.asgi serves ASGI 3 applications, and this one takes no (scope, receive, send): for a WSGI "
+            "application use SessionMiddleware of sharedsession.wsgi, for Flask SharedSession(app)"
+        ) from None
+    except ValueError:  # it does not tell its parameters
+        return
 
 
 def _tokens(transport: TokenTransport, headers: RawHeaders) -> list[bytes]:
@@ -221,6 +245,9 @@ class _Response:
         outcome = self.state.outcome
         if is_close:
             return message
+        if outcome.token and scope_is_plain(self._scope):
+            settings = self._settings
+            log_plain_http(settings.transport.cookie, settings.names("development"), self._engine.observer)
         if outcome.token or outcome.clear:
             return {**message, "headers": self._with_outcome(message, outcome)}
         return {**message, "headers": self._varied(message)} if self.state.accessed else message
@@ -267,17 +294,33 @@ class _Response:
         return [*headers, self._settings.transport.vary_line]
 
     def _take_over_replaced_session(self) -> None:
-        """Takes over data that a framework put in the session's place: Litestar's `set_session`, `clear_session`."""
+        """Takes over data that Litestar put in the session's place: its `set_session` and `clear_session` do that.
+
+        What anything else puts there is the session of another middleware further in, and no affair of ours.
+        """
         session = self.session
         theirs = self._scope.get("session", session)
-        if theirs is session or (isinstance(theirs, Mapping) and type(theirs) is not dict):
-            return  # ours, or that of another middleware inside
+        if theirs is session or not _is_set_by_litestar(self._scope):
+            return
         if self.state.is_loaded:
             session.clear()
         else:
             session.destroy()
         session.update(theirs if isinstance(theirs, dict) else {})
         self._scope["session"] = session
+
+
+def _is_set_by_litestar(scope: Scope) -> bool:
+    """Returns whether a route of Litestar, without a session middleware of its own, has set what is in our place."""
+    route = scope.get("route_handler") if "litestar_app" in scope else None
+    if route is None or getattr(route, "is_mount", False):
+        return False
+    return not any(map(_is_litestars_own, route.resolve_middleware()))
+
+
+def _is_litestars_own(middleware: Any) -> bool:
+    kind = getattr(middleware, "middleware", middleware)  # what a `DefineMiddleware` defines
+    return isinstance(kind, type) and any(each.__module__.startswith(_LITESTARS_SESSIONS) for each in kind.__mro__)
 
 
 def _client(scope: Scope) -> tuple[str | None, str | None]:

@@ -172,6 +172,25 @@ def engines_of(manager: SessionManager) -> Engines:
     return manager._engines
 
 
+def log_if_nested(inner: SessionManager, outer: object) -> None:
+    """Logs, the first time only, that two middlewares of ours serve one request with the same cookie or header.
+
+    Args:
+        inner: the manager of the middleware further in.
+        outer: what the request carried as its manager before.
+    """
+    if not isinstance(outer, SessionManager):
+        return
+    ours, theirs = engines_of(inner), engines_of(outer)
+    if ours.settings.transport.clashes_with(theirs.settings.transport):
+        ours.observer.once(
+            "nested_middlewares",
+            "a middleware of sharedsession stands inside of another one with the same cookie, so that each opens the "
+            "session and may set the cookie: take one of them away, or give the inner one its own "
+            f"{ours.settings.names('cookie_name')}",
+        )
+
+
 def manager_for(
     manager: SessionManager | None, settings: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Settings]
 ) -> SessionManager:

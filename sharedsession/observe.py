@@ -110,6 +110,13 @@ class Observer:
         if self._may_write(event):
             LOGGER.log(level, without_store_keys(message), extra={"event": event})
 
+    def once(self, event: str, message: str, level: int = logging.WARNING) -> None:
+        """Same as `event`, for what is true until somebody acts: it is written to the log the first time only."""
+        if self.counters[event]:
+            self.count(event)
+        else:
+            self.event(event, message, level)
+
     @staticmethod
     def _call_back(on_event: OnEvent, event: str, session: Named | None, principal: str | None) -> None:
         try:

@@ -4,15 +4,24 @@ The session is committed before the first byte of the response leaves, whenever 
 late in a generator, through ``write``. Bodies pass through unbuffered.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sharedsession.engine import Engine
-from sharedsession.errors import NOT_NOW, BackendUnavailable
-from sharedsession.http import KEEP, Answer, Headers, TokenTransport, environ_path
-from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, manager_for
+from sharedsession.errors import NOT_NOW, BackendUnavailable, ConfigurationError
+from sharedsession.http import (
+    KEEP,
+    Answer,
+    Headers,
+    TokenTransport,
+    environ_is_plain,
+    environ_path,
+    log_plain_http,
+)
+from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, log_if_nested, manager_for
 from sharedsession.session import Session, Tokens, state_of
 from sharedsession.settings import Keywords, Settings
 
@@ -40,8 +49,9 @@ class SessionMiddleware:
     def __init__(
         self, app: "WSGIApplication", *, manager: SessionManager | None = None, **settings: Unpack[Keywords]
     ) -> None:
-        self.app = app
         self.manager = manager_for(manager, settings, Settings.load)
+        _check_application(app)
+        self.app = app
         self._engine = engines_of(self.manager).blocking
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -52,10 +62,23 @@ class SessionMiddleware:
         session = self._engine.open(Session, _tokens(settings.transport, environ))
         if settings.remember_client:
             state_of(session).client = (environ.get("HTTP_USER_AGENT"), environ.get("REMOTE_ADDR"))
+        if MANAGER_KEY in environ:
+            log_if_nested(self.manager, environ[MANAGER_KEY])
+            environ = {**environ}  # the middleware outside keeps its own
         environ[ENVIRON_KEY] = session
         environ[MANAGER_KEY] = self.manager
-        return _Response(self._engine, session, environ.get("REQUEST_METHOD", "GET"), start_response).of(
-            self.app, environ
+        return _Response(self._engine, session, environ, start_response).of(self.app)
+
+
+# Python refuses a call with the arguments of an ASGI server before a line of ours runs: its message says this name.
+SessionMiddleware.__call__.__qualname__ = "SessionMiddleware of sharedsession.wsgi (for ASGI use sharedsession.asgi)"
+
+
+def _check_application(app: object) -> None:
+    if callable(app) and any(map(inspect.iscoroutinefunction, (app, type(app).__call__))):
+        raise ConfigurationError(
+            "sharedsession.wsgi serves WSGI applications, and this one is a coroutine function: for an ASGI "
+            "application use SessionMiddleware of sharedsession.asgi"
         )
 
 
@@ -69,27 +92,29 @@ def _tokens(transport: TokenTransport, environ: "WSGIEnvironment") -> Tokens:
 class _Response:
     """One response on its way out: its head waits until the session is committed."""
 
-    _head: tuple[str, Headers, Any] | None = None
+    _head: tuple[str, Headers] | None = None
     _write: Callable[[bytes], object] | None = None  # some servers have none
     _started = False
     _bare: Headers | None = None  # the headers that have left before the application looked at the session
     _refusal: Answer | None = None
 
-    def __init__(self, engine: Engine, session: Session, method: str, start_response: "StartResponse") -> None:
+    def __init__(
+        self, engine: Engine, session: Session, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> None:
         self._engine = engine
         self._settings = engine.settings
         self._session = session
         self._state = session._state
-        self._method = method
+        self._environ = environ
         self._start_response = start_response
 
-    def of(self, app: "WSGIApplication", environ: "WSGIEnvironment") -> Iterable[bytes]:
+    def of(self, app: "WSGIApplication") -> Iterable[bytes]:
         """Calls the application. The head leaves at once if the body is already there."""
         try:
-            body = app(environ, self.start_response)
+            body = app(self._environ, self.start_response)
         except NOT_NOW:
             return [self._refuse().body]
-        file_wrapper = environ.get("wsgi.file_wrapper")
+        file_wrapper = self._environ.get("wsgi.file_wrapper")
         if self._head and (isinstance(body, list | tuple) or (file_wrapper and type(body) is file_wrapper)):
             self._begin()
             if self._refusal is None:
@@ -103,8 +128,8 @@ class _Response:
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
         """What the application calls; again, with ``exc_info``, if it changed its mind before the first byte."""
         if self._started:
-            return self._start_response(status, headers, exc_info)
-        self._head = (status, headers, exc_info)
+            return self._start_response(status, headers, *([exc_info] if exc_info else []))
+        self._head = (status, headers)  # the server hears of it once, so it gets no exc_info, which uWSGI fails on
         return self._send
 
     def chunks(self, body: Iterable[bytes]) -> Iterator[bytes]:
@@ -145,7 +170,7 @@ class _Response:
         """Commits, then sends the head: the application's, or that of an outage."""
         if self._head is None:
             raise AssertionError("the application returned a body without calling start_response")
-        status, headers, exc_info = self._head
+        status, headers = self._head
         if status.startswith("500") and self._engine.must_refuse(self._session):
             self._refuse()
             return
@@ -156,20 +181,25 @@ class _Response:
             return
         state = self._state
         state.response_started = True
+        if state.outcome.token and environ_is_plain(self._environ):
+            settings = self._settings
+            log_plain_http(settings.transport.cookie, settings.names("development"), self._engine.observer)
         if not state.accessed:
             self._bare = headers
         if state.accessed or state.outcome is not KEEP:
             headers = self._settings.transport.apply(
                 headers, state.outcome, accessed=state.accessed, observer=self._engine.observer
             )
-        self._write = self._start_response(status, headers, exc_info)
+        self._write = self._start_response(status, headers)
         self._started = True
 
     def _refuse(self) -> Answer:
         """Answers in the place of an application that an outage of the store left without a session."""
         self._started = True
         answer = self._refusal = self._settings.transport.unavailable(
-            self._settings.breaker_window, self._method, replaced=self._head[1] if self._head else ()
+            self._settings.breaker_window,
+            self._environ.get("REQUEST_METHOD", "GET"),
+            replaced=self._head[1] if self._head else (),
         )
         self._write = self._start_response(answer.status_line, answer.headers)
         return answer

@@ -140,6 +140,8 @@ REACHES_INSIDE = {
 # `getattr` with a default, and `hasattr`: (module, attribute) -> why the object may have it or not.
 MAY_BE_MISSING = {
     ("wsgi", "close"): "PEP 3333: the body may have one",
+    ("asgi", "is_mount"): "of the routes of Litestar those have it that serve another application",
+    ("asgi", "middleware"): "Litestar takes a middleware, or a `DefineMiddleware` of one",
     ("frameworks.flask.interface", "close"): "PEP 3333: the body may have one",
     ("frameworks.flask.stream", "close"): "PEP 3333: the body may have one",
     ("settings.build", "verb"): "whether a user's backend has the verbs, with a message that names them",

@@ -249,14 +249,14 @@ def test_defaults_are_those_of_the_code(page: Path):
 
 
 def names_in_code() -> set[str]:
-    """The first argument of every call of `Observer.event` and `Observer.count` in the package."""
+    """The first argument of every call of `Observer.event`, `.once` and `.count` in the package."""
     trees = (ast.parse(path.read_text()) for path in (ROOT / "sharedsession").rglob("*.py"))
     calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
     return {name for call in calls if is_observed(call.func) for name in strings_in(call.args[0])}
 
 
 def is_observed(function: ast.expr) -> bool:
-    if not isinstance(function, ast.Attribute) or function.attr not in {"event", "count"}:
+    if not isinstance(function, ast.Attribute) or function.attr not in {"event", "once", "count"}:
         return False
     return ast.unparse(function.value).lower().removesuffix("()").endswith("observer")
 

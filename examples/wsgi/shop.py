@@ -56,7 +56,7 @@ def shop(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     if page is None:
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b"no such page\n"]
-    said = " ".join(value for values in parse_qs(environ["QUERY_STRING"]).values() for value in values)
+    said = " ".join(value for values in parse_qs(environ.get("QUERY_STRING", "")).values() for value in values)
     text = page(environ["sharedsession.session"], said)
     start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
     return [f"{text}\n".encode()]

@@ -86,6 +86,11 @@ class TokenTransport:
         ]
         return make_answer(HTTPStatus.SERVICE_UNAVAILABLE, headers, _UNAVAILABLE, method=method)
 
+    def clashes_with(self, other: "TokenTransport") -> bool:
+        """Returns whether both would take and set one token: by a cookie of one name, or by one header."""
+        same_cookie = self.cookie is not None and other.cookie is not None and self.cookie.name == other.cookie.name
+        return same_cookie or (self.header_name is not None and self.header_name == other.header_name)
+
     def _set_cookie(self, outcome: Outcome) -> str | None:
         if not self.cookie or not (outcome.token or outcome.clear):
             return None

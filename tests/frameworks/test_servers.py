@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 from wsgiref.validate import validator
 
+import flask
 import httpx
 import pytest
 
-from sharedsession import MachineKey
+from sharedsession import ConfigurationError, MachineKey
+from sharedsession.asgi import SessionMiddleware as AsgiMiddleware
 from sharedsession.backends import connect
+from sharedsession.frameworks.starlette import SessionMiddleware as ForStarlette
 from sharedsession.wsgi import SessionMiddleware
 from tests.support.farm import SECRET
 from tests.support.processes import PATIENCE
@@ -112,6 +115,15 @@ def test_one_visitor_over_all_workers(server: str, env: dict[str, str]) -> None:
         web.stop()
         assert "Traceback" not in web.log, web.log
         assert web.log.count("SHAREDSESSION_DEVELOPMENT=True") == 1, web.log
+
+
+@pytest.mark.parametrize("env", ["ring", "redis"], indirect=True)
+def test_green_threads_of_eventlet(env: dict[str, str]) -> None:
+    """It takes `poll` out of the module `select`; a ring waits for several servers all the same."""
+    with running("eventlet", "shop:application", env=env, cwd=ROOT / "examples" / "wsgi") as web:
+        grow(web, workers=1)
+        web.stop()
+        assert "Traceback" not in web.log, web.log
 
 
 WARM = """
@@ -273,6 +285,81 @@ def test_a_change_of_mind_after_the_first_byte_is_the_servers_affair() -> None:
     assert next(body) == b"begun"
     with pytest.raises(ValueError, match="on purpose"):
         next(body)
+
+
+def test_a_change_of_mind_before_the_first_byte_stays_inside() -> None:
+    """The server hears of one head, so it gets no `exc_info`: uWSGI fails where a first call has it."""
+    heads: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ["sharedsession.session"]["x"] = 1
+        start_response("200 OK", [("X-First", "1")])
+        try:
+            raise ValueError("on purpose")
+        except ValueError:
+            start_response("500 Oops", [("X-Second", "1")], sys.exc_info())
+        return [b"sorry"]
+
+    def uwsgi(*head: Any) -> Any:
+        heads.append(head)
+
+    body = SessionMiddleware(app, secret_key=SECRET, backend="memory://")({"PATH_INFO": "/"}, uwsgi)
+    assert list(body) == [b"sorry"]
+    assert [(len(head), head[0], head[1][0]) for head in heads] == [(2, "500 Oops", ("X-Second", "1"))]
+
+
+# -- the wrong kind
+
+
+async def asgi(_scope: Any, _receive: Any, _send: Any) -> None:
+    """An ASGI application."""
+
+
+class Asgi:
+    """Another one."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class Wsgi:
+    """A WSGI application, as Flask's are."""
+
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+
+@pytest.mark.parametrize("app", [asgi, Asgi(), SessionMiddleware])
+def test_an_application_of_the_wrong_kind_under_wsgi(app: Any) -> None:
+    """Is told at the start what to use instead."""
+    if app is SessionMiddleware:
+        app = AsgiMiddleware(asgi, secret_key=SECRET, backend="memory://")
+    with pytest.raises(ConfigurationError, match=r"ASGI application use SessionMiddleware of sharedsession\.asgi$"):
+        SessionMiddleware(app, secret_key=SECRET, backend="memory://")
+
+
+@pytest.mark.parametrize("middleware", [AsgiMiddleware, ForStarlette])
+@pytest.mark.parametrize("app", [late, Wsgi(), flask.Flask("shop"), SessionMiddleware])
+def test_an_application_of_the_wrong_kind_under_asgi(middleware: Any, app: Any) -> None:
+    """The same."""
+    if app is SessionMiddleware:
+        app = SessionMiddleware(late, secret_key=SECRET, backend="memory://")
+    with pytest.raises(ConfigurationError, match=r"WSGI application use SessionMiddleware of sharedsession\.wsgi"):
+        middleware(app, secret_key=SECRET, backend="memory://")
+
+
+def test_an_application_that_does_not_tell_its_parameters() -> None:
+    """Is taken as it is."""
+    AsgiMiddleware(dict.update, secret_key=SECRET, backend="memory://")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("server", "app"), [("uvicorn", "wrong_wsgi"), ("granian", "wrong_wsgi"), ("gunicorn", "wrong_asgi")]
+)
+def test_a_server_of_the_wrong_kind(server: str, app: str) -> None:
+    """Its log says in one line what to use instead."""
+    with running(server, f"tests.support.wrong_servers:{app}", workers=1) as web:
+        assert httpx.get(web.url).status_code == 500
+        said = "for ASGI use sharedsession.asgi" if app == "wrong_wsgi" else "for WSGI use sharedsession.wsgi"
+        assert said in web.log
 
 
 def test_a_server_that_gives_nothing_to_write_with() -> None:

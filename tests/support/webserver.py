@@ -52,6 +52,7 @@ SERVERS = {
     "gunicorn-gthread": Kind(("gunicorn",), f"{_GUNICORN} gthread --threads 4 {{app}}", "wsgi"),
     "gunicorn-gevent": Kind(("gunicorn", "gevent"), f"{_GUNICORN} gevent {{app}}", "wsgi"),
     "gunicorn-preload": Kind(("gunicorn",), f"{_GUNICORN} gthread --threads 2 --preload {{app}}", "wsgi"),
+    "eventlet": Kind(("eventlet",), "tests.support.eventlet_server {app} {port}", "wsgi"),
     "hypercorn-wsgi": Kind(("hypercorn",), f"{_HYPERCORN} wsgi:{{app}}", "wsgi"),
     "granian-wsgi": Kind(("granian",), f"{_GRANIAN} wsgi {{app}}", "wsgi"),
     "uvicorn": Kind(("uvicorn",), f"{_UVICORN} asyncio {{app}}", "asgi"),

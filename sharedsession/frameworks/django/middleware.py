@@ -25,8 +25,8 @@ from sharedsession.frameworks.django.response import apply, commit, unavailable
 from sharedsession.frameworks.django.session_key import SigningMiddleware
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.frameworks.django.stream import is_stream
-from sharedsession.http import TokenTransport, scope_path
-from sharedsession.manager import MANAGER_KEY, SessionManager
+from sharedsession.http import TokenTransport, environ_is_plain, log_plain_http, scope_path
+from sharedsession.manager import MANAGER_KEY, SessionManager, log_if_nested
 from sharedsession.session import Session, state_of
 
 _ENGINE = "sharedsession.frameworks.django"
@@ -83,6 +83,8 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
         core = here.blocking.open(Session, _tokens(request, here.settings.transport))
         if here.settings.remember_client:
             state_of(core).client = (request.META.get("HTTP_USER_AGENT"), request.META.get("REMOTE_ADDR"))
+        if outer := request.META.get(MANAGER_KEY) or getattr(request, "scope", {}).get(MANAGER_KEY):
+            log_if_nested(here.manager, outer)
         request.META[MANAGER_KEY] = here.manager
         request.session = self.SessionStore.of_request(core)
 
@@ -168,6 +170,9 @@ async def _finished(request: Any, response: Any, engine: Engine) -> Any:
         return unavailable(request, response)
     must_vary = streams and stream.depends(response, blocking=engine.blocking)
     apply(response, session, outcome, accessed=session.accessed or must_vary)
+    if outcome.token and environ_is_plain({**request.META, "wsgi.url_scheme": request.scheme}):
+        settings = engine.settings
+        log_plain_http(settings.transport.cookie, settings.names("development"), engine.observer)
     if streams and response.status_code < 500:
         session.state.response_started = True  # from now on no cookie can be set
         stream.follow(session, response)

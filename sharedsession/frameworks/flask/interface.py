@@ -30,9 +30,17 @@ from sharedsession.frameworks.flask.session import (
     facts_of,
     was_used,
 )
-from sharedsession.http import KEEP, CookiePolicy, Outcome, TokenTransport, environ_path
+from sharedsession.http import (
+    KEEP,
+    CookiePolicy,
+    Outcome,
+    TokenTransport,
+    environ_is_plain,
+    environ_path,
+    log_plain_http,
+)
 from sharedsession.keys import has_idle_timeout
-from sharedsession.manager import SessionManager, engines_of, manager_for
+from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, log_if_nested, manager_for
 from sharedsession.session import state_of
 from sharedsession.settings import Keywords, Settings, log_if_scripts_may_read
 
@@ -90,6 +98,8 @@ class SharedSession(SessionInterface):
         environ, is_excluded = request.environ, engine.settings.is_excluded
         if is_excluded is not None and is_excluded(environ_path(environ)):
             return ExcludedSession()
+        if MANAGER_KEY in environ:
+            log_if_nested(configuration.manager, environ[MANAGER_KEY])
         transport = self._transport(app)
         tokens = transport.text_tokens(environ.get("HTTP_COOKIE", ""), environ.get(transport.environ_name, ""))
         facts = RequestFacts(
@@ -225,6 +235,9 @@ class SharedSession(SessionInterface):
         if facts.is_adopted:
             clear_their_cookie(app, session, response)
         cookie = facts.transport.cookie
+        if outcome.token and environ_is_plain(request.environ):
+            engine = self._configuration(app).engine
+            log_plain_http(cookie, engine.settings.names("development"), engine.observer)
         if cookie and outcome.token:
             self._set_cookie(app, session, cookie, response, outcome.token)
         elif cookie:
@@ -271,8 +284,8 @@ class SharedSession(SessionInterface):
             configuration.engine.settings.breaker_window, request.method, replaced=response.headers
         )
         response.status_code = answer.status
-        response.headers.clear()
         response.set_data(answer.body)
+        response.headers.clear()  # the length of the body as well: the answer has its own, that of a GET
         response.headers.extend(answer.headers)
         return response
 

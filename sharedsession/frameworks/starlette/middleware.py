@@ -41,8 +41,7 @@ class SessionMiddleware(asgi.SessionMiddleware):
         **settings: Unpack[StarletteKeywords],
     ) -> None:
         given = {**settings, "secret_key": key[0]} if key else {**settings}
-        self.app = app
-        self._use(manager_for(manager, given, settings_from))
+        self._serve_with(app, manager_for(manager, given, settings_from))
         used = engines_of(self.manager).settings
         if used.adopt:
             self.app = Adopting(app, used, given | {"secret_key": revealed(given.get("secret_key"))})
