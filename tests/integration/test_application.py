@@ -110,12 +110,7 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "on app_name, under the same secret (fingerprint ",
     ),
     "another idle timeout": ("django", {"idle_timeout": 600}, "idle_timeout", "(600 here, 1209600 there)"),
-    "another cookie": (
-        "flask",
-        {"cookie_name": "sid"},
-        "cookie",
-        "(cookie_name 'sid' here, '__Host-session' there)",
-    ),
+    "a server that is too old": ("flask", {"backend": "old"}, "reachable", "6.2"),
     "another layout of the ring": ("wsgi", {"backend": "ketama"}, "layout", "(ketama here, native there)"),
     "a clock that is wrong": ("fastapi", {"clock_off": 900}, "clock", "15 min"),
     "a store that is down": ("flask", {"backend": "down"}, "reachable", "refused"),
@@ -159,6 +154,8 @@ def _urls(fault: str | None, request: pytest.FixtureRequest) -> tuple[str, str]:
             return url, "memcached://127.0.0.1:1"
         case "evicts":
             return url, start("redis", "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru").url
+        case "old":
+            return url, start("redis", "--rename-command", "GETEX", "").url  # which is new in Redis 6.2
         case "small":
             return url, start("memcached", "-I", "32k", "-o", "slab_chunk_max=16384").url
     return url, url
