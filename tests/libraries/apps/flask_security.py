@@ -15,6 +15,8 @@ app.config |= {
     "SECRET_KEY": os.environ["SHAREDSESSION_SECRET_KEY"],
     "SECURITY_PASSWORD_SALT": os.environ["SHAREDSESSION_SECRET_KEY"],
     "SECURITY_PASSWORD_HASH": "pbkdf2_sha512",
+    "SECURITY_POST_LOGIN_VIEW": "/me",
+    "SECURITY_POST_LOGOUT_VIEW": "/me",
     "SECURITY_EMAIL_VALIDATOR_ARGS": {"check_deliverability": False},
     "SQLALCHEMY_DATABASE_URI": "sqlite://",
 }
