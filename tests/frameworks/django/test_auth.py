@@ -55,6 +55,18 @@ def test_login_and_logout(browser, user) -> None:
 
 
 @pytest.mark.parametrize("url", ["redis"], indirect=True)
+@pytest.mark.parametrize("stack", [site.OURS, site.THEIRS])
+def test_a_login_of_another_library_gets_a_new_key(browser, shared, stack) -> None:
+    """`regenerate_on`, with our middleware and with Django's."""
+    with shared(REGENERATE_ON=["token"]), override_settings(MIDDLEWARE=[stack, *site.OTHERS]):
+        browser.go(("set", "cart", 1))
+        before = browser.other()
+        browser.go(("set", "token", "alice"))
+        assert browser.cookie != before.cookie
+        assert (browser.go(("keys",)).seen, before.go(("keys",)).seen) == (["cart", "token"], [])
+
+
+@pytest.mark.parametrize("url", ["redis"], indirect=True)
 def test_a_new_password_ends_all_other_sessions(browser, user) -> None:
     """`_auth_user_hash` is kept under its own name and does what it is for."""
     sign_in(browser)
