@@ -12,11 +12,10 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.core.checks.registry import registry
 from django.core.checks.security.sessions import check_session_cookie_secure
-from django.utils.module_loading import import_string
 
 from sharedsession.errors import ConfigurationError
 from sharedsession.frameworks.django.configuration import configuration
-from sharedsession.frameworks.django.middleware import SessionMiddleware
+from sharedsession.frameworks.django.session_key import SigningMiddleware, session_middlewares
 
 
 @register(Tags.compatibility)
@@ -63,12 +62,4 @@ registry.deployment_checks.discard(check_session_cookie_secure)  # `check_cookie
 
 def has_our_middleware() -> bool:
     """Returns whether our middleware serves the requests, or one that was made of it."""
-    return any(
-        isinstance(each, type) and issubclass(each, SessionMiddleware) for each in map(_imported, django.MIDDLEWARE)
-    )
-
-
-def _imported(path: str) -> Any:
-    with suppress(ImportError):  # Django says so itself, when it serves
-        return import_string(path)
-    return None
+    return any(issubclass(middleware, SigningMiddleware) for _, middleware in session_middlewares())
