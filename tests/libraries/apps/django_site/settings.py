@@ -56,6 +56,7 @@ if _LIBRARY == "allauth":
     AUTHENTICATION_BACKENDS += ["allauth.account.auth_backends.AuthenticationBackend"]
     ACCOUNT_EMAIL_VERIFICATION = "none"
     USERSESSIONS_TRACK_ACTIVITY = True
+    MFA_TOTP_TOLERANCE = 2  # half minutes: the machine may be busy
 elif _LIBRARY == "axes":
     INSTALLED_APPS += ["axes"]
     MIDDLEWARE += ["axes.middleware.AxesMiddleware"]
