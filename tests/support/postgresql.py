@@ -71,5 +71,9 @@ class PostgreSQL:
     def _stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)  # a fast shutdown: it ends its connections and its processes
-            self._process.wait(PATIENCE)
+            try:
+                self._process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()  # its processes notice, and end
+                self._process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
