@@ -71,7 +71,8 @@ def _keywords(given: Any) -> dict[str, Any]:
         raise ConfigurationError("SHAREDSESSION must be a dict of settings, like {'BACKEND': 'redis://…'}")
     for name in given:
         if not isinstance(name, str) or name != name.upper():
-            raise ConfigurationError(f"SHAREDSESSION has upper-case keys: there is no {name!r}")
+            fix = f"; write {name.upper()!r}" if isinstance(name, str) else ""
+            raise ConfigurationError(f"SHAREDSESSION has upper-case keys: there is no {name!r}{fix}")
     return {name.lower(): value for name, value in given.items()}
 
 

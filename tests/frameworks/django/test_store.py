@@ -242,7 +242,8 @@ def test_a_scope_without_headers_has_no_session(shared) -> None:
             {"BAKEND": "memory://"},
             r"""no setting 'SHAREDSESSION\["BAKEND"\]'; did you mean 'SHAREDSESSION\["BACKEND"\]'""",
         ),
-        ({"backend": "memory://"}, "'backend'"),
+        ({"backend": "memory://"}, "there is no 'backend'; write 'BACKEND'$"),
+        ({5: "memory://"}, "there is no 5$"),
         (["memory://"], "dict"),
         ({"BACKEND": "memory://", "TIMEOUT": -1}, r'^SHAREDSESSION\["TIMEOUT"\] must be'),
         (
@@ -286,9 +287,7 @@ def test_an_age_above_the_absolute_end_is_said_only_where_the_project_wrote_it(c
             configuration()
     (record,) = caplog.records
     assert record.event == "idle_above_absolute"
-    assert record.message.startswith(
-        'SESSION_COOKIE_AGE (86400 seconds) is longer than SHAREDSESSION["ABSOLUTE_TIMEOUT"]'
-    )
+    assert 'SESSION_COOKIE_AGE (86400 seconds) is longer than SHAREDSESSION["ABSOLUTE_TIMEOUT"]' in record.message
 
 
 def test_an_empty_domain_of_django_s_is_none() -> None:
