@@ -1,7 +1,7 @@
 """Whether the web nodes of a farm agree: how they differ, where they announce themselves, who compares."""
 
 from sharedsession.farm import drift
-from sharedsession.farm.drift import CLOCK_LEEWAY, Difference, Disagreement, WebNode, disagreements, leading
+from sharedsession.farm.drift import CLOCK_LEEWAY, Disagreement, WebNode, disagreements, leading
 from sharedsession.farm.monitor import Monitor, ThisNode
 from sharedsession.farm.registry import KEY, PERIOD, Registry
 
@@ -9,7 +9,6 @@ __all__ = [
     "CLOCK_LEEWAY",
     "KEY",
     "PERIOD",
-    "Difference",
     "Disagreement",
     "Monitor",
     "Registry",
