@@ -126,7 +126,7 @@ class KeyFile:
     def _unreadable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(
             f"{self._setting} cannot be read ({error.strerror}): "
-            "make it with `(umask 077; sharedsession genkey > FILE)` and let the web node's user read it"
+            "make it with `sharedsession genkey --out FILE` and let the web node's user read it"
         )
 
 

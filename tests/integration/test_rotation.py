@@ -80,7 +80,7 @@ class Farm:
 
     def rotate(self, between: Callable[[], Any]) -> None:
         """One step of the command, brought to one node after the other; the last one is behind for a while."""
-        assert main(["genkey", "--rotate", str(self.master)]) == 0
+        assert main(["genkey", "--rotate", str(self.master), "--force"]) == 0
         for node, copy in zip(self.nodes, self.copies, strict=True):
             before = node.manager.fingerprint()
             self._deliver(copy)

@@ -1,6 +1,8 @@
 """The command line: what it prints, where, and with which exit code. The farm itself is in `integration`."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import pytest
 from sharedsession.cli.__main__ import main
 from sharedsession.demo import supervisor
 from sharedsession.errors import BackendUnavailable
-from sharedsession.keys import MachineKey
+from sharedsession.keys import KeyFile, MachineKey
 
 
 def run(*arguments: str) -> int:
@@ -41,6 +43,25 @@ def test_genkey_speaks_json(capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer.keys() == {"key"}
     MachineKey(answer["key"])
+
+
+def test_genkey_makes_a_file_that_nobody_else_reads(tmp_path, capsys):
+    """Whatever the umask is; the key is not printed, and no file is overwritten."""
+    path = tmp_path / "farm.key"
+    before = os.umask(0)
+    try:
+        assert run("genkey", "--out", str(path)) == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    key = path.read_text().strip()
+    assert KeyFile(path, app_name="shop", development=False)()
+    assert run("genkey", "--out", str(path)) == 2
+    assert run("genkey", "--out", str(tmp_path / "no" / "farm.key")) == 2
+    assert path.read_text().strip() == key
+    printed = capsys.readouterr()
+    assert key not in printed.out + printed.err
+    assert "exists already" in printed.err
 
 
 def test_genkey_needs_no_server_and_no_client():
