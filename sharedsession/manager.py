@@ -185,9 +185,8 @@ def log_if_nested(inner: SessionManager, outer: object) -> None:
     if ours.settings.transport.clashes_with(theirs.settings.transport):
         ours.observer.once(
             "nested_middlewares",
-            "a middleware of sharedsession stands inside of another one with the same cookie, so that each opens the "
-            "session and may set the cookie: take one of them away, or give the inner one its own "
-            f"{ours.settings.names('cookie_name')}",
+            "session middleware inside of another one with the same cookie: each of them opens the session and may set "
+            f"the cookie; take one away, or give the inner one its own {ours.settings.names('cookie_name')}",
         )
 
 

@@ -38,7 +38,7 @@ def log_plain_http(cookie: CookiePolicy | None, development: str, observer: Obse
     if cookie is not None and cookie.secure:
         observer.once(
             "plain_http",
-            f"the cookie {cookie.name!r} went out over plain HTTP; it is Secure, so browsers drop it and each page "
+            f"session cookie {cookie.name!r} went out over plain HTTP; it is Secure, so browsers drop it and each page "
             "begins a new session: put TLS in front, with a proxy that sends X-Forwarded-Proto, or set "
             f"{development}=True on your own machine",
         )

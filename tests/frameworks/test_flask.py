@@ -317,7 +317,7 @@ def test_a_login_in_an_event_of_flask_socketio_is_kept(client: FlaskClient, capl
     visit(client, event)
     assert client.get_cookie("__Host-session").value == token
     assert text(client, dict) == "{'cart': [], '_user_id': 'alice'}"
-    assert [record.event for record in caplog.records] == ["login_kept_id"]
+    assert [record.event for record in caplog.records].count("login_kept_id") == 1
 
 
 def changes_the_id(client: FlaskClient, key: str) -> bool:

@@ -15,7 +15,7 @@ def _begin(message: ast.expr) -> str | None:
 def test_each_message_begins_with_what_it_is_about() -> None:
     """A session, its store, its farm."""
     calls = [node for module in TREE for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
-    events = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "event"]
+    events = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in {"event", "once"}]
     begins = {
         str(call.args[0].value): _begin(call.args[1])
         for call in events
