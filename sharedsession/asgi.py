@@ -91,8 +91,8 @@ class SessionMiddleware:
                 await self._serve_websocket(session, scope, receive, send)
             else:
                 await self._serve(_Response(self._engine, session, scope, send), scope, receive)
-        except RuntimeError:
-            self._engine.check_event_loop()  # if that is the reason, it is told in plain words
+        except RuntimeError as error:
+            self._engine.check_event_loop(error)  # if that is the reason, it is told in plain words
             raise
 
     async def _serve(self, response: "_Response", scope: Scope, receive: Receive) -> None:

@@ -94,12 +94,14 @@ class LoopDriver:
         if not coroutines:
             return []
         first, *others = coroutines
-        tasks = [asyncio.ensure_future(other) for other in others]
+        loop = asyncio.get_running_loop()
+        tasks = [background(loop, other) for other in others]
         try:
             return [await first, *[await task for task in tasks]]
         except BaseException:
             for task in tasks:
-                task.cancel()
+                if not loop.is_closed():  # by hand: then they have ended with it
+                    task.cancel()
             raise
 
     @staticmethod

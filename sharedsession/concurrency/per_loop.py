@@ -12,6 +12,9 @@ from sharedsession.errors import ConfigurationError
 
 T = TypeVar("T")
 
+_NO_LOOP = "no running event loop"  # what asyncio.get_running_loop() says
+_WITHOUT_LOOP = {_NO_LOOP, "Event loop is closed"}
+
 
 class PerLoop(Generic[T]):
     """A value for each event loop. The value of a closed loop goes when another loop gets its own."""
@@ -37,15 +40,24 @@ class PerLoop(Generic[T]):
         return self._values.pop(loop, None)
 
 
-def check_event_loop() -> None:
-    """Checks that the calling code runs on an event loop of asyncio.
+def check_event_loop(error: RuntimeError) -> None:
+    """Looks whether an error is that of code that needs an event loop of asyncio and has none.
+
+    Args:
+        error: as asyncio raised it, or something else.
 
     Raises:
-        ConfigurationError: it does not; the message says what to do.
+        ConfigurationError: the code runs on another event loop; the message says what to do.
+        GeneratorExit: the code is a coroutine that is closed because its loop was, by hand: there is nobody to tell.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if str(error) not in _WITHOUT_LOOP:
+        return
+    context = error.__context__
+    while context is not None and not isinstance(context, GeneratorExit):
+        context = context.__context__
+    if context is not None:
+        raise context
+    if str(error) == _NO_LOOP:
         raise ConfigurationError(
             "sharedsession needs an event loop of asyncio (uvloop's is one), and this server runs another, such as "
             "trio: start it with asyncio (hypercorn -k asyncio, TestClient(backend='asyncio'))"

@@ -383,13 +383,14 @@ class Engine:
     # -- the rest of a request
 
     @staticmethod
-    def check_event_loop() -> None:
-        """Checks that the calling code runs on an event loop that the library works on.
+    def check_event_loop(error: RuntimeError) -> None:
+        """Looks whether an error is that of an event loop on which the library does not work.
 
         Raises:
-            ConfigurationError: it does not; the message says what to do.
+            ConfigurationError: it is; the message says what to do.
+            GeneratorExit: the loop was closed under a coroutine: there is nobody to tell.
         """
-        check_event_loop()
+        check_event_loop(error)
 
     def must_refuse(self, session: Session) -> bool:
         """Returns whether an application's answer of status 500 must give way to 503.

@@ -1,7 +1,9 @@
 """Event loops that come and go, one that is closed by hand, and one that is none of asyncio's."""
 
 import asyncio
+import contextlib
 import gc
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -87,6 +89,36 @@ def test_a_loop_that_is_closed_by_hand(url: str) -> None:
         [sys.executable, "-c", BY_HAND, url, SECRET], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
     )
     assert (done.stderr, done.stdout) == ("", "b'5'\n")
+
+
+IN_FLIGHT = """
+import asyncio, gc, sys
+from sharedsession.asgi import SessionMiddleware
+from tests.integration.test_event_loops import _count, _visit
+
+working = SessionMiddleware(_count, secret_key=sys.argv[2], backend="memory://")
+_, cookie = asyncio.run(_visit(working, b""))
+app = SessionMiddleware(_count, secret_key=sys.argv[2], backend=sys.argv[1], timeout=5.0)
+loop = asyncio.new_event_loop()
+waiting = loop.create_task(_visit(app, cookie))
+loop.run_until_complete(asyncio.sleep(0.1))
+waiting._log_destroy_pending = False  # that one is not ours
+loop.close()
+del loop, waiting
+gc.collect()
+"""
+
+
+@pytest.mark.parametrize("url", ["redis://{0}", "memcached://{0}", "memcached://a={0},b={1},c={2}"])
+def test_a_loop_that_is_closed_under_a_request(url: str) -> None:
+    """One that waits for a store, which never answers: nothing of ours has anything to say about it."""
+    with contextlib.ExitStack() as stack:
+        doors = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        silent = url.format(*(f"127.0.0.1:{door.getsockname()[1]}" for door in doors))
+        done = subprocess.run(
+            [sys.executable, "-c", IN_FLIGHT, silent, SECRET], capture_output=True, text=True, cwd=ROOT, timeout=60
+        )
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 async def _open_websocket(scope: Any, _receive: Any, send: Any) -> None:
