@@ -6,9 +6,11 @@ from tests.support.servers import Redis
 
 
 def test_its_pages_are_on_the_shared_session(two_processes: TwoProcesses, redis: Redis) -> None:
-    """Both processes know the visitor, and NiceGUI's own storage, where it is shared, finds its browser again."""
+    """Both processes know the visitor, and NiceGUI's own storage finds its browser again, until a login renews it."""
     nodes = two_processes("tests.libraries.apps.nicegui:app", "uvicorn", {"NICEGUI_REDIS_URL": redis.url})
     with Visitor(nodes) as visitor:
+        assert "None, visit 1" in visitor.get(0, "/gui/").text
+        assert "None, visit 2" in visitor.get(1, "/gui/").text
         visitor.post(0, "/login", data={"name": "alice"})
-        for visit, node in enumerate((0, 1), start=1):
-            assert f"alice, visit {visit}" in visitor.get(node, "/gui/").text
+        assert "alice, visit 1" in visitor.get(1, "/gui/").text
+        assert "alice, visit 2" in visitor.get(0, "/gui/").text

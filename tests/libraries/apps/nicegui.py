@@ -25,6 +25,7 @@ async def cart(request: Request) -> dict[str, Any]:
 
 @app.post("/login")
 async def login(request: Request) -> str:
+    request.session.pop("id", None)  # NiceGUI's number of the browser
     request.session["user"] = (await request.form())["name"]
     return "welcome"
 
