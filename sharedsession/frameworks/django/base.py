@@ -29,10 +29,6 @@ class LoadedSession(AsyncTwins, SessionBase):
     _set_to: bool | None = None
     _looked = 0.0
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self._is_by_id = is_id(session_key)
-
     @classmethod
     def of_request(cls, core: Session, *, is_committed: bool = True) -> Self:
         """Makes the session of a request.
@@ -50,6 +46,7 @@ class LoadedSession(AsyncTwins, SessionBase):
     def core(self) -> Session:
         """The session behind this one, perhaps not loaded yet."""
         if self._core is None:
+            self._is_by_id = is_id(self.session_key)
             self._core = opened(self.session_key)
             self.show_key()
         return self._core
