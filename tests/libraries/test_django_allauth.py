@@ -8,7 +8,7 @@ import pytest
 
 from tests.libraries.apps.django_site.prepare import DEVICE_KEY
 from tests.libraries.conftest import TwoProcesses
-from tests.libraries.django_site import SHOPPING, TOKEN, log_in, me, press, site, who
+from tests.libraries.django_site import SHOPPING, log_in, me, press, site, who
 from tests.libraries.visitor import Visitor, live_through
 from tests.support.binaries import MissingServerError
 from tests.support.postgresql import PostgreSQL
@@ -60,7 +60,7 @@ def test_a_changed_password(two_processes: TwoProcesses, database) -> None:
             enter(visitor, 0)
         before = laptop.cookie
         new = {"oldpassword": "wonderland", "password1": "looking-glass", "password2": "looking-glass"}
-        laptop.submit(1, "/accounts/password/change/", new, TOKEN)
+        laptop.submit(1, "/accounts/password/change/", new)
         assert laptop.cookie != before
         assert [who(visitor, 0) for visitor in (phone, laptop)] == [None, "alice"]
         row = laptop.get(0, "/rows").json()
@@ -79,7 +79,7 @@ def test_a_second_factor(two_processes: TwoProcesses, tmp_path: Path) -> None:
             half_way = visitor.cookie
             assert [who(visitor, node) for node in (0, 1)] == [None, None]
             code = {"code": f"{totp(bytes.fromhex(DEVICE_KEY)):06}"}
-            visitor.submit(1, "/accounts/2fa/authenticate/", code, TOKEN)
+            visitor.submit(1, "/accounts/2fa/authenticate/", code)
             assert [who(visitor, node) for node in (0, 1)] == ["root", "root"]
             assert visitor.cookie not in {attacker.cookie, half_way}
             with Visitor(nodes, half_way) as thief:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.libraries.apps.django_site.prepare import DEVICE_KEY
 from tests.libraries.conftest import TwoProcesses
-from tests.libraries.django_site import PASSWORD, SHOPPING, TOKEN, log_in, log_out, me, press, site, who
+from tests.libraries.django_site import PASSWORD, SHOPPING, log_in, log_out, me, press, site, who
 from tests.libraries.visitor import Visitor, live_through
 
 SERVERS = pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
@@ -58,7 +58,7 @@ def test_two_factor(two_processes: TwoProcesses, users: Path, server: str) -> No
     def enter(visitor: Visitor, node: int) -> None:
         path, step = "/account/login/", "login_view-current_step"
         with_password = {"auth-username": "alice", "auth-password": PASSWORD, step: "auth"}
-        visitor.submit(node, path, with_password, TOKEN)
+        visitor.submit(node, path, with_password)
         assert who(visitor, node) is None
         code = f"{totp(bytes.fromhex(DEVICE_KEY)):06}"
         press(visitor, 1 - node, path, {"token-otp_token": code, step: "token"})
