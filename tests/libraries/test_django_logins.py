@@ -68,6 +68,7 @@ def test_two_factor(two_processes: TwoProcesses, users: Path, server: str) -> No
     live_through(nodes, log_in=enter, log_out=log_out, **SHOPPING)
 
 
+@pytest.mark.timeout(300)  # it has hundreds of migrations
 def test_wagtail(two_processes: TwoProcesses, users: Path) -> None:
     """Its admin."""
     nodes = site(two_processes, "wagtail", users)
