@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings as django
 from django.contrib.sessions import middleware as theirs
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 
-from sharedsession.frameworks.django.session_key import SigningMiddleware, session_middlewares
+from sharedsession.frameworks.django.session_key import SigningMiddleware, keys_are_ids, session_middlewares
 from sharedsession.frameworks.django.store import SessionStore
 
 OUR_ENGINE = "sharedsession.frameworks.django"
@@ -59,6 +61,22 @@ def _another_middleware(found: Sequence[tuple[str, type]]) -> Iterator[CheckMess
                 hint=f"Put '{OUR_MIDDLEWARE}' in its place, or set SESSION_ENGINE to the engine that belongs to it.",
                 id="sharedsession.E103",
             )
+
+
+@register(Tags.security)
+def check_channels(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Returns what to do where Channels is installed: it takes whatever is in the cookie for a key."""
+    if not (apps.is_installed("channels") and keys_are_ids() and _is_engine_ours()):
+        return []
+    return [
+        CheckWarning(
+            "Channels' own SessionMiddleware takes an unsigned session_key for a cookie, so whoever reads one in a "
+            "table could open that session in a consumer.",
+            hint="Put sharedsession.frameworks.django.SignedSessions around Channels' stack in asgi.py, and then add "
+            "'sharedsession.W101' to SILENCED_SYSTEM_CHECKS.",
+            id="sharedsession.W101",
+        )
+    ]
 
 
 def _is_engine_ours() -> bool:

@@ -72,6 +72,7 @@ def test_login_and_logout(relay, browser, user) -> None:
     for visit in (logs_in, logs_out):  # what is asked side by side in a blocking application takes a second connection
         assert browser.visit(visit).status_code == 200
     browser.go(("set", "a", 1))
+    relay.delay(0.05)  # so that no reply comes between two requests that are sent side by side
 
     relay.reset_counts()
     assert browser.visit(logs_in).status_code == 200

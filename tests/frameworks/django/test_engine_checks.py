@@ -97,6 +97,17 @@ urlpatterns = []
 """
 
 
+def check_project(folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Runs ``manage.py check`` of the project in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "django", "check"],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "project", "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("middleware", "more", "status"),
     [
@@ -110,11 +121,17 @@ urlpatterns = []
 def test_manage_py_check(middleware, more, status, tmp_path: Path) -> None:
     """In a project of its own that lists our application, before any request."""
     (tmp_path / "project.py").write_text(PROJECT.format(middleware=middleware, secret=site.SECRET, more=more))
-    done = subprocess.run(
-        [sys.executable, "-m", "django", "check"],
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "project", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-    )
+    done = check_project(tmp_path)
     assert done.returncode == status, done.stderr
     assert ("sharedsession.E10" in done.stderr) is bool(status)
+
+
+@pytest.mark.parametrize(("silenced", "warned"), [([], True), (["sharedsession.W101"], False)])
+def test_channels_is_warned_of(silenced, warned, tmp_path: Path) -> None:
+    """It would take an ID for a cookie; who has put `SignedSessions` around it silences the check."""
+    pytest.importorskip("channels", reason="pip install channels")
+    more = f"INSTALLED_APPS.append('channels')\nSILENCED_SYSTEM_CHECKS = {silenced}\nSESSION_ENGINE = '{ENGINE}'"
+    (tmp_path / "project.py").write_text(PROJECT.format(middleware=[site.OURS], secret=site.SECRET, more=more))
+    done = check_project(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("sharedsession.W101" in done.stderr) is warned
