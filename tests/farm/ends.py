@@ -236,8 +236,11 @@ class Ends:
         """Whether it was seen dead before, and should have stayed so.
 
         One that is being spared is dead until its own request is over; and a stamp may be forgotten by one node after
-        the other, and copied meanwhile.
+        the other, and copied meanwhile. The view of an ID that was left ends with its grace, which each node of a ring
+        counts in whole seconds of its own: at that moment it may come and go.
         """
+        if look.token.grace and look.span.begin < look.token.left + look.token.grace + _SLACK:
+            return False
         if self.stamp_lost or any(each.spared is look.chain for each in self.revocations):
             return False
         return any(
