@@ -5,10 +5,10 @@ shell, or starts a server where the paragraph speaks of a terminal of its own; a
 prints. Environments and packages are there already, and ports are free ones: nothing else is changed.
 """
 
+import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -114,8 +114,15 @@ class Newcomer:
 
 
 def _answers(port: int) -> bool:
-    with socket.socket() as connection:
-        return connection.connect_ex((HOST, port)) == 0
+    """Returns whether an application answers there; a server listens before its workers are ready."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=LONGEST)
+    try:
+        connection.request("GET", "/")
+        return bool(connection.getresponse().read())
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
