@@ -262,5 +262,5 @@ def test_a_port_in_use_is_one_line(demo):
     port = demo.address.rpartition(":")[2]
     command = [sys.executable, "-m", "sharedsession", "demo", "--port", port]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert re.fullmatch(rf"sharedsession: port {port} is not available .*--port\n", done.stderr)

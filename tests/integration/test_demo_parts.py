@@ -162,7 +162,7 @@ def test_a_visit_that_is_asked_again_counts_once(settings):
 
 
 def test_a_farm_that_cannot_start_says_so_and_is_gone(tmp_path):
-    """No traceback, no file and no process is left; the exit code is 1."""
+    """No traceback, no file and no process is left; the exit code is 2."""
     (tmp_path / "uvicorn.py").write_text("raise SystemExit('this uvicorn is broken')")
     (tmp_path / "tmp").mkdir()
     done = subprocess.run(
@@ -174,7 +174,7 @@ def test_a_farm_that_cannot_start_says_so_and_is_gone(tmp_path):
         timeout=PATIENCE,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "sharedsession: web-1 did not start; the lines above this one may tell why" in done.stderr
     assert "this uvicorn is broken" in done.stderr
     assert "Traceback" not in done.stderr
