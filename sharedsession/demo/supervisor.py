@@ -117,7 +117,8 @@ def _listen(port: int) -> socket.socket:
     try:
         return listen(port)
     except OSError as error:
-        raise DemoError(f"port {port} is not available ({error.strerror}): choose another with --port") from error
+        reason = os.strerror(error.errno or 0)
+        raise DemoError(f"port {port} is not available ({reason}): choose another with --port") from error
 
 
 def _settings(store: Store) -> dict[str, str]:

@@ -263,4 +263,4 @@ def test_a_port_in_use_is_one_line(demo):
     command = [sys.executable, "-m", "sharedsession", "demo", "--port", port]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
-    assert re.fullmatch(rf"sharedsession: port {port} is not available .*--port\n", done.stderr)
+    assert re.fullmatch(rf"sharedsession demo: port {port} is not available .*--port\n", done.stderr)

@@ -175,7 +175,7 @@ def test_a_farm_that_cannot_start_says_so_and_is_gone(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert "sharedsession: web-1 did not start; the lines above this one may tell why" in done.stderr
+    assert "sharedsession demo: web-1 did not start; the lines above this one may tell why" in done.stderr
     assert "this uvicorn is broken" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "tmp").iterdir()) == []
