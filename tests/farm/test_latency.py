@@ -140,7 +140,7 @@ def test_all_nodes_are_probed_by_one_request(lab: Laboratory, web_node: Callable
         browser.go(read("n"))
     assert states(node) == ["down"] * 3
     for browser in browsers[:2]:
-        until(lambda: all(server.guard.is_askable() for server in engines_of(node.manager).settings.backend._servers))
+        until(lambda: all(server.guard.is_askable() for server in engines_of(node.manager).settings.backend.servers))
         browser.cookie = "" if deed == "login" else browser.cookie
         answer, took = timed(browser, handler)
         assert (answer.status, answer.set_cookies) == (503, [])

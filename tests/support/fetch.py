@@ -22,7 +22,7 @@ PACKAGES = {
     "nginx": ["nginx"],
     "haproxy": ["haproxy"],
     "varnishd": ["varnish"],
-    "chromium-headless-shell": ["chromium-headless-shell", "fonts-dejavu-core"],
+    "chromium-headless-shell": ["chromium-headless-shell", "chromium-common", "fonts-dejavu-core"],
 }
 # Fetched when they are asked for by name: `make libraries` does.
 ON_REQUEST = {"postgres": ["postgresql"]}
