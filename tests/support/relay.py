@@ -170,6 +170,11 @@ class Relay:
         self._door = await self._loop.create_server(lambda: _Client(self), HOST, self.port)
 
     async def _close_door(self) -> None:
+        # A connection that is being accepted would find its server closed, and leave a socket open.
+        for listener in self._door.sockets:
+            self._loop.remove_reader(listener.fileno())
+        for _ in range(2):
+            await asyncio.sleep(0)
         self._door.close()
         await asyncio.sleep(0)
 
