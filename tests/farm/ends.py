@@ -8,6 +8,8 @@ node, in the middle of the round and after it:
 - ``revoked``: a chain is alive in a look that began after a "log out everywhere" was acknowledged, though its login was
   answered (or its ticket taken) before that one began. A new ID of an old login is the old login. A login that was
   under way at the same time may stand before or after it, so it may live; it may not be seen dead, and alive later.
+  (One limit: if all copies of the new stamp are evicted in the very moment of its change, a read that is still under
+  way gives its nodes the stamp as it was before.)
 - ``logged out``: a chain is alive in a look that began after its logout was acknowledged: by the token of the logout,
   by an older one, or by the next one, whether that was there before or came beside the logout. (The note of a
   superseded ID leads one step: if that one was being left as well, a logout ends no more than what it names.)
@@ -30,6 +32,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 NEVER = float("inf")
+_UNDER_WAY = 0.1  # seconds for which a read that began before a change may still be under way
 _SLACK = 1.5  # seconds by which a view may outlive its grace: a store counts whole ones
 
 Seen = tuple[str, str] | None
@@ -128,6 +131,7 @@ class Ends:
         principal: whose sessions.
         refused: logins that were answered, and gave no session.
         stamp_lost: whether the store was made to forget the stamp.
+        evictions: when all copies of the stamp were deleted, where there are several.
         faults: what was wrong with an answer by itself.
     """
 
@@ -138,6 +142,7 @@ class Ends:
     looks: list[Look] = field(default_factory=list)
     refused: list[Span] = field(default_factory=list)
     stamp_lost: bool = False
+    evictions: list[Span] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -203,9 +208,9 @@ class Ends:
     def _is_newest(look: Look) -> bool:
         return look.span.end <= look.token.leaving
 
-    @staticmethod
-    def _ends(each: Revocation, chain: Chain) -> bool:
-        return each.acked and each.spared is not chain and chain.since <= each.span.begin
+    def _ends(self, each: Revocation, chain: Chain) -> bool:
+        lost = any(span.begin < each.span.end + _UNDER_WAY and span.end > each.span.begin for span in self.evictions)
+        return each.acked and not lost and each.spared is not chain and chain.since <= each.span.begin
 
     @staticmethod
     def _logs_out(each: Logout, look: Look) -> bool:

@@ -25,9 +25,11 @@ class Place:
         urls: for the two web nodes.
         fresh_url: for one that comes later.
         settings: of all web nodes.
+        keeps_copies: whether a record is on several nodes.
     """
 
     settings: ClassVar[dict[str, Any]] = {"timeout": 5.0}
+    keeps_copies = False
 
     def __init__(self) -> None:
         self.stack = ExitStack()
@@ -92,6 +94,7 @@ class RingPlace(Place):
     """Three memcached nodes, two copies; the web nodes reach the last one by a relay each."""
 
     settings: ClassVar[dict[str, Any]] = {"timeout": 1.0, "breaker_window": 0.1}
+    keeps_copies = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -169,7 +169,9 @@ class Round:
         kinds = [STAMP, INDEX] if stamp else [INDEX]
         self.ends.stamp_lost |= stamp
         keys = [key.of_principal(self.ends.principal, kind)[0].store_key for kind in kinds]
-        self.campaign.place.forget(keys, chance)
+        begin = time.monotonic()
+        if self.campaign.place.forget(keys, chance) and stamp and self.campaign.place.keeps_copies:
+            self.ends.evictions.append(Span(begin, time.monotonic()))
 
     def _revoke(self, web: Web, spared: Chain | None) -> Revocation:
         options = {} if spared is None else {"except_": spared.handle}

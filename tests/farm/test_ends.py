@@ -168,6 +168,15 @@ def test_a_forgotten_stamp_ends_sessions_and_revives_none_that_was_revoked(story
     assert story.verdict == ["revoked"]
 
 
+def test_a_stamp_that_is_evicted_in_the_moment_of_its_change(story: Story) -> None:
+    """Then a read that is under way may put the old one back; evicted before or later it excuses nothing."""
+    story.revoke(4, 5)
+    story.look(6, 7, ALIVE)
+    for span, verdict in [(Span(3, 3.9), ["revoked"]), (Span(4.9, 5.1), []), (Span(5.2, 5.3), ["revoked"])]:
+        story.ends.evictions[:] = [span]
+        assert story.verdict == verdict
+
+
 def test_a_login_that_is_refused(story: Story) -> None:
     """Only where something was revoked meanwhile."""
     story.ends.refused.append(Span(4, 5))
