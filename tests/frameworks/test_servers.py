@@ -348,7 +348,8 @@ def test_an_application_of_the_wrong_kind_under_asgi(middleware: Any, app: Any) 
 
 def test_an_application_that_does_not_tell_its_parameters() -> None:
     """Is taken as it is."""
-    AsgiMiddleware(dict.update, secret_key=SECRET, backend="memory://")  # type: ignore[arg-type]
+    middleware = AsgiMiddleware(dict.update, secret_key=SECRET, backend="memory://")  # type: ignore[arg-type]
+    assert middleware.app is dict.update
 
 
 @pytest.mark.parametrize(

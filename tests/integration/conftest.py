@@ -1,11 +1,14 @@
 """Two web nodes over each backend, in each colour."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from sharedsession.backends import connect
+from tests.support.binaries import MissingServerError
+from tests.support.chromium import Chromium
 from tests.support.farm import COLOURS, Browser, WebNode
 
 SHARED = ("sqlite", "memcached", "redis", "valkey", "ring")
@@ -46,3 +49,14 @@ def nodes(url: str, web_node: Callable[..., WebNode]) -> list[WebNode]:
 @pytest.fixture
 def browser(nodes: list[WebNode]) -> Browser:
     return Browser(nodes)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A browser for the tests of one module."""
+    try:
+        browser = Chromium(tmp_path_factory.mktemp("chromium"))
+    except MissingServerError as missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+    yield browser
+    browser.close()

@@ -3,14 +3,10 @@
 Chromium is fetched as the servers are; where it is missing these tests are skipped, and fail with ``CI=true``.
 """
 
-import os
-
 import pytest
 
 from tests.integration.demofarm import Demo, poll
 from tests.integration.test_farm_page_browser import contrast
-from tests.support.binaries import MissingServerError
-from tests.support.chromium import Chromium
 
 pytestmark = pytest.mark.timeout(300)  # Chromium takes its time where others work as well
 
@@ -30,16 +26,6 @@ TEXTS = """
 def demo(tmp_path_factory):
     with Demo("sqlite", tmp_path_factory.mktemp("demo")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    try:
-        browser = Chromium(tmp_path_factory.mktemp("chromium"))
-    except MissingServerError as missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -4,14 +4,11 @@ Chromium is fetched as the servers are; where it is missing these tests are skip
 """
 
 import json
-import os
 import re
 
 import pytest
 
 from tests.integration.demofarm import Demo, need, poll
-from tests.support.binaries import MissingServerError
-from tests.support.chromium import Chromium
 
 pytestmark = pytest.mark.timeout(300)  # Chromium takes its time where others work as well
 
@@ -21,16 +18,6 @@ def demo(tmp_path_factory):
     need("memcached")
     with Demo("memcached", tmp_path_factory.mktemp("demo")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    try:
-        browser = Chromium(tmp_path_factory.mktemp("chromium"))
-    except MissingServerError as missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
