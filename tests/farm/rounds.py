@@ -15,8 +15,8 @@ from typing import Any
 from sharedsession.errors import LogoutNotConfirmed, SessionEnded, SessionError
 from sharedsession.keys import INDEX, STAMP
 from sharedsession.manager import engines_of
-from tests.farm.ends import Chain, Ends, Logout, Look, Revocation, Seen, Span, Token
 from tests.farm.places import Place
+from tests.support.ends import Chain, Ends, Logout, Look, Revocation, Seen, Span, Token
 from tests.support.farm import COLOURS, Answer, WebNode, read
 
 PATIENCE = 15.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.farm.ends import Chain, Ends, Logout, Look, Revocation, Seen, Span, Token
+from tests.support.ends import Chain, Ends, Logout, Look, Revocation, Seen, Span, Token
 
 PRINCIPAL = "user:1"
 ALIVE: Seen = (PRINCIPAL, "s")
