@@ -1,0 +1,224 @@
+"""The judge: compares what was promised with what every browser saw.
+
+Whether ends are ends is judged by `tests.support.ends`, as in the laboratory of real processes; whether data are what
+was written, key by key, by `data`. On top of these:
+
+- ``overdue``: a session is alive longer than an idle timeout after the last request that could have renewed it.
+- ``error``: an application got an exception that is not promised to it.
+- ``slow``: a look waited longer than twice the timeout.
+- ``down``: something is no answer though everything was mended before.
+- ``refused request``: one node of a ring broke, and a request got a 503 all the same.
+- ``view``: an ID that was left with grace shows nothing before that is over, though its session lives under the next
+  one, and nothing broke.
+- ``websocket``: one was open long after its session had ended, and nothing was broken.
+
+What may be lost is what docs/promises.md says: a store without copies loses all when it restarts; a ring loses what two
+nodes forget.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sharedsession.errors import BackendUnavailable
+from tests.simulation.data import Access, Change, Life
+from tests.simulation.farm import WEBSOCKET_CHECK, Answer, Socket
+from tests.simulation.plan import FORGETFUL, REPLICAS, Plan
+from tests.support.ends import Chain, Ends, Logout, Look, Revocation, Span, Token
+
+_WHOLE_SECONDS = 3.0  # a store counts these, rounded up, and its clock ticks once in one
+
+
+_NOTE = 9.0  # seconds for which the note of an old ID is surely read: ten, in whole ones of the store
+
+
+class Watched(NamedTuple):
+    """A websocket of a session.
+
+    Attributes:
+        ends: where its session is judged.
+        chain: its session.
+        token: that it was opened with.
+        socket: it.
+        by: the web node.
+    """
+
+    ends: Ends
+    chain: Chain
+    token: Token
+    socket: Socket
+    by: str
+
+
+class EndsInTime(Ends):
+    """Ends that know of the idle timeout.
+
+    Attributes:
+        idle: in seconds.
+        is_forgetful: whether the store may have lost anything.
+        is_calm: whether nothing breaks.
+        slack: seconds for which a renewal may have been under way, or a store's clock stood still.
+        contacts: when requests may have renewed a session, by its name.
+        roots: of sessions that came of two changes of one ID at the same time: the first of their kin.
+    """
+
+    idle = 0.0
+    slack = _WHOLE_SECONDS
+    is_forgetful = is_calm = False
+    contacts: dict[str, list[Span]]
+    roots: dict[Chain, Chain]
+
+    def forked(self, chain: Chain) -> Chain:
+        """Returns a session that two requests at the same time made of one: each gave it a new ID, and both live."""
+        fork = Chain(chain.name, chain.login, chain.since, [], doubtful=True)
+        chain.doubtful = True
+        self.roots[chain] = self.roots[fork] = self.roots.get(chain, chain)
+        self.chains.append(fork)
+        return fork
+
+    def _ends(self, each: Revocation, chain: Chain) -> bool:
+        if each.spared is not None and self.roots.get(each.spared) is self.roots.get(chain, chain):
+            return False  # an entry names handles, and they have those of their root in common
+        return super()._ends(each, chain)
+
+    def _logs_out(self, each: Logout, look: Look) -> bool:  # type: ignore[override]
+        if each.chain in self.roots and each.token is not look.token:
+            return False  # the note of an old ID names one of its successors
+        if each.span.end > each.token.left + _NOTE and look.token not in look.chain.tokens[: _at(each) + 1]:
+            return False  # docs/promises.md: an old ID leads to its successor for so long
+        return super()._logs_out(each, look)
+
+    def _crimes(self, look: Look) -> Iterator[str]:
+        late_view = look.token.grace and look.span.begin < look.token.left + look.token.grace + self.slack
+        yield from (crime for crime in super()._crimes(look) if not (crime == "old ID" and late_view))
+        if look.seen is None and self.is_calm and self._shows_view(look):
+            yield "view"
+        if look.seen is not None and look.span.begin > self._last_contact(look) + self.idle + self.slack:
+            yield "overdue"
+
+    def _is_excused(self, login: Span) -> bool:
+        return self.is_forgetful or super()._is_excused(login)
+
+    def _must_live(self, chain: Chain, until: float) -> bool:
+        if self.is_forgetful or not super()._must_live(chain, until):
+            return False
+        seen = [look.span.begin for look in self.looks if look.chain is chain and look.seen and look.span.end < until]
+        latest = max([chain.login.begin, *seen])
+        return until - latest < 0.9 * self.idle - _WHOLE_SECONDS
+
+    def _shows_view(self, look: Look) -> bool:
+        """Returns whether an ID that was left with grace must show a view in a look."""
+        token, chain = look.token, look.chain
+        in_time = token.left <= look.span.begin and look.span.end < token.left + token.grace - 2.0
+        is_last = token is chain.tokens[-2:][0] and chain.tokens[-1].leaving >= look.span.end
+        return bool(token.grace and in_time and is_last and self._must_live(chain, look.span.end))
+
+    def _last_contact(self, look: Look) -> float:
+        """Returns when a request may have renewed the session the last time before a look began."""
+        spans = [look.chain.login, *self.contacts[look.chain.name]]
+        return max((min(span.end, look.span.begin) for span in spans if span.begin < look.span.begin), default=0.0)
+
+
+def _at(each: Logout) -> int:
+    return each.chain.tokens.index(each.token)
+
+
+class Judge:
+    """Judges a run.
+
+    Args:
+        plan: that is carried out.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.ends: dict[str, EndsInTime] = {}
+        self._lives: dict[Token, Life] = {}
+        self._sockets: list[Watched] = []
+        self._faults: list[str] = []
+        self.requests = 0
+        self.refusals = 0
+        forgetful = [fault for fault in plan.faults if fault.kind in FORGETFUL]
+        keeps = plan.store in REPLICAS and (len(plan.faults) < 2 or not forgetful)
+        self._may_lose = bool(forgetful) and not keeps
+
+    # -- what is told
+
+    def ends_of(self, principal: str) -> EndsInTime:
+        """Returns where the sessions of a principal are judged; those of nobody together."""
+        if principal not in self.ends:
+            ends = self.ends[principal] = EndsInTime(principal or "nobody")
+            ends.idle, ends.contacts, ends.roots = self._plan.idle, defaultdict(list), {}
+            ends.slack = _WHOLE_SECONDS + sum(fault.seconds + 1.0 for fault in self._plan.faults)
+            ends.is_forgetful, ends.is_calm = self._may_lose, not self._plan.faults
+        return self.ends[principal]
+
+    def fault(self, what: str) -> None:
+        """Something is wrong by itself."""
+        self._faults.append(what)
+
+    def answered(self, answer: Answer, what: str, allowed: Sequence[type[Exception]] = ()) -> None:
+        """A request was answered, or not."""
+        self.requests += 1
+        if answer.status == 503:
+            self.refusals += 1
+            if answer.cookies:
+                self.fault(f"cookie: a 503 set one, {what}")
+        if answer.error is not None and not isinstance(answer.error, (BackendUnavailable, *allowed)):
+            self.fault(f"error: {what} at {answer.begin:.4f}: {answer.error!r}")
+
+    def born(self, chain: Chain, token: Token, data: dict[str, object]) -> None:
+        """A request was given an ID, for a session that holds these data."""
+        self._lives[token] = Life(f"{chain.name} ID {len(chain.tokens)}", token, data)
+
+    def saw(
+        self, ends: EndsInTime, chain: Chain, token: Token, answer: Answer, by: str, changes: tuple[Change, ...] = ()
+    ) -> None:
+        """A request was answered, and tells what it saw."""
+        seen, data = answer.told[:2]
+        span = Span(answer.begin, answer.end)
+        ends.looks.append(Look(chain, token, span, seen, by))
+        if seen is not None:
+            self.accessed(token, Access(span, data, changes, acked=True, by=by))
+
+    def accessed(self, token: Token, access: Access) -> None:
+        """A request read the data of an ID, or changed them, or may have."""
+        self._lives[token].accesses.append(access)
+
+    def contacted(self, ends: EndsInTime, chain: Chain, answer: Answer) -> None:
+        """A request may have renewed a session."""
+        ends.contacts[chain.name].append(Span(answer.begin, answer.end))
+
+    def watched(self, ends: EndsInTime, chain: Chain, token: Token, socket: Socket, by: str) -> None:
+        """A websocket was open."""
+        self._sockets.append(Watched(ends, chain, token, socket, by))
+        ends.contacts[chain.name].append(Span(socket.begin, socket.end))
+
+    # -- the judgement
+
+    def violations(self) -> list[str]:
+        """Returns everything that breaks a promise."""
+        found = [*self._faults]
+        for ends in self.ends.values():
+            found += ends.violations()
+        if not self._may_lose:
+            for life in self._lives.values():
+                found += life.violations()
+        return found + [line for each in self._sockets for line in self._outlived(each)]
+
+    def report(self) -> str:
+        """Returns the violations, and all that happened to their sessions, for a person."""
+        violations = self.violations()
+        others = [line for line in violations if not any(line in ends.violations() for ends in self.ends.values())]
+        return "\n".join([*others, *[ends.report(violations) for ends in self.ends.values()]])
+
+    def _outlived(self, watched: Watched) -> Iterator[str]:
+        socket, ends = watched.socket, watched.ends
+        assert socket.accepted is not None
+        over = [each.span.end for each in ends.logouts if each.acked and each.chain is watched.chain]
+        over += [each.span.end for each in ends.revocations if ends._ends(each, watched.chain)]
+        for end in over:
+            latest = max(end, socket.accepted) + 2 * WEBSOCKET_CHECK + 1.0
+            is_calm = all(f.begin > latest or f.begin + f.seconds < end - 1.0 for f in self._plan.faults)
+            if is_calm and socket.begin < end and socket.end > latest:
+                yield f"websocket: of {watched.chain.name} by {watched.by}, ended {end:.3f}, open {socket.end:.3f}"
