@@ -94,6 +94,7 @@ class WebNode:
             timeout=TIMEOUT,
             breaker_window=BREAKER_WINDOW,
             websocket_check=WEBSOCKET_CHECK,
+            autoload=self._farm.plan.autoload,
         )
         self._app = SessionMiddleware(_application, manager=self.manager)
 
@@ -166,7 +167,11 @@ class WebNode:
                 over.set_result(None)
 
         async def deed(session: Session) -> Any:
-            return dict(session)
+            begin = self._farm.loop.time()
+            await session.load()
+            looked = (begin, self._farm.loop.time(), dict(session))
+            socket.again = () if socket.accepted is None else looked
+            return looked[-1]
 
         timer = self._farm.loop.call_later(seconds, lambda: over.done() or over.set_result(None))
         await self._run(self._app(_scope("websocket", cookie, deed, answer), receive, send), answer)
@@ -203,6 +208,7 @@ class Socket:
         code: of that close.
         end: when it was over.
         told: the session's data at the handshake.
+        again: when the application looked again at the end, and what it saw; empty if it could not.
         error: what came out of the middleware.
     """
 
@@ -212,6 +218,7 @@ class Socket:
     code: int = 0
     end: float = 0.0
     told: Any = None
+    again: tuple[Any, ...] = ()
     error: BaseException | None = None
 
 
@@ -276,6 +283,7 @@ async def _application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.accept"})
         while (await receive())["type"] != "websocket.disconnect":
             pass
+        await deed(scope["session"])
         return
     answer.told = await deed(scope["session"])
     await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -55,6 +55,7 @@ class EndsInTime(Ends):
 
     Attributes:
         idle: in seconds.
+        idles: the longest idle timeout of each session, by its name.
         is_forgetful: whether the store may have lost anything.
         is_calm: whether nothing breaks.
         slack: seconds for which a renewal may have been under way, or a store's clock stood still.
@@ -65,6 +66,7 @@ class EndsInTime(Ends):
     idle = 0.0
     slack = _WHOLE_SECONDS
     is_forgetful = is_calm = False
+    idles: dict[str, float]
     contacts: dict[str, list[Span]]
     roots: dict[Chain, Chain]
 
@@ -93,7 +95,10 @@ class EndsInTime(Ends):
         yield from (crime for crime in super()._crimes(look) if not (crime == "old ID" and late_view))
         if look.seen is None and self.is_calm and self._shows_view(look):
             yield "view"
-        if look.seen is not None and look.span.begin > self._last_contact(look) + self.idle + self.slack:
+        if (
+            look.seen is not None
+            and look.span.begin > self._last_contact(look) + self.idles[look.chain.name] + self.slack
+        ):
             yield "overdue"
 
     def _is_excused(self, login: Span) -> bool:
@@ -149,6 +154,7 @@ class Judge:
         if principal not in self.ends:
             ends = self.ends[principal] = EndsInTime(principal or "nobody")
             ends.idle, ends.contacts, ends.roots = self._plan.idle, defaultdict(list), {}
+            ends.idles = defaultdict(lambda: self._plan.idle)
             ends.slack = _WHOLE_SECONDS + sum(fault.seconds + 1.0 for fault in self._plan.faults)
             ends.is_forgetful, ends.is_calm = self._may_lose, not self._plan.faults
         return self.ends[principal]

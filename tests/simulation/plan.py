@@ -34,6 +34,7 @@ DEEDS = {
     "list": 1,
     "open a websocket": 2,
     "log in again": 1,
+    "remember me": 1,
     "sleep": 2,
     "sleep too long": 1,
 }
@@ -113,6 +114,7 @@ class Plan:
         store: of `STORES`.
         webs: how many web nodes there are.
         idle: the idle timeout in seconds.
+        autoload: whether sessions are loaded before the application runs, or by it.
         visitors: who comes.
         faults: what breaks.
     """
@@ -121,6 +123,7 @@ class Plan:
     store: str
     webs: int
     idle: float
+    autoload: bool
     visitors: tuple[Visitor, ...]
     faults: tuple[Fault, ...]
 
@@ -161,7 +164,9 @@ def plan(seed: int, faults: int = 1, store: str | None = None) -> Plan:
     visitors = [_visitor(chance, f"v{number}", principals, webs, is_busy) for number in range(chance.randint(2, 4))]
     idle = chance.choice((60.0, 300.0, 1200.0))
     broken = _faults(chance, store, webs, faults, span=1.0 if is_busy else 6.0)
-    return Plan(seed, store, webs, idle, tuple(visitors), tuple(sorted(broken, key=lambda fault: fault.begin)))
+    autoload = chance.random() < 0.5
+    faults_in_order = tuple(sorted(broken, key=lambda fault: fault.begin))
+    return Plan(seed, store, webs, idle, autoload, tuple(visitors), faults_in_order)
 
 
 def _visitor(chance: Random, name: str, principals: list[str], webs: int, is_busy: bool) -> Visitor:

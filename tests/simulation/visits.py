@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from sharedsession import Session
-from sharedsession.errors import Conflict, LogoutNotConfirmed, SessionEnded
+from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded
 from tests.simulation.data import Access, Change
 from tests.simulation.farm import Answer, Farm, WebNode
 from tests.simulation.faults import strike
@@ -153,6 +153,7 @@ class _Visit:
         who, number = self._who, self._visits.value()
 
         async def deed(session: Session) -> Any:
+            await session.load()
             if ticket or principal:
                 session.principal = ticket or principal
             session["who"], session["chain"], session["n"] = who, name, number
@@ -206,6 +207,7 @@ class _Visit:
         token, entered = chain.tokens[-1], []
 
         async def deed(session: Session) -> Any:
+            await session.load()
             if "chain" not in session:
                 return None, {}
             async with session.lock(timeout=2.0):
@@ -248,6 +250,20 @@ class _Visit:
         number = self._visits.value()
         await self._renew(web, chain, step, 0.0, Change("set", f"k{number}", number))
 
+    async def _remember_me(self, web: WebNode, chain: Chain, step: Step) -> None:
+        """The session gets an idle timeout of its own, and with that a new ID."""
+
+        async def deed(session: Session) -> Any:
+            await session.load()
+            seen, data = _seen(session), _data(session)
+            if seen:
+                session.idle_timeout, session.persistent = 2 * self._farm.plan.idle, True
+            await asyncio.sleep(step.work)
+            return seen, data, session.id if seen else ""
+
+        self._ends.idles[chain.name] = 2 * self._farm.plan.idle
+        await self._renewed(web, chain, deed, 0.0, ())
+
     async def _log_out(self, web: WebNode, chain: Chain, step: Step) -> None:
         await self._end(web, chain, chain.tokens[-1], step)
 
@@ -268,6 +284,7 @@ class _Visit:
         order = ("revoke", "regenerate revoke", "revoke regenerate")[int(step.dice * 3)]
 
         async def deed(session: Session) -> Any:
+            await session.load()
             seen, data = _seen(session), _data(session)
             for verb in order.split() if seen else ():
                 if verb == "regenerate":
@@ -300,6 +317,7 @@ class _Visit:
         regenerates = step.dice < 0.4
 
         async def deed(session: Session) -> Any:
+            await session.load()
             seen, data, begin = _seen(session), _data(session), self._loop.time()
             if seen and regenerates:
                 session.regenerate()
@@ -338,7 +356,11 @@ class _Visit:
     async def _open_a_websocket(self, web: WebNode, chain: Chain, step: Step) -> None:
         token = chain.tokens[-1]
         socket = await web.websocket(token.cookie, 1.0 + 8.0 * step.dice, talk=step.dice < 0.5)
-        if socket.error is not None:
+        if socket.again:
+            begin, end, data = socket.again
+            look = Answer(begin, end, 200, ((data["who"], data["chain"]) if "chain" in data else None, data))
+            self._judge.saw(self._ends, chain, token, look, web.name)
+        if socket.error is not None and not isinstance(socket.error, BackendUnavailable):
             self._judge.fault(f"error: websocket of {chain.name} by {web.name}: {socket.error!r}")
         if socket.accepted is not None and socket.told.get("chain"):
             self._judge.watched(self._ends, chain, token, socket, web.name)
@@ -358,6 +380,7 @@ class _Visit:
         loaded: list[dict[str, Any]] = []
 
         async def deed(session: Session) -> Any:
+            await session.load()
             seen, data = _seen(session), _data(session)
             loaded.append(data)
             if seen:
@@ -385,6 +408,7 @@ class _Visit:
 
     async def _renew(self, web: WebNode, chain: Chain, step: Step, grace: float, *changes: Change) -> None:
         async def deed(session: Session) -> Any:
+            await session.load()
             seen, data = _seen(session), _data(session)
             if seen:
                 session.regenerate(grace)
@@ -461,6 +485,7 @@ def _data(session: Session) -> dict[str, Any]:
 
 
 async def _seen_and_all(session: Session) -> Any:
+    await session.load()
     return _seen(session), _data(session)
 
 
@@ -482,6 +507,7 @@ _DEEDS: dict[str, _Deed] = {
     "regenerate": _Visit._regenerate,
     "regenerate with grace": _Visit._regenerate_with_grace,
     "write and regenerate": _Visit._write_and_regenerate,
+    "remember me": _Visit._remember_me,
     "log out": _Visit._log_out,
     "log out by an old ID": _Visit._log_out_by_an_old_id,
     "log out everywhere": _Visit._log_out_everywhere,
