@@ -73,6 +73,7 @@ class WebNode:
         self._farm = farm
         self._skew = 0.0
         self._starts = 0
+        self._senders: list[Sender] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self.start()
 
@@ -81,7 +82,8 @@ class WebNode:
         self.secrets = secrets or self.secrets
         self._starts += 1
         loop = self._farm.loop
-        self.sender = Sender(self.name)
+        self._sender = Sender(self.name)
+        self._senders.append(self._sender)
         chance = Random(f"{self._farm.plan.seed}-{self.name}-{self._starts}")
         self.environment = Environment(
             clock=lambda: 1_790_000_000.0 + loop._now + self._skew, monotonic=loop.time, random_bytes=chance.randbytes
@@ -99,9 +101,10 @@ class WebNode:
         self._app = SessionMiddleware(_application, manager=self.manager)
 
     def crash(self) -> None:
-        """Ends its process in the middle of everything."""
-        self.sender.is_alive = False
-        self._farm.network.hang_up(self.sender)
+        """Ends its process, and those before it, in the middle of everything."""
+        for sender in self._senders:
+            sender.is_alive = False
+            self._farm.network.hang_up(sender)
         for task in list(self._tasks):
             task.cancel()
 
@@ -182,7 +185,7 @@ class WebNode:
     async def _run(self, work: Any, answer: Answer) -> None:
         """Runs something in a task of this process; an answer comes with it, or none."""
         context = contextvars.copy_context()
-        context.run(SENDER.set, self.sender)
+        context.run(SENDER.set, self._sender)
         task = self._farm.loop.create_task(work, context=context)
         self._tasks.add(task)
         try:

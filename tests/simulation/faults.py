@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
-from tests.simulation.farm import SECRETS, Farm
+from tests.simulation.farm import SECRETS, Farm, WebNode
 from tests.simulation.network import Host, Network
 from tests.simulation.plan import Fault
 
@@ -143,10 +143,22 @@ def _wrong_clock(farm: Farm, fault: Fault) -> Mend:
 
 
 def _rotate(farm: Farm, fault: Fault) -> Mend:
-    """A new secret comes in, on one web node after the other: to be verified first, to sign then."""
-    steps = [(secrets, web) for secrets in (SECRETS, SECRETS[::-1]) for web in farm.webs]
-    for turn, (secrets, web) in enumerate(steps):
-        farm.loop.call_later(turn * fault.seconds / len(steps), web.start, secrets)
+    """A new secret comes in, on one web node after the other: to be verified first, to sign then.
+
+    The first time, requests of the process before go on beside the new one; the second time they are over: it would be
+    two steps behind.
+    """
+
+    def verify(web: WebNode) -> None:
+        web.start(SECRETS)
+
+    def sign(web: WebNode) -> None:
+        web.crash()
+        web.start(SECRETS[::-1])
+
+    steps = [(step, web) for step in (verify, sign) for web in farm.webs]
+    for turn, (step, web) in enumerate(steps):
+        farm.loop.call_later(turn * fault.seconds / len(steps), step, web)
     return _nothing
 
 

@@ -145,6 +145,7 @@ class Judge:
         self.refusals = 0
         forgetful = [fault for fault in plan.faults if fault.kind in FORGETFUL]
         keeps = plan.store in REPLICAS and (len(plan.faults) < 2 or not forgetful)
+        self._must_answer = plan.store in REPLICAS and len(plan.faults) < 2
         self._may_lose = bool(forgetful) and not keeps
 
     # -- what is told
@@ -168,6 +169,8 @@ class Judge:
         self.requests += 1
         if answer.status == 503:
             self.refusals += 1
+            if self._must_answer and not what.startswith("lock"):  # one that stays taken is a 503 as well
+                self.fault(f"refused request: {what} at {answer.begin:.4f}")
             if answer.cookies:
                 self.fault(f"cookie: a 503 set one, {what}")
         if answer.error is not None and not isinstance(answer.error, (BackendUnavailable, *allowed)):

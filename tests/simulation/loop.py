@@ -44,7 +44,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             left = asyncio.all_tasks(self)
             for task in left:
                 task.cancel()
-            self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            if left:
+                self.run_until_complete(asyncio.wait(left))
             self.close()
 
     async def create_connection(self, make: Any, host: Any = None, port: Any = None, **_options: Any) -> Any:

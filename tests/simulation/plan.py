@@ -25,7 +25,8 @@ DEEDS = {
     "regenerate with grace": 3,
     "write and regenerate": 2,
     "look by an old ID": 4,
-    "log out": 3,
+    "log out": 6,
+    "write and log out at once": 3,
     "log out by an old ID": 1,
     "log out everywhere": 1,
     "log out everywhere else": 2,
@@ -176,7 +177,8 @@ def _visitor(chance: Random, name: str, principals: list[str], webs: int, is_bus
         deeds = [deed for deed in deeds if not deed.startswith("sleep")]
     ends_little = chance.random() < 0.5  # then a lost session or write shows
     if ends_little:
-        deeds = [deed for deed in deeds if not deed.startswith(("log out", "revoke", "sleep too"))]
+        ends = ("log out", "revoke", "sleep too long")
+        deeds = [deed for deed in deeds if not any(end in deed for end in ends)]
     weights = [DEEDS[deed] for deed in deeds]
     steps = [_step(chance, "log in", webs, is_busy)]
     steps += [_step(chance, deed, webs, is_busy) for deed in chance.choices(deeds, weights, k=chance.randint(6, 16))]

@@ -13,7 +13,6 @@ from sharedsession.backends.base import Stored
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.node import MemcachedStore
 from sharedsession.backends.redis.backend import RedisStore
-from sharedsession.backends.ring.hints import Hints
 from sharedsession.backends.ring.read_result import ReadResult
 from sharedsession.backends.ring.replicated_end import ReplicatedEnd
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite
@@ -234,7 +233,6 @@ BUGS: dict[str, tuple[Patch, ...]] = {
     "any copy is the newest": (Patch(ReadResult, "best", _takes_any_copy),),
     "an end on the owners only": (Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),),
     "an end that anybody confirms": (Patch(ReplicatedEnd, "_is_confirmed", _always(True)),),
-    "no hints": (Patch(Hints, "add", _always(None)),),
     "silence means nothing": (Patch(RingStore, "_would_know", _always(True)),),
     "a write on one copy": (Patch(RingStore, "_carry", _acknowledges_one_copy),),
     "any copy includes a write": (Patch(ReplicatedWrite, "_bring_from", _includes_everything),),

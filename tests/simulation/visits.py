@@ -267,6 +267,15 @@ class _Visit:
     async def _log_out(self, web: WebNode, chain: Chain, step: Step) -> None:
         await self._end(web, chain, chain.tokens[-1], step)
 
+    async def _write_and_log_out_at_once(self, web: WebNode, chain: Chain, step: Step) -> None:
+        """A slow request is in flight while another one logs out."""
+        slow = replace(step, work=0.02 + 0.4 * step.dice)
+        writing = self._loop.create_task(self._write(web, chain, slow))
+        await asyncio.sleep(slow.work * 0.7)
+        other = self._farm.webs[int(step.dice * 7) % len(self._farm.webs)]
+        await self._end(other, chain, chain.tokens[-1], step)
+        await writing
+
     async def _log_out_by_an_old_id(self, web: WebNode, chain: Chain, step: Step) -> None:
         await self._end(web, chain, chain.tokens[-2:][0], step)
 
@@ -509,6 +518,7 @@ _DEEDS: dict[str, _Deed] = {
     "write and regenerate": _Visit._write_and_regenerate,
     "remember me": _Visit._remember_me,
     "log out": _Visit._log_out,
+    "write and log out at once": _Visit._write_and_log_out_at_once,
     "log out by an old ID": _Visit._log_out_by_an_old_id,
     "log out everywhere": _Visit._log_out_everywhere,
     "log out everywhere else": _Visit._log_out_everywhere_else,

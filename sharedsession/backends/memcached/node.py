@@ -199,7 +199,7 @@ class MemcachedStore:
         """Same as `NodeStore.supersede_copy`: by compare-and-swap, however often the record changes meanwhile."""
         deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
         try:
-            while not await self._write_tombstone_if(key, tombstone, ttl, deadline.require(), version):
+            while not await self._write_tombstone_if(key, tombstone, ttl, deadline.require(), version, or_delete=True):
                 reply, serial = await self._ask(self._protocol.get, key, deadline.require(), None, None)
                 held = reply if type(reply) is Hit else self._hit(reply)
                 if held is not None and held.flags & TOMBSTONE:
@@ -210,17 +210,29 @@ class MemcachedStore:
         return KeyState.NOTHING if version is None else KeyState.LIVE
 
     async def _write_tombstone_if(
-        self, key: str, tombstone: bytes, ttl: float, timeout: float, version: Version | None
+        self,
+        key: str,
+        tombstone: bytes,
+        ttl: float,
+        timeout: float,
+        version: Version | None,
+        *,
+        or_delete: bool = False,
     ) -> bool:
-        """Writes a tombstone in the place of one version; ``None``: if the key holds nothing. Returns if it did."""
+        """Writes a tombstone in the place of one version; ``None``: if the key holds nothing. Returns if it did.
+
+        With ``or_delete``, that version is deleted where there is no memory for a tombstone.
+        """
         exptime = expiry(ttl, self._clock)
         if version is None:
             reply, _ = await self._ask(self._protocol.add_tombstone, key, timeout, None, tombstone, exptime)
-            return self._is_done(reply, b"NS")
+            return (or_delete and refusals.is_full(reply)) or self._is_done(reply, b"NS")
         assert isinstance(version, _Token)  # noqa: S101
         cas, serial = version
         try:
             reply, _ = await self._ask(self._protocol.write_tombstone, key, timeout, serial, tombstone, exptime, cas)
+            if or_delete and refusals.is_full(reply):
+                reply, _ = await self._ask(self._protocol.delete_if, key, timeout, serial, cas)
         except StaleToken:
             return False
         return self._is_done(reply, b"EX", b"NF")
@@ -267,7 +279,7 @@ class MemcachedStore:
         if reply.status in refusals:
             return None
         self._expect(reply, b"HD")
-        (cas,) = _numbers(reply, b"c")
+        (cas,) = reply.numbers(b"c")
         return _Token(cas, serial)
 
     def _is_done(self, reply: Any, *refusals: bytes) -> bool:
@@ -285,7 +297,7 @@ class MemcachedStore:
             return None
         if reply.status != b"HD":  # where the value was not asked for
             self._expect(reply, b"VA")
-        cas, flags, ttl = _numbers(reply, b"c", b"f", b"t")
+        cas, flags, ttl = reply.numbers(b"c", b"f", b"t")
         return Hit(reply.value, cas, flags, ttl, opaque=0)
 
     def _expect(self, reply: Reply, status: bytes) -> None:
@@ -396,7 +408,8 @@ class MemcachedServer:
         statistics, settings = (reply if isinstance(reply, dict) else {} for reply in facts or ({}, {}))
         if statistics.get(b"uptime", b"").isdigit():
             self._up_since = self.environment.monotonic() - int(statistics[b"uptime"])
-            self.evictions = _count(statistics.get(b"evictions", b""))
+            evictions = statistics.get(b"evictions", b"")
+            self.evictions = int(evictions) if evictions.isdigit() else 0
         if settings.get(b"cas_enabled") == b"no":
             raise BackendError("it runs with -C and refuses every change: start memcached without -C")
         if settings.get(b"item_size_max", b"").isdigit():
@@ -434,16 +447,3 @@ def _is_pong(reply: Any, _key: str, _opaque: int) -> bool:
 
 
 _IS_PONG = (_is_pong, "", 0)
-
-
-def _numbers(reply: Reply, *letters: bytes) -> list[int]:
-    """Returns the numbers of some flags. A reply without them was damaged on the way, and is no answer."""
-    arguments = {flag[:1]: flag[1:] for flag in reply.flags}
-    digits = [arguments.get(letter, b"") for letter in letters]
-    if not all(number.removeprefix(b"-").isdigit() for number in digits):
-        raise BackendUnavailable("memcached's reply is damaged")
-    return [int(number) for number in digits]
-
-
-def _count(digits: bytes) -> int:
-    return int(digits) if digits.isdigit() else 0

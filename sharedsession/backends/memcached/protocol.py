@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sharedsession.backends.wire import strangers
 from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised, made
 from sharedsession.backends.wire.strangers import Expected
+from sharedsession.errors import BackendUnavailable
 
 MAX_RELATIVE_TTL = 2_592_000  # seconds, 30 days: doc/protocol.txt reads anything longer as seconds since the epoch
 LAST_DATE = 2**31 - 1  # in 2038; memcached reads 32 bits with a sign, so a later date is in the past
@@ -50,6 +51,14 @@ class Reply(NamedTuple):
             if flag[:1] == letter:
                 return flag[1:]
         return None
+
+    def numbers(self, *letters: bytes) -> list[int]:
+        """Returns the numbers of some flags. A reply without them was damaged on the way, and is no answer."""
+        arguments = {flag[:1]: flag[1:] for flag in self.flags}
+        digits = [arguments.get(letter, b"") for letter in letters]
+        if not all(number.removeprefix(b"-").isdigit() for number in digits):
+            raise BackendUnavailable("memcached's reply is damaged")
+        return [int(number) for number in digits]
 
     @property
     def is_error(self) -> bool:
@@ -207,6 +216,11 @@ def add_tombstone(key: str, tombstone: bytes, exptime: int, opaque: int) -> byte
 def delete(key: str, opaque: int) -> bytes:
     """Deletes, whatever the key holds."""
     return f"md {key} O{opaque}\r\n".encode()
+
+
+def delete_if(key: str, cas: int, opaque: int) -> bytes:
+    """Deletes the item if it still has this CAS token."""
+    return f"md {key} C{cas} O{opaque}\r\n".encode()
 
 
 NOTHING = b"mn\r\n"

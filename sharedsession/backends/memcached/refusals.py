@@ -45,6 +45,11 @@ def closes(reply: Reply) -> str | None:
     return f"refuses us: {explained(text, _RULES[:1], ())}" if _RULES[0].pattern.search(text) else None
 
 
+def is_full(reply: object) -> bool:
+    """Returns whether the server has no memory for the item."""
+    return isinstance(reply, Reply) and reply.is_error and _RULES[2].pattern.search(as_text(reply)) is not None
+
+
 def is_too_large(reply: Reply) -> bool:
     """Returns whether the item will never fit."""
     return reply.is_error and "too large" in as_text(reply)

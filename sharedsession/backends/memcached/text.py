@@ -126,6 +126,11 @@ def delete(key: str, _opaque: int) -> bytes:
     return f"delete {key}\r\n".encode()
 
 
+def delete_if(key: str, _cas: int, opaque: int) -> bytes:
+    """Deletes, whatever the key holds: this protocol has no condition for it."""
+    return delete(key, opaque)
+
+
 NOTHING = b"version\r\n"
 ECHOES = False
 GREETING: tuple[bytes, ...] = ()  # a proxy would close the connection at `stats`

@@ -70,6 +70,19 @@ class ReadResult:
         """Takes replies, in the order of the nodes."""
         self.replies.update(zip(nodes, replies, strict=True))
 
+    def add_repairs(
+        self, nodes: Sequence[int], versions: "Sequence[Version | NoAnswer | None]", copy: Stored, ttl: float
+    ) -> int:
+        """Takes what nodes answered that were given a copy, with its time to live. Returns how many have it now."""
+        taken = 0
+        for node, version in zip(nodes, versions, strict=True):
+            if version is None or isinstance(version, NoAnswer):
+                self.replies[node] = CHANGED if version is None else NO_ANSWER
+            else:
+                self.replies[node] = Stored(copy.value, version, ttl)
+                taken += 1
+        return taken
+
     @property
     def tombstone(self) -> Ended | None:
         """A tombstone, if any node has one: of several a plain one, which is final."""
@@ -149,3 +162,19 @@ class ReadResult:
         """Returns the copies of some nodes, in the ring's order."""
         replies = [self.replies.get(node) for node in nodes]
         return [reply for reply in replies if isinstance(reply, Stored)]
+
+
+class _NoJudge:
+    """Judges copies whose inside is not known: each opens, and none was made from another."""
+
+    def is_genuine(self, _value: bytes) -> bool:
+        return True
+
+    def includes(self, value: bytes, other: bytes) -> bool:
+        return value == other
+
+    def replaces(self, value: bytes, other: bytes) -> bool:
+        return value == other
+
+
+NO_JUDGE = _NoJudge()

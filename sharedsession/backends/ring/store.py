@@ -23,7 +23,14 @@ from typing import Any
 from sharedsession.backends.base import Ended, Judge, Read, Stored, Version
 from sharedsession.backends.ring.hashring import HashRing
 from sharedsession.backends.ring.node import NodeStore, RingNode
-from sharedsession.backends.ring.read_result import CHANGED, NO_ANSWER, NoAnswer, NodeReply, ReadResult, Tokens
+from sharedsession.backends.ring.read_result import (
+    NO_ANSWER,
+    NO_JUDGE,
+    NoAnswer,
+    NodeReply,
+    ReadResult,
+    Tokens,
+)
 from sharedsession.backends.ring.replicated_end import ReplicatedEnd, note_among, were_alive
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite, add_copy, get_copy, replace_copy
 from sharedsession.backends.tombstone import note_on
@@ -75,7 +82,7 @@ class RingStore:
 
     async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
         """Same as `Backend.get`. Without a `Judge` it cannot tell the newest copy, so copies that differ stay so."""
-        return await self.get_newest(key, touch, timeout, _NO_JUDGE)
+        return await self.get_newest(key, touch, timeout, NO_JUDGE)
 
     async def get_newest(self, key: str, touch: float | None, timeout: float, judge: Judge) -> Stored | Ended | None:
         """Same as `ReplicatedBackend.get_newest`."""
@@ -103,7 +110,7 @@ class RingStore:
         self, reads: Sequence[Read], timeout: float, judges: Sequence[Judge] | None
     ) -> list[Stored | Ended | BackendUnavailable | None]:
         """Same as `ReplicatedBackend.get_many_newest`. Keys that live on the same nodes are asked for together."""
-        judges = judges or [_NO_JUDGE] * len(reads)
+        judges = judges or [NO_JUDGE] * len(reads)
         by_order: dict[tuple[int, ...], list[int]] = {}
         for at, read in enumerate(reads):
             by_order.setdefault(self._ring.order(read.key), []).append(at)
@@ -192,7 +199,7 @@ class RingStore:
         best = result.best
         if best is None:
             return self._nothing(result, order, read.longest or self._longest_idle)
-        if result.judge is _NO_JUDGE and result.outdated(best):  # nobody knows which copy is the newest
+        if result.judge is NO_JUDGE and result.outdated(best):  # nobody knows which copy is the newest
             return Stored(best.value, result.tokens(), best.ttl)
         could = min(self._replicas, len(order) - len(result.silent()))
         await self._repair(result, best, order, read, deadline.left())
@@ -237,7 +244,10 @@ class RingStore:
         await self._gather([self._nodes[node].write_tombstones([key], ended.note, ttl, timeout) for node in nodes])
 
     async def _repair(self, result: ReadResult, best: Stored, order: Sequence[int], read: Read, timeout: float) -> None:
-        """Gives the newest copy to the owners without one, and to nodes with one that it was made from."""
+        """Gives the newest copy to the owners without one, and to nodes with one that it was made from.
+
+        Where an owner does not take it, as one that is full, another node does.
+        """
         # A copy must not outlive the one it is made from: else two nodes whose clocks differ keep it alive for ever.
         ttl = read.touch if read.touch is not None else _remaining(best.ttl) - 1
         if ttl < 1 or not timeout:
@@ -252,12 +262,10 @@ class RingStore:
             replace = partial(replace_copy, read.key, best.value, ttl, tokens[node], timeout)
             repairs.append(self._nodes[node].ask(replace, timeout))
         versions = await self._gather(repairs)
-        for node, version in zip([*missing, *outdated], versions, strict=True):
-            if version is None or isinstance(version, NoAnswer):
-                result.replies[node] = CHANGED if version is None else NO_ANSWER
-            else:
-                result.replies[node] = Stored(best.value, version, ttl)
-                self._observer.count("repairs")
+        repaired = result.add_repairs([*missing, *outdated], versions, best, ttl)
+        others = [node for node in order if node in result.missing()][: max(0, self._replicas - result.copies(best))]
+        versions = await self._gather([self._nodes[node].ask(add, timeout) for node in others])
+        self._observer.count("repairs", times=repaired + result.add_repairs(others, versions, best, ttl))
 
     # -- write
 
@@ -286,7 +294,7 @@ class RingStore:
 
     async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
         """Same as `Backend.replace`."""
-        return await self.replace_older(key, value, ttl, version, timeout, _NO_JUDGE)
+        return await self.replace_older(key, value, ttl, version, timeout, NO_JUDGE)
 
     async def replace_older(
         self, key: str, value: bytes, ttl: float, version: Version, timeout: float, judge: Judge
@@ -426,22 +434,6 @@ class RingStore:
                 if len(found) == self._replicas:
                     break
         return found
-
-
-class _NoJudge:
-    """Judges copies whose inside is not known: each opens, and none was made from another."""
-
-    def is_genuine(self, _value: bytes) -> bool:
-        return True
-
-    def includes(self, value: bytes, other: bytes) -> bool:
-        return value == other
-
-    def replaces(self, value: bytes, other: bytes) -> bool:
-        return value == other
-
-
-_NO_JUDGE = _NoJudge()
 
 
 def _remaining(*lives: float | None) -> float:
