@@ -260,11 +260,10 @@ class Connection:
     def _mg(self, words: list[bytes]) -> bytes:
         key, flags = _meta(words, 2, _MG_FLAGS)
         server = self._server
+        renewed = server.exptime(_int32(flags[b"T"], _BAD_TOKEN)) if b"T" in flags else None
         item = server.find(key)
         if item is None:
-            return _reply(
-                b"EN", [letter + (key if letter == b"k" else flags[letter]) for letter in flags if letter in b"Ok"]
-            )
+            return _reply(b"EN", _echoes(key, flags))
         value, _, expires, _, is_stale, has_winner = item
         told = []
         for letter, argument in flags.items():
@@ -276,15 +275,15 @@ class Connection:
                 told.append(b"t%d" % (expires - server.second & 0xFFFFFFFF) if expires else b"t-1")
             elif letter == b"O":
                 told.append(b"O" + argument)
-            elif letter == b"T":
-                expires = server.exptime(_int32(argument, _BAD_TOKEN))
+            elif letter == b"T" and renewed is not None:
+                expires = renewed
             elif letter == b"k":
                 told.append(b"k" + key)
             elif letter == b"s":
                 told.append(b"s%d" % len(value))
         if is_stale:
             told += (b"Z", b"X") if has_winner else (b"X", b"W")
-        if is_stale or b"T" in flags:
+        if is_stale or renewed is not None:
             server.renew(key, item._replace(exptime=expires, has_winner=is_stale))
         return _reply(b"VA %d" % len(value), told) + value + b"\r\n" if b"v" in flags else _reply(b"HD", told)
 
@@ -295,10 +294,10 @@ class Connection:
         size = _size(words[2])
         try:
             _, flags = _meta(words, 3, _MS_FLAGS)
-            mode = _mode(flags)
             client_flags = _unsigned(flags.get(b"F", b"0"), _BAD_LINE) & 0xFFFFFFFF
             exptime = self._server.exptime(_int32(flags.get(b"T", b"0"), _BAD_TOKEN))
             cas = _unsigned(flags.get(b"C", b"0"), _BAD_TOKEN)
+            mode = _mode(flags)
         except _Refused:
             self._block(size)
             raise
@@ -339,9 +338,7 @@ class Connection:
                 self._server.put(key, item._replace(exptime=life, is_stale=True, has_winner=False))
             else:
                 self._server.delete(key)
-        return _reply(
-            status, [letter + (key if letter == b"k" else flags[letter]) for letter in flags if letter in b"Ok"]
-        )
+        return _reply(status, _echoes(key, flags))
 
     def _mn(self, _words: list[bytes]) -> bytes:
         return b"MN\r\n"
@@ -360,7 +357,7 @@ class Connection:
         found = []
         for key in keys:
             if len(key) > _LONGEST_KEY:
-                return _BAD_LINE
+                raise NotImplementedError("memcached 1.6.18 then drops the replies to commands before this one")
             item = self._server.find(key)
             if item is None:
                 continue
@@ -413,8 +410,11 @@ class Connection:
     # -- about the server
 
     def _flush_all(self, words: list[bytes]) -> bytes:
-        if len(words) > 1:
-            raise NotImplementedError("flush_all with arguments")
+        if len(words) > 3:
+            return _ERROR
+        _refuse_noreply(words)
+        if len(words) > 1 and _int32(words[1], _BAD_EXPTIME) > 0:
+            raise NotImplementedError("a flush that comes later")
         self._server.flush()
         return b"OK\r\n"
 
@@ -519,6 +519,11 @@ def _integer(digits: bytes, fault: bytes) -> int:
 def _refuse_noreply(words: list[bytes]) -> None:
     if words[-1] == b"noreply":
         raise NotImplementedError("noreply")
+
+
+def _echoes(key: bytes, flags: dict[bytes, bytes]) -> list[bytes]:
+    """Returns what a reply repeats of its request."""
+    return [letter + (key if letter == b"k" else flags[letter]) for letter in flags if letter in b"Ok"]
 
 
 def _reply(status: bytes, told: list[bytes]) -> bytes:
