@@ -28,9 +28,13 @@ class Line:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
+    def send(self, data: bytes) -> None:
+        """Sends bytes, and awaits no reply."""
+        self._socket.sendall(data)
+
     def ask(self, data: bytes, last: bytes) -> bytes:
         """Sends bytes. Returns what comes back, up to the reply that ends with these bytes."""
-        self._socket.sendall(data)
+        self.send(data)
         reply = b""
         while not reply.endswith(last):
             more = self._socket.recv(65536)
@@ -41,7 +45,7 @@ class Line:
 
     def rest(self, data: bytes) -> bytes:
         """Sends bytes. Returns all that comes back until the server hangs up."""
-        self._socket.sendall(data)
+        self.send(data)
         return b"".join(iter(lambda: self._socket.recv(65536), b""))
 
 

@@ -191,10 +191,10 @@ class Connection:
         command = _COMMANDS.get(words[0])
         if command is None:
             raise NotImplementedError(words[0])
-        if not command.fewest <= len(words) <= command.most:
-            return b"-ERR wrong number of arguments for '%b' command\r\n" % words[0].lower()
         server = self._server
         try:
+            if not command.fewest <= len(words) <= command.most:
+                raise _wrong_number(words[0])
             if server.out_of_memory or server.is_read_only:
                 server.admit(writes=command.writes, needs_memory=command.needs_memory)
             if server.is_loading and not command.while_loading:
@@ -261,6 +261,8 @@ def _echo(_connection: Connection, _server: SimulatedRedis, words: list[bytes]) 
 
 
 def _ping(_connection: Connection, _server: SimulatedRedis, words: list[bytes]) -> bytes:
+    if len(words) > 2:
+        raise _wrong_number(b"ping")
     return b"+PONG\r\n" if len(words) == 1 else _bulk(words[1])
 
 
@@ -280,6 +282,8 @@ def _hello(connection: Connection, server: SimulatedRedis, words: list[bytes]) -
 
 
 def _auth(_connection: Connection, _server: SimulatedRedis, words: list[bytes]) -> bytes:
+    if len(words) > 3:
+        raise _Refused(_SYNTAX)
     if len(words) == 2:
         return _NO_PASSWORD
     return _OK if words[1] == b"default" else _WRONG_PASSWORD  # the default user without a password takes any
@@ -309,9 +313,9 @@ _COMMANDS = {
     b"PTTL": _Command(_pttl, 2, 2),
     b"EVAL": _Command(_eval, 3),
     b"ECHO": _Command(_echo, 2, 2, while_loading=True),
-    b"PING": _Command(_ping, 1, 2),
+    b"PING": _Command(_ping),
     b"HELLO": _Command(_hello, while_loading=True),
-    b"AUTH": _Command(_auth, 2, 3, while_loading=True),
+    b"AUTH": _Command(_auth, 2, while_loading=True),
     b"SELECT": _Command(_select, 2, 2, while_loading=True),
 }
 
@@ -404,6 +408,10 @@ def _life(digits: bytes, command: bytes, server: SimulatedRedis) -> int:
     if not 0 < life <= _LARGEST - server.now:
         raise _Refused(b"-ERR invalid expire time in '%b' command" % command)
     return life
+
+
+def _wrong_number(command: bytes) -> _Refused:
+    return _Refused(b"-ERR wrong number of arguments for '%b' command" % command.lower())
 
 
 def _integer(digits: bytes) -> int:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from sharedsession.backends.memcached import protocol
-from tests.simulation.commands import KEYS, command
 from tests.simulation.duel import SEQUENCES, Line, difference
 from tests.simulation.memcached import SimulatedMemcached
+from tests.simulation.memcached_commands import KEYS, command
 from tests.support.servers import Memcached
 
 CLOCK = 2_000_000_000  # a date to which the clocks count down
