@@ -235,6 +235,40 @@ def test_a_restart(memcached: Memcached, start: Callable[..., Duel]) -> None:
     assert duel.simulated.connect().receive(b"mg a\r\n" + data) == b"EN\r\nHD c1\r\n"
 
 
+def test_evictions() -> None:
+    """An item vanishes at the wish of a test, and is counted; what has expired was not evicted."""
+    clock = [0.0]
+    server = SimulatedMemcached(lambda: clock[0])
+    connection = server.connect()
+    connection.receive(b"ms a 0\r\n\r\nms b 0 T1\r\n\r\nms c 0\r\n\r\nmg a T60\r\n")
+    clock[0] = 1.0
+    assert server.keys() == [b"a", b"c"]
+    assert [server.evict(key) for key in (b"a", b"a", b"b")] == [True, False, False]
+    assert connection.receive(b"mg a\r\nmg c\r\n") == b"EN\r\nHD\r\n"
+    assert _statistics(connection.receive(protocol.STATISTICS))[b"evictions"] == b"1"
+
+
+def test_a_clock_that_is_held() -> None:
+    """As that of a process that was stopped: nothing expires until it ticks again."""
+    clock = [0.0]
+    server = SimulatedMemcached(lambda: clock[0])
+    connection = server.connect()
+    connection.receive(b"ms a 0 T5\r\n\r\n")
+    server.is_held, clock[0] = True, 100.0
+    assert connection.receive(b"mg a t\r\n") == b"HD t5\r\n"
+    server.tick()
+    assert connection.receive(b"mg a t\r\n") == b"EN\r\n"
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    """It knows what the first one knows, and from then on neither changes the other."""
+    server = SimulatedMemcached(lambda: 0.0)
+    server.connect().receive(b"ms a 0\r\n\r\n")
+    twin = server.copy()
+    assert server.connect().receive(b"ms b 0 c\r\n\r\n") == twin.connect().receive(b"ms c 0 c\r\n\r\n") == b"HD c2\r\n"
+    assert (server.keys(), twin.keys()) == ([b"a", b"b"], [b"a", b"c"])
+
+
 def test_statistics(duel: Duel) -> None:
     """What it reports of itself, the real one reports as well, except that this one counts what has expired."""
     while True:

@@ -21,7 +21,7 @@ from tests.simulation.redis import SimulatedRedis
 from tests.simulation.redis_commands import KEYS, LIVES, Command, command
 from tests.support.servers import Redis, Valkey
 
-LAST = hiredis.pack_command(("ECHO", "the last"))
+LAST = b"*2\r\n$4\r\nECHO\r\n$8\r\nthe last\r\n"
 LIFE = re.compile(rb":(\d{3,})")  # no other number is as large
 SHORT = 300  # milliseconds: a life that ends between two parts of a sequence, and in none
 PAUSE = 0.02  # seconds
@@ -72,7 +72,8 @@ class Duel:
 
 
 def _packed(commands: Sequence[Command]) -> bytes:
-    return b"".join(map(hiredis.pack_command, commands))
+    packed: list[bytes] = [hiredis.pack_command(words) for words in commands]
+    return b"".join(packed)
 
 
 @pytest.fixture
@@ -180,3 +181,18 @@ def test_it_does_not_matter_how_bytes_are_cut(has_ifeq: bool) -> None:
         pieces = [data[begin:end] for begin, end in itertools.pairwise([0, *cuts, len(data)])]
         assert b"".join([other.receive(piece) for piece in pieces]) == one.receive(data)
         assert vars(twin) == vars(whole)
+
+
+def test_evictions_and_copies() -> None:
+    """A key vanishes at the wish of a test, and is counted. A copy goes its own way."""
+    clock = [0.0]
+    server = SimulatedRedis(lambda: clock[0])
+    server.connect().receive(_packed([("SET", "a", "1"), ("SET", "b", "1", "PX", "1000"), ("SET", "c", "1")]))
+    clock[0] = 1.0
+    assert server.keys() == [b"a", b"b", b"c"]  # through its last millisecond
+    clock[0] = 1.01
+    twin = server.copy()
+    assert [server.evict(key) for key in (b"a", b"a", b"b")] == [True, False, False]
+    assert (server.keys(), server.evictions, twin.keys(), twin.evictions) == ([b"c"], 1, [b"a", b"c"], 0)
+    server.restart()
+    assert server.keys() == []
