@@ -10,6 +10,7 @@ from sharedsession.backends.memcached.node import MemcachedServer
 from sharedsession.backends.memcached.text_store import TextStore
 from sharedsession.backends.redis.backend import RedisBackend
 from sharedsession.backends.wire.protocol import Address
+from sharedsession.concurrency import run
 from sharedsession.environment import Environment
 from sharedsession.testing import ManualEnvironment
 from sharedsession.testing.contract import BackendContract, MakeBackend
@@ -76,3 +77,17 @@ def memcached_store(simulated: SimulatedMemcached, environment: Environment, **o
 def redis_store(simulated: SimulatedRedis, environment: Environment) -> Any:
     backend = RedisBackend(NOWHERE, environment=environment)
     return backend._store_over(DirectClient(simulated.connect, backend._server.protocol, backend._guard))
+
+
+def test_no_node_knows_what_was_before_it_started() -> None:
+    """The uptime of a memcached counts seconds that it was not up; a node is never believed to be older than it is."""
+    environment = ManualEnvironment()
+    simulated = SimulatedMemcached(environment.clock)
+    for age in (0.0, 0.9, 1.0, 7.5):
+        simulated.restart()
+        environment.advance(age)
+        server = MemcachedServer(NOWHERE, 2.0, environment=environment)
+        run(server.store(DirectClient(simulated.connect, server._protocol, server.guard)).ping(1.0))
+        assert not server.knows(age)
+        environment.advance(4.0)
+        assert server.knows(age)

@@ -407,7 +407,7 @@ class MemcachedServer:
         facts = replies[1:] if self._login else replies
         statistics, settings = (reply if isinstance(reply, dict) else {} for reply in facts or ({}, {}))
         if statistics.get(b"uptime", b"").isdigit():
-            self._up_since = self.environment.monotonic() - int(statistics[b"uptime"])
+            self._up_since = self.environment.monotonic() + meta.UPTIME_AHEAD - int(statistics[b"uptime"])
             evictions = statistics.get(b"evictions", b"")
             self.evictions = int(evictions) if evictions.isdigit() else 0
         if settings.get(b"cas_enabled") == b"no":

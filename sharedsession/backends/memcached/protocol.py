@@ -18,6 +18,7 @@ MAX_RELATIVE_TTL = 2_592_000  # seconds, 30 days: doc/protocol.txt reads anythin
 LAST_DATE = 2**31 - 1  # in 2038; memcached reads 32 bits with a sign, so a later date is in the past
 ITEM_OVERHEAD = 576  # bytes of an item's header and key, rounded up
 MAX_VALUE = 1_048_576 - ITEM_OVERHEAD  # bytes, until the server reports its own limit
+UPTIME_AHEAD = 3  # seconds: memcached begins to count its uptime at 2, and rounds up
 TOMBSTONE = 1  # in the client flags
 _LONGEST_LINE = 2048  # bytes
 _MOST_STATISTICS = 4096  # memcached has about a hundred
