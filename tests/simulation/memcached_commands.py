@@ -111,6 +111,8 @@ def _other(chance: Random, words: _Words) -> bytes:
         f"touch {key} {life}",
         f"delete {key}",
         f"delete {key} 0",
+        f"delete {key}\r",
+        f"gets {key}\t",
         f"ms {key} 0 MSS\r\n",
         "version",
         "mn",

@@ -9,7 +9,7 @@ from sharedsession.backends.tombstone import Tombstone
 
 KEYS = ("one", "two", "ss:three")
 LIVES = (20_000, 3_600_000, 2_592_000_000)  # milliseconds: none ends while a sequence is played
-_VERSIONS = (b"\x01AAAAAAAA", b"\x01BBBBBBBB", b"\x01\r\n\x00+-:$*", b"")
+_VERSIONS = (b"\x01AAAAAAAA", b"\x01AAAAAAAB", b"\x01\r\n\x00+-:$*", b"")
 _VALUES = tuple(version + rest for version in _VERSIONS for rest in (b"", b"x", b"y" * 300))
 _TOMBSTONES = (Tombstone(60).encode(), Tombstone(60, b"note", 30).encode())
 
