@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test quick farm libraries bench check coverage clean
+.PHONY: demo test quick farm simulate libraries bench check coverage clean
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
@@ -37,6 +37,15 @@ farm: .venv/.dev
 	@$(BIN)/python -m tests.support.fetch
 	@$(BIN)/python -m pytest -n $(JOBS) --timeout 14400 tests/farm
 
+# The library in the simulator: so many seeds with one thing that breaks, a fifth of that with two. What is done is noted
+# in .simulation, so that it goes on where it was; `make clean` forgets it.
+SEEDS ?= 100000
+simulate: .venv/.dev
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --faults 1 --notes .simulation/one-fault.json
+	@$(BIN)/python -m tests.simulation --seeds $$(( $(SEEDS) / 5 )) --faults 2 --notes .simulation/two-faults.json
+	@$(BIN)/python -m tests.support.fetch
+	@SIMULATION_SEQUENCES=10000 $(BIN)/python -m pytest -q -n $(JOBS) tests/simulation/test_memcached.py tests/simulation/test_redis.py
+
 # Login libraries and frameworks of others, dropped in as the pages of docs/ say, in two processes over one store.
 libraries: .venv/libraries/.made
 	@.venv/libraries/bin/python -m tests.support.fetch
@@ -61,7 +70,7 @@ coverage:
 	@$(BIN)/coverage report
 
 clean:
-	rm -rf .venv .servers .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .servers .simulation .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.made:

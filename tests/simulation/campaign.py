@@ -90,6 +90,8 @@ def campaign(seeds: int, faults: int, store: str | None, jobs: int, notes: Path 
         What came of all, with what was noted before.
     """
     sums = Sums(**json.loads(notes.read_text())) if notes and notes.exists() else Sums()
+    if sums.done >= seeds:  # it was completed before
+        sums = Sums()
     begins = range(first + sums.done, first + seeds, _CHUNK)
     chunks = [Chunk(begin, min(begin + _CHUNK, first + seeds), faults, store) for begin in begins]
     began = time.monotonic()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from tests.simulation.farm import SECRETS, Farm, WebNode
+from tests.simulation.memcached import SimulatedMemcached
 from tests.simulation.network import Host, Network
 from tests.simulation.plan import Fault
 
@@ -37,8 +38,11 @@ def _kill(network: Network, host: Host, _fault: Fault) -> Mend:
 
 def _restart(network: Network, host: Host, fault: Fault) -> Mend:
     def restart(times: int) -> None:
+        writes = host.server.writes if isinstance(host.server, SimulatedMemcached) else 0
         network.kill(host.name)
         network.start(host.name)
+        if writes:  # other applications bring its CAS numbers to where they were: the numbers of tokens come again
+            host.server.serve_others(max(0, writes - 1 - int(fault.dice * 10)))
         if times:
             network.loop.call_later(fault.seconds / 4, restart, times - 1)
 

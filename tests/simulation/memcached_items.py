@@ -57,6 +57,15 @@ class Items:
         self._started = self._clock()
         self.tick()
 
+    @property
+    def writes(self) -> int:
+        """How many writes there were since the start: the newest CAS number."""
+        return self._newest_cas
+
+    def serve_others(self, writes: int) -> None:
+        """Takes so many writes of other applications."""
+        self._newest_cas += writes
+
     def copy(self) -> Self:
         """Returns a server that knows the same and goes its own way. Connections stay with the first one."""
         twin = object.__new__(type(self))

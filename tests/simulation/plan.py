@@ -197,7 +197,10 @@ def _faults(chance: Random, store: str, webs: int, count: int, span: float) -> l
     for _ in range(1, count):
         begin, seconds = first[-1].begin, first[-1].seconds
         at_once = chance.random() < 0.7
-        first.append(_fault(chance, store, webs, begin, max(0.1, seconds) if at_once else span))
+        following = _fault(chance, store, webs, begin, max(0.1, seconds) if at_once else span)
+        if chance.random() < 0.3:  # what breaks one node often breaks another one as well
+            following = replace(first[-1], node=following.node, web=following.web)
+        first.append(following)
     return first
 
 

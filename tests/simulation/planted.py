@@ -17,7 +17,6 @@ from sharedsession.backends.ring.read_result import ReadResult
 from sharedsession.backends.ring.replicated_end import ReplicatedEnd
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite
 from sharedsession.backends.ring.store import RingStore
-from sharedsession.backends.wire.multiplexed_client import MultiplexedClient
 from sharedsession.engine import commit
 from sharedsession.engine.commit import Committer
 from sharedsession.engine.engine import Engine
@@ -46,11 +45,27 @@ class Patch(NamedTuple):
     made: Callable[[Any], Any]
 
 
+class Bug(NamedTuple):
+    """A bug, and where it is found.
+
+    Attributes:
+        patches: what makes it.
+        seed: the first that finds it.
+        faults: how many things break then.
+        store: on which it shows; ``None``: on any.
+    """
+
+    patches: tuple[Patch, ...]
+    seed: int = 0
+    faults: int = 1
+    store: str | None = None
+
+
 @contextmanager
 def planted(name: str | None) -> Iterator[None]:
     """Runs with a bug; ``None``: with none."""
     with ExitStack() as stack:
-        for owner, attribute, made in BUGS[name] if name else ():
+        for owner, attribute, made in BUGS[name].patches if name else ():
             stack.enter_context(patch.object(owner, attribute, made(owner.__dict__[attribute])))
         yield
 
@@ -86,10 +101,6 @@ def _adds_blindly(_real: Any) -> Any:
 
 def _forgets_the_flag(real: Any) -> Any:
     return lambda *args: real(*args).replace(b" F1 ", b" ", 1)
-
-
-def _believes_stale_tokens(real: Any) -> Any:
-    return lambda self, _serial: real(self, None)
 
 
 def _swaps_blindly(_real: Any) -> Any:
@@ -215,51 +226,56 @@ def _lets_the_stone_shrink(_real: Any) -> Any:
     return give_back
 
 
-BUGS: dict[str, tuple[Patch, ...]] = {
+BUGS: dict[str, Bug] = {
     # protocol, one node
-    "no compare-and-swap": (
-        Patch(meta, "replace", _replaces_blindly),
-        Patch(RedisStore, "replace", _swaps_blindly),
+    "no compare-and-swap": Bug(
+        (
+            Patch(meta, "replace", _replaces_blindly),
+            Patch(RedisStore, "replace", _swaps_blindly),
+        ),
     ),
-    "add overwrites": (Patch(meta, "add", _adds_blindly),),
-    "tombstones without their flag": (
-        Patch(meta, "write_tombstone", _forgets_the_flag),
-        Patch(meta, "add_tombstone", _forgets_the_flag),
+    "add overwrites": Bug((Patch(meta, "add", _adds_blindly),)),
+    "tombstones without their flag": Bug(
+        (
+            Patch(meta, "write_tombstone", _forgets_the_flag),
+            Patch(meta, "add_tombstone", _forgets_the_flag),
+        ),
     ),
-    "an end deletes": (Patch(RedisStore, "_end", _deletes),),
-    "a token outlives its connection": (Patch(MultiplexedClient, "_connected", _believes_stale_tokens),),
+    "an end deletes": Bug((Patch(RedisStore, "_end", _deletes),)),
     # protocol, the ring
-    "one copy is believed": (Patch(ReadResult, "agreed", _believes_the_first),),
-    "any copy is the newest": (Patch(ReadResult, "best", _takes_any_copy),),
-    "an end on the owners only": (Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),),
-    "an end that anybody confirms": (Patch(ReplicatedEnd, "_is_confirmed", _always(True)),),
-    "silence means nothing": (Patch(RingStore, "_would_know", _always(True)),),
-    "a write on one copy": (Patch(RingStore, "_carry", _acknowledges_one_copy),),
-    "any copy includes a write": (Patch(ReplicatedWrite, "_bring_from", _includes_everything),),
-    "no repair": (Patch(RingStore, "_repair", _always_later(None)),),
+    "one copy is believed": Bug((Patch(ReadResult, "agreed", _believes_the_first),)),
+    "any copy is the newest": Bug((Patch(ReadResult, "best", _takes_any_copy),)),
+    "an end on the owners only": Bug((Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),)),
+    "an end that anybody confirms": Bug((Patch(ReplicatedEnd, "_is_confirmed", _always(True)),)),
+    "silence means nothing": Bug((Patch(RingStore, "_would_know", _always(True)),)),
+    "a write on one copy": Bug((Patch(RingStore, "_carry", _acknowledges_one_copy),)),
+    "any copy includes a write": Bug((Patch(ReplicatedWrite, "_bring_from", _includes_everything),)),
+    "no repair": Bug((Patch(RingStore, "_repair", _always_later(None)),)),
     # IDs
-    "an old ID lives on": (Patch(Committer, "_supersede", _always_later(None)),),
-    "a tombstone is touched": (Patch(MemcachedStore, "_give_back", _lets_the_stone_shrink),),
+    "an old ID lives on": Bug((Patch(Committer, "_supersede", _always_later(None)),)),
+    "a tombstone is touched": Bug((Patch(MemcachedStore, "_give_back", _lets_the_stone_shrink),)),
     # stamps
-    "stamps are not compared": (Patch(Stamp, "admits", _always(True)),),
-    "a stamp is not changed": (
-        Patch(Stamps, "change", _leaves_the_stamp),
-        Patch(PrincipalIndex, "_end", _always_later([])),
+    "stamps are not compared": Bug((Patch(Stamp, "admits", _always(True)),)),
+    "a stamp is not changed": Bug(
+        (
+            Patch(Stamps, "change", _leaves_the_stamp),
+            Patch(PrincipalIndex, "_end", _always_later([])),
+        ),
     ),
-    "nobody is spared": (Patch(Stamps, "_new", _spares_none),),
-    "a new ID takes a fresh stamp": (Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),),
-    "tickets are not compared": (Patch(commit, "insist", _always(None)),),
+    "nobody is spared": Bug((Patch(Stamps, "_new", _spares_none),)),
+    "a new ID takes a fresh stamp": Bug((Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),)),
+    "tickets are not compared": Bug((Patch(commit, "insist", _always(None)),)),
     # requests
-    "a logout page without a logout": (Patch(Committer, "_destroy", _says_it_is_done),),
-    "the last one overwrites all": (Patch(commit, "merge", _overwrites_all),),
-    "steps are not repeated": (Patch(Changes, "replays", _stores_sums),),
-    "a lost answer is a conflict": (Patch(Record, "includes_any", _forgets_lost_answers),),
-    "no renewal": (Patch(TouchThrottle, "due", _always(None)),),
-    "an outage is nobody": (
-        Patch(Engine, "_out_of_reach", lambda _real: lambda _self, session, state: state.begin(session, None)),
+    "a logout page without a logout": Bug((Patch(Committer, "_destroy", _says_it_is_done),)),
+    "the last one overwrites all": Bug((Patch(commit, "merge", _overwrites_all),)),
+    "steps are not repeated": Bug((Patch(Changes, "replays", _stores_sums),)),
+    "a lost answer is a conflict": Bug((Patch(Record, "includes_any", _forgets_lost_answers),)),
+    "no renewal": Bug((Patch(TouchThrottle, "due", _always(None)),)),
+    "an outage is nobody": Bug(
+        (Patch(Engine, "_out_of_reach", lambda _real: lambda _self, session, state: state.begin(session, None)),),
     ),
     # locks and links
-    "locks are always free": (Patch(LockStore, "_read", _is_never_locked),),
-    "a broken lock saves": (Patch(Lock, "insist", _always_later(None)),),
-    "websockets are not watched": (Patch(WebsocketWatch, "start", _always(None)),),
+    "locks are always free": Bug((Patch(LockStore, "_read", _is_never_locked),)),
+    "a broken lock saves": Bug((Patch(Lock, "insist", _always_later(None)),)),
+    "websockets are not watched": Bug((Patch(WebsocketWatch, "start", _always(None)),)),
 }

@@ -21,6 +21,7 @@ from tests.simulation.plan import Fault, Step, Visitor
 from tests.support.ends import NEVER, Chain, Logout, Revocation, Seen, Span, Token
 
 _GRACE = 5.0  # seconds
+_LONGER_THAN_A_LEASE = 3.0  # seconds
 _CROWD = ("lock", "lock", "increment", "append", "write", "write the same", "regenerate", "look")
 _PATIENCE = 3  # requests until one must be answered: the first may find that a connection was forgotten
 _REST = 1.5  # seconds after the last fault until all is as if nothing had been
@@ -210,11 +211,11 @@ class _Visit:
             await session.load()
             if "chain" not in session:
                 return None, {}
-            async with session.lock(timeout=2.0):
+            async with session.lock(timeout=2.0, lease=2.0):
                 if "chain" not in session:
                     return None, {}
                 entered.append(_data(session))
-                await asyncio.sleep(step.work)
+                await asyncio.sleep(step.work if step.dice < 0.9 else _LONGER_THAN_A_LEASE)
                 session["locked"] = session.get("locked", 0) + 1
             return _seen(session), _data(session)
 

@@ -91,9 +91,13 @@ class ReadResult:
 
     @property
     def best(self) -> Stored | None:
-        """The newest copy that opens: of those that no other one was made from, what the last owner's copy became."""
+        """The newest copy that opens: of those that no other one was made from, what the last owner's copy became.
+
+        One on as many nodes as there are owners comes first: only it can have been acknowledged.
+        """
         genuine = [copy for copy in self._live(self._order) if self.is_genuine(copy)]
         newest = [copy for copy in genuine if not any(self._is_behind(copy, other) for other in genuine)] or genuine
+        newest = [copy for copy in newest if self.copies(copy) >= self._owners] or newest
         owned = [copy for copy in self._live(self._order[: self._owners]) if self.is_genuine(copy)]
         last = owned[-1] if owned else None
         made = [copy for copy in newest if last and (copy.value == last.value or self._is_behind(last, copy))] or newest
