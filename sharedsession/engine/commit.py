@@ -21,7 +21,8 @@ from contextlib import suppress
 
 from sharedsession.backends.base import Version
 from sharedsession.concurrency import Driver
-from sharedsession.engine.principals import Entry, PrincipalIndex, Standing, tried
+from sharedsession.engine.entry import Entry
+from sharedsession.engine.principals import PrincipalIndex, Standing, tried
 from sharedsession.engine.stamps import Stamps, insist
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded, SessionError
 from sharedsession.http import CLEAR, KEEP, Outcome

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from sharedsession.concurrency import Driver
+from sharedsession.engine.entry import Entry, entries_in
 from sharedsession.engine.stamps import Spare, Stamps
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionError
@@ -55,26 +56,6 @@ class SessionInfo:
     created_at: datetime
     user_agent: str | None = field(default=None, repr=False)
     address: str | None = field(default=None, repr=False)
-
-
-class Entry(NamedTuple):
-    """What an index has of one session.
-
-    Attributes:
-        store_key: of its record.
-        created: when it began, in seconds since the epoch.
-        idle: its idle timeout in seconds.
-        stamp: the value of the stamp that it stands under.
-        user_agent: of the browser, if it is kept.
-        address: of the client, if it is kept.
-    """
-
-    store_key: str
-    created: float
-    idle: float
-    stamp: bytes
-    user_agent: str | None = None
-    address: str | None = None
 
 
 class Standing(NamedTuple):
@@ -191,7 +172,7 @@ class PrincipalIndex:
         """
         if len(items) < self._most:
             return items
-        entries = {handle: entry for handle, entry in _unpacked(items).items() if entry.stamp == stamp}
+        entries = {handle: entry for handle, entry in entries_in(items).items() if entry.stamp == stamp}
         alive = await self._alive(entries, budget)
         surplus = sorted(alive, key=lambda handle: alive[handle].created)[: max(0, len(alive) - self._most + 1)]
         if surplus:
@@ -389,7 +370,7 @@ def _own_handles(handle: str | None, standings: "Sequence[tuple[Identity, Standi
     if handle is None:
         return ()
     listings = [standing.listing for _, standing in standings]
-    entries = [_unpacked(listing.record.items) for listing in listings if isinstance(listing, StoredRecord)]
+    entries = [entries_in(listing.record.items) for listing in listings if isinstance(listing, StoredRecord)]
     began = {each[handle].created for each in entries if handle in each}
     return {handle, *(other for each in entries for other, entry in each.items() if entry.created in began)}
 
@@ -412,7 +393,7 @@ def _valid_entries(standing: Standing) -> dict[str, Entry]:
     """
     if not isinstance(standing.listing, StoredRecord):
         return {}
-    entries = _unpacked(standing.listing.record.items)
+    entries = entries_in(standing.listing.record.items)
     if isinstance(standing.stamp, BackendUnavailable):
         return entries
     if standing.stamp is None or standing.stamp.record is NO_RECORD:
@@ -429,10 +410,6 @@ async def tried(coroutine: Coroutine[Any, Any, T]) -> "T | SessionError":
         return await coroutine
     except SessionError as error:
         return error
-
-
-def _unpacked(items: Mapping[str, bytes]) -> dict[str, Entry]:
-    return {handle: Entry(*codec.unpack(packed)) for handle, packed in items.items()}
 
 
 def _info(handle: str, entry: Entry) -> SessionInfo:
