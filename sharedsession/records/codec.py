@@ -75,7 +75,7 @@ def unpack_all(items: Mapping[str, bytes]) -> dict[str, Any]:
     try:
         head = _ARRAY_HEADS[len(items)] if len(items) < 16 else _array_head(len(items))
         values = ormsgpack.unpackb(head + b"".join(items.values()), ext_hook=_untag)
-    except ValueError:
+    except (TypeError, ValueError):
         values = [_readable(packed) for packed in items.values()]
     return dict(zip(items, values, strict=True))
 
@@ -121,7 +121,7 @@ def _array_head(length: int) -> bytes:
 def _readable(packed: bytes) -> Any:
     try:
         return unpack(packed)
-    except ValueError:
+    except (TypeError, ValueError):
         return Unreadable()
 
 

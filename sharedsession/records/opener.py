@@ -42,12 +42,11 @@ class Opener:
         known, stamp = self._stamps.get(identity.store_key, (b"", None))
         if stamp is not None and known == sealed:
             return stamp
-        record = self.record(identity, sealed)
-        if record is None:
+        stamp = self._opened(identity, sealed, _stamp)
+        if stamp is None:
             return None
         if len(self._stamps) >= _MOST_STAMPS:
             self._stamps.clear()
-        stamp = Stamp.of(record)
         self._stamps[identity.store_key] = sealed, stamp
         return stamp
 
@@ -74,6 +73,10 @@ class Opener:
             "session record in the store does not open: it is damaged, was swapped or planted, or another secret or "
             "app_name sealed it; the visitor is treated as anonymous and the record is kept",
         )
+
+
+def _stamp(encoded: bytes) -> Stamp:
+    return Stamp.of(Record.decode(encoded))
 
 
 class CopyJudge:

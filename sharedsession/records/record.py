@@ -16,6 +16,7 @@ WRITE_ID_BYTES = 4
 _KEPT = 32  # write IDs; more writes seldom come between a lost answer and the read that follows it
 _MOST_KEPT = 256  # while many write at once; kept until it is calm
 _FIELDS = (7, 10)  # of a record without a principal, and with one
+_NUMBERS = {int, float}
 _CLOCKED = 10**11  # versions from here on are milliseconds since the epoch
 _LONG_AGO = 1_260_000  # milliseconds by which the clocks of two web nodes may differ, see `timeouts.LEEWAY`
 
@@ -116,9 +117,12 @@ class Record(NamedTuple):
     def decode(cls, encoded: bytes) -> "Record":
         """Returns the record in bytes that `encode` made and that were authenticated."""
         fields = ormsgpack.unpackb(encoded)
-        if len(fields) not in _FIELDS:
+        if type(fields) is not list or len(fields) not in _FIELDS or not set(map(type, fields[:3])) <= _NUMBERS:
             raise ValueError("no record")
-        return cls(*fields)
+        record = cls(*fields)
+        if type(record.items) is not dict or (type(record.write_ids), type(record.stamp)) != (bytes, bytes):
+            raise ValueError("no record")
+        return record
 
 
 def with_write_id(write_ids: bytes, new: bytes, *, calm: bool) -> bytes:
@@ -156,9 +160,9 @@ class SupersededNote:
     def decode(cls, encoded: bytes) -> "SupersededNote":
         """Returns the note in bytes that `encode` made and that were authenticated."""
         successor, until, record = ormsgpack.unpackb(encoded)
-        if type(successor) is not str:
+        if type(successor) is not str or type(until) not in _NUMBERS:
             raise ValueError("no note")
-        return cls(successor=successor, until=until, record=record and Record.decode(record))
+        return cls(successor=successor, until=until, record=None if record is None else Record.decode(record))
 
 
 NO_RECORD = Record(version=0, created=0.0, refreshed=0.0)

@@ -32,8 +32,16 @@ class Stamp(NamedTuple):
 
     @classmethod
     def of(cls, record: Record) -> "Stamp":
-        """Returns the stamp in a record."""
-        return cls(record.items[_VALUE], {key: value for key, value in record.items.items() if key != _VALUE})
+        """Returns the stamp in a record.
+
+        Raises:
+            ValueError: it is no stamp's.
+        """
+        spared = dict(record.items)
+        value = spared.pop(_VALUE, b"")
+        if not all(isinstance(each, bytes) for each in record.items.values()) or len(value) != STAMP_BYTES:
+            raise ValueError("no stamp")
+        return cls(value, spared)
 
     def admits(self, record: Record) -> bool:
         """Returns whether a session is valid under this stamp."""

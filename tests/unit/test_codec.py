@@ -184,3 +184,10 @@ def test_a_dict_of_several_values_is_kept_as_it_shows_itself():
             return [(key, values[-1]) for key, values in super().items()]
 
     assert codec.unpack(codec.pack("k", {"q": Last(a=["1", "2"])})) == {"q": {"a": "2"}}
+
+
+def test_an_item_that_is_no_bytes_is_kept_as_it_is():
+    """The others are read."""
+    found = codec.unpack_all({"a": 1, "b": codec.pack("b", 2)})
+    assert isinstance(found["a"], codec.Unreadable)
+    assert found["b"] == 2

@@ -1,10 +1,12 @@
 """What is sealed: records and farewells, to bytes and back."""
 
+import ormsgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.stamp import Stamp
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 times = st.floats(0, 1e11)
@@ -86,3 +88,27 @@ def test_a_record_prints_none_of_its_data():
     record = Record(version=1, created=1.0, refreshed=1.0, items={"card": b"4111111111111111"})
     assert "card" not in repr(record)
     assert "4111" not in repr(SupersededNote(record=record))
+
+
+@pytest.mark.parametrize(("field", "value"), [(0, "1"), (1, None), (5, []), (5, 1), (6, None), (7, "stamp")])
+def test_fields_of_other_types_are_no_record(field, value):
+    """A later version may have another idea of them: then the record does not open, and nothing fails over it."""
+    fields = [1, 1.8e9, 1.8e9, "alice", None, {}, b"abcd", bytes(16), [], 1.8e9]
+    assert Record.decode(ormsgpack.packb(fields)).version == 1
+    fields[field] = value
+    with pytest.raises(ValueError, match="no record"):
+        Record.decode(ormsgpack.packb(fields))
+
+
+@pytest.mark.parametrize("note", [("ss:a", "1", None), ("ss:a", 1.8e9, b""), ("ss:a", 1.8e9, [])])
+def test_fields_of_other_types_are_no_note(note):
+    """Likewise."""
+    with pytest.raises((ValueError, TypeError)):
+        SupersededNote.decode(ormsgpack.packb(note))
+
+
+@pytest.mark.parametrize("items", [{}, {"value": b"short"}, {"other": bytes(16)}, {"value": bytes(16), "handle": 1}])
+def test_a_record_without_a_value_is_no_stamp(items):
+    """It admits nobody."""
+    with pytest.raises(ValueError, match="no stamp"):
+        Stamp.of(Record(1, 1.8e9, 1.8e9, items=items))
