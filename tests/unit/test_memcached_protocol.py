@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession.backends.memcached import protocol
-from sharedsession.backends.memcached.protocol import Parser, Reply
+from sharedsession.backends.memcached.protocol import Done, Hit, Parser, Reply
 from sharedsession.backends.wire.protocol import INCOMPLETE, Desynchronised
 
 MONTH = protocol.MAX_RELATIVE_TTL
@@ -72,6 +72,7 @@ def test_garbage_raises_nothing_but_the_one_error(chunks):
         b"VA 2\r\na\r\n..",
         b"$5\r\nhello\r\n",
         b"x" * 5000,
+        b"HD " + b"x" * 5000 + b"\r\n",
     ],
 )
 def test_what_is_not_memcached_s_is_found_out(stream):
@@ -183,3 +184,34 @@ def test_statistics_without_an_end_are_no_reply() -> None:
     parser.feed(b"".join(b"STAT n%d 1\r\n" % n for n in range(10_000)))
     with pytest.raises(Desynchronised):
         parser.pop()
+
+
+@pytest.mark.parametrize("length", [2046, 2047, 2048, 2049])
+def test_the_longest_line_is_as_long_however_it_was_cut(length: int) -> None:
+    """Else a reply would be one or none, as the network likes."""
+
+    def outcome(*chunks: bytes) -> object:
+        try:
+            return read(chunks)
+        except Desynchronised:
+            return None
+
+    line = b"HD " + b"x" * (length - 3) + b"\r\n"
+    assert outcome(line) == outcome(line[:-1], line[-1:]) == outcome(*(bytes((byte,)) for byte in line))
+    assert (outcome(line) is None) == (length > 2048)
+
+
+def test_a_reply_of_the_wrong_kind_answers_nothing() -> None:
+    """Also one with the right number: a value where something was changed, a change where something was read."""
+    hit, done = Hit(b"x", 1, 0, 9, 5), Done(1, 5)
+    assert [protocol.answers_get(reply, "k", 5) for reply in (hit, done)] == [True, False]
+    assert [protocol.answers(reply, "k", 5) for reply in (hit, done)] == [False, True]
+    assert not protocol.answers_get(hit, "k", 6)
+    assert not protocol.answers(done, "k", 6)
+
+
+@pytest.mark.parametrize("digits", [b"", b"-1", b"1.5", b"x", b"9" * 21, b"9" * 400, b"9" * 5000])
+def test_a_number_that_no_server_reaches_is_none(digits: bytes) -> None:
+    """It would be larger than any clock."""
+    assert protocol.number(digits) is None
+    assert protocol.number(b"18446744073709551615") == 2**64 - 1

@@ -43,6 +43,7 @@ def test_replies_however_the_network_cut_them(size):
         b"VALUE k 0 1 1\r\nx\r\nSTORED\r\n",
         b"\r\n",
         b"x" * 3000,
+        b"VERSION " + b"x" * 3000 + b"\r\n",
     ],
 )
 def test_what_memcached_would_not_say(garbage):

@@ -55,6 +55,8 @@ class MemcachedStore:
         self._server = server
         self._protocol = server.protocol
         self._answers = server.protocol.answers
+        self._answers_get = server.protocol.answers_get
+        self._reads = {server.protocol.get, server.protocol.look}
         self._in_ring = server.in_ring
         self._opaques = itertools.count(1)
         self._clock = server.environment.clock
@@ -271,7 +273,8 @@ class MemcachedStore:
     def _request(self, command: Callable[..., bytes], key: str, serial: int | None, *arguments: Any) -> Request:
         opaque = next(self._opaques)
         data = command(key, *arguments, opaque)
-        return made(Request, (data, (self._answers, key, opaque), serial, False, ()))
+        answers = self._answers_get if command in self._reads else self._answers
+        return made(Request, (data, (answers, key, opaque), serial, False, ()))
 
     def _stored(self, reply: Any, serial: int, *refusals: bytes) -> Version | None:
         if type(reply) is Done:
@@ -406,14 +409,13 @@ class MemcachedServer:
             raise self.guard.refused(login.OTHER)
         facts = replies[1:] if self._login else replies
         statistics, settings = (reply if isinstance(reply, dict) else {} for reply in facts or ({}, {}))
-        if statistics.get(b"uptime", b"").isdigit():
-            self._up_since = self.environment.monotonic() + meta.UPTIME_AHEAD - int(statistics[b"uptime"])
-            evictions = statistics.get(b"evictions", b"")
-            self.evictions = int(evictions) if evictions.isdigit() else 0
+        if (uptime := meta.number(statistics.get(b"uptime", b""))) is not None:
+            self._up_since = self.environment.monotonic() + meta.UPTIME_AHEAD - uptime
+            self.evictions = meta.number(statistics.get(b"evictions", b"")) or 0
         if settings.get(b"cas_enabled") == b"no":
             raise BackendError("it runs with -C and refuses every change: start memcached without -C")
-        if settings.get(b"item_size_max", b"").isdigit():
-            self.max_value = int(settings[b"item_size_max"]) - ITEM_OVERHEAD
+        if (most := meta.number(settings.get(b"item_size_max", b""))) is not None:
+            self.max_value = most - ITEM_OVERHEAD
         if settings.get(b"evictions") == b"off":
             self.guard.observer.event(
                 "never_evicts",

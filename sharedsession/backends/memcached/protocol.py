@@ -150,8 +150,8 @@ class Parser:
 
     def _end_of_line(self) -> int:
         """Returns where the next line ends; -1 until it has arrived as a whole."""
-        end = self._buffer.find(b"\r\n", self._at)
-        if end < 0 and len(self._buffer) - self._at > _LONGEST_LINE:
+        end = self._buffer.find(b"\r\n", self._at, self._at + _LONGEST_LINE + 2)
+        if end < 0 and len(self._buffer) - self._at >= _LONGEST_LINE + 2:
             raise Desynchronised(strangers.description(self._buffer[self._at :], EXPECTED))
         return end
 
@@ -231,11 +231,23 @@ ECHOES = True
 GREETING: tuple[bytes, ...] = (STATISTICS, SETTINGS)
 
 
-def answers(reply: object, key: str, opaque: int) -> bool:
-    """Returns whether a reply can answer a request: it repeats the opaque, or is an error, which has none."""
-    if type(reply) is Hit or type(reply) is Done:
-        return reply.opaque == opaque
+def answers_get(reply: object, _key: str, opaque: int) -> bool:
+    """Returns whether a reply can answer `get` or `look`: it repeats the opaque, or is an error, which has none."""
+    return reply.opaque == opaque if type(reply) is Hit else _repeats(reply, opaque)
+
+
+def answers(reply: object, _key: str, opaque: int) -> bool:
+    """Returns whether a reply can answer a change, likewise."""
+    return reply.opaque == opaque if type(reply) is Done else _repeats(reply, opaque)
+
+
+def _repeats(reply: object, opaque: int) -> bool:
     return isinstance(reply, Reply) and (b"O%d" % opaque in reply.flags or reply.is_error)
+
+
+def number(digits: bytes) -> int | None:
+    """Returns a number that a server tells of itself; ``None`` if it is none, or has more digits than 64 bits."""
+    return int(digits) if digits.isdigit() and len(digits) <= 20 else None
 
 
 def expiry(ttl: float, clock: Callable[[], float]) -> int:

@@ -67,10 +67,10 @@ class Parser:
 
     def _line(self) -> tuple[list[bytes] | None, bytes]:
         """Returns the words of the next line, or ``None`` until it has arrived as a whole; and what follows it."""
-        line, end, rest = self._buffer.partition(b"\r\n")
-        if end:
-            return line.split(b" "), rest
-        if len(line) > _LONGEST_LINE:
+        end = self._buffer.find(b"\r\n", 0, _LONGEST_LINE + 2)
+        if end >= 0:
+            return self._buffer[:end].split(b" "), self._buffer[end + 2 :]
+        if len(self._buffer) >= _LONGEST_LINE + 2:
             raise Desynchronised(strangers.description(self._buffer, EXPECTED))
         return None, b""
 

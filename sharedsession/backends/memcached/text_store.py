@@ -1,7 +1,6 @@
 """One memcached, or a proxy, that is asked by the classic text protocol: what it does not tell is asked for twice."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sharedsession.backends.base import Ended, Read, Stored
 from sharedsession.backends.memcached import text
@@ -44,7 +43,3 @@ class TextStore(MemcachedStore):
             return False
         self._expect(reply, b"NF")
         return True
-
-    def _request(self, command: Callable[..., bytes], key: str, serial: int | None, *arguments: Any) -> Request:
-        answers = text.answers_get if command in {text.get, text.look} else text.answers
-        return Request(command(key, *arguments, 0), (answers, key, 0), serial)
