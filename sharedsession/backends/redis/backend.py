@@ -106,9 +106,7 @@ class RedisStore:
     async def _ended(self, key: str, timeout: float) -> Stored | Ended | None:
         """Returns what a key holds that is no string: a tombstone. Anything else is not ours, and does not open."""
         kept, left = await self._ask_together([("LINDEX", key, "0"), ("PTTL", key)], timeout, expected=("WRONGTYPE",))
-        if isinstance(kept, bytes) and is_tombstone(kept):
-            return _tombstone(kept, left)
-        return None if kept is None else Stored(b"", b"")
+        return None if kept is None else _tombstone([kept, left]) or Stored(b"", b"")
 
     async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
@@ -130,7 +128,8 @@ class RedisStore:
     async def end(self, key: str, ttl: float, timeout: float) -> bytes:
         """Same as `Backend.end`."""
         (before,) = await self._end([key], ttl, timeout)
-        return _tombstone(*before).note if isinstance(before, list) else b""
+        ended = _tombstone(before)
+        return ended.note if ended else b""
 
     async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
         """Same as `BatchingBackend.end_many`."""
@@ -153,7 +152,8 @@ class RedisStore:
         tombstone, plain = Tombstone(ttl, note, note_ttl).encode(), Tombstone(ttl).encode()
         command = ("EVAL", _SUPERSEDE, "1", key, tombstone, _milliseconds(ttl), plain)
         before = await self._ask(command, timeout)
-        return before == 1 or (isinstance(before, list) and has_note(before[0]))
+        ended = _tombstone(before)
+        return before == 1 if ended is None else has_note(before[0])
 
     async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
@@ -263,9 +263,12 @@ def _get(key: str, touch: float | None) -> tuple[Any, ...]:
     return ("GET", key) if touch is None else ("GETEX", key, "PX", _milliseconds(touch))
 
 
-def _tombstone(kept: bytes, milliseconds: int) -> Ended:
-    left = milliseconds / 1000
-    return Ended(note_on(kept, left), left)
+def _tombstone(held: Any) -> Ended | None:
+    """Returns the tombstone in a pair of its bytes and its life in milliseconds; ``None`` for anything else."""
+    match held:
+        case [bytes() as kept, int() as milliseconds] if is_tombstone(kept):
+            return Ended(note_on(kept, milliseconds / 1000), milliseconds / 1000)
+    return None
 
 
 def _milliseconds(seconds: float) -> str:

@@ -39,7 +39,7 @@ class RespParser:
             if reply is INCOMPLETE:
                 reply = gets()
             name = INCOMPLETE if reply is INCOMPLETE else gets()
-        except hiredis.ProtocolError:
+        except (hiredis.ProtocolError, TypeError, MemoryError):  # a map with a list for a key, an array without bounds
             raise Desynchronised(strangers.description(self._newest, EXPECTED)) from None
         if name is INCOMPLETE:
             self._reply = reply

@@ -12,7 +12,7 @@ from sharedsession.backends.wire.node_guard import NodeGuard
 from sharedsession.backends.wire.protocol import WireProtocol
 from sharedsession.errors import BackendUnavailable
 
-_IFEQ_SINCE = {"valkey": (8, 1), "redis": (8, 4)}
+_IFEQ_SINCE = {b"valkey": (8, 1), b"redis": (8, 4)}
 
 
 class Server:
@@ -64,8 +64,10 @@ class Server:
         return self._guard.refused(refusals.refusal(verb, str(reply), self._version, words))
 
 
-def _facts(hello: Any) -> dict[bytes, Any]:
-    return dict(zip(hello[::2], hello[1::2], strict=False)) if isinstance(hello, list) else {}
+def _facts(hello: Any) -> dict[bytes, bytes]:
+    """Returns what a reply to HELLO tells in text."""
+    pairs = zip(hello[::2], hello[1::2], strict=False) if isinstance(hello, list) else ()
+    return {name: value for name, value in pairs if isinstance(name, bytes) and isinstance(value, bytes)}
 
 
 def _version(hello: Any) -> str:
@@ -78,5 +80,5 @@ def _version(hello: Any) -> str:
 def _has_ifeq(hello: Any) -> bool:
     """Returns whether the reply to HELLO is that of a server whose SET has IFEQ."""
     facts = _facts(hello)
-    version = tuple(int(part) for part in facts.get(b"version", b"0.0").split(b".")[:2] if part.isdigit())
-    return version >= _IFEQ_SINCE.get(facts.get(b"server", b"").decode(), (math.inf,))
+    version = tuple(int(part[:9]) for part in facts.get(b"version", b"0.0").split(b".")[:2] if part.isdigit())
+    return version >= _IFEQ_SINCE.get(facts.get(b"server", b""), (math.inf,))
