@@ -15,15 +15,15 @@ from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import LAYOUTS, Place
 from sharedsession.backends.wire import tls
 from sharedsession.backends.wire.protocol import Address, Login
-from sharedsession.backends.wire.urls import MASK, option_name, redacted, redacted_address
+from sharedsession.backends.wire.urls import MASK, is_resolvable, is_text, option_name, redacted, redacted_address
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 
 _PORT = 11211
 _PROTOCOLS = {"meta": (meta, MemcachedStore), "text": (text, TextStore)}
 _NODE = re.compile(
-    r"(?:(?P<name>[A-Za-z0-9._-]+)(?:\*(?P<weight>\d{1,3}))?=)?"
-    r"(?P<host>/[^,?*=]*[^,?*=/]|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d+))?(?:\*(?P<heavy>\d{1,3}))?"
+    r"(?:(?P<name>[A-Za-z0-9._-]+)(?:\*(?P<weight>[0-9]{1,3}))?=)?"
+    r"(?P<host>/[^,?*=]*[^,?*=/]|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?(?:\*(?P<heavy>[0-9]{1,3}))?"
 )
 
 
@@ -91,6 +91,8 @@ def nodes_of(url: str) -> list[NodeSpec]:
     Raises:
         ConfigurationError: the list of nodes or an option of TLS is wrong. The message never holds a password.
     """
+    if not is_text(url):
+        raise ConfigurationError(f"backend {redacted(url)!r} has bytes that are no UTF-8: write them as %XX")
     scheme, _, rest = url.partition("://")
     login, listed = logins.split(rest.partition("?")[0])
     listed = listed if "=/" in listed else listed.removesuffix("/")
@@ -127,7 +129,12 @@ def _with_access(spec: NodeSpec, context: SSLContext | None, login: Login | None
 
 def _node(part: str, url: str) -> NodeSpec:
     found = _NODE.fullmatch(part.strip())
-    if not found or int(found["port"] or 1) not in range(1, 65536) or not _weights(found):
+    if (
+        not found
+        or int(found["port"] or 1) not in range(1, 65536)
+        or not _weights(found)
+        or not is_resolvable(found["host"])
+    ):
         raise ConfigurationError(
             f"backend {redacted(url)!r}: {_shown(part, url)} is no node; write 'memcached://10.0.0.1:11211', or "
             "for a ring 'memcached://a=10.0.0.1:11211,b*2=10.0.0.2:11211' (name*weight=host:port)"
@@ -151,7 +158,7 @@ def label(address: Address) -> str:
 
 
 def _replicas(text: str, nodes: int) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 8:
+    if not re.fullmatch("[1-8]", text):
         raise ConfigurationError("backend memcached:// takes replicas from 1 to 8")
     if int(text) > nodes:
         raise ConfigurationError(f"backend memcached:// wants {text} replicas and has {nodes} node(s): name more nodes")

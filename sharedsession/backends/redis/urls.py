@@ -14,7 +14,7 @@ from redis.asyncio.connection import parse_url
 from sharedsession.backends.redis.backend import RedisBackend
 from sharedsession.backends.wire import tls
 from sharedsession.backends.wire.protocol import Address
-from sharedsession.backends.wire.urls import option_name, redacted
+from sharedsession.backends.wire.urls import is_resolvable, is_text, option_name, redacted
 from sharedsession.environment import REAL, Environment
 from sharedsession.errors import ConfigurationError
 
@@ -23,6 +23,7 @@ _KNOWN_OPTIONS = {"host", "port", "path", "db", "username", "password", "connect
 _HOST = re.compile(r"[\w.%-]+|\[[0-9A-Fa-f:.%\w-]+\]")
 _DATABASE = re.compile(r"/?|/([0-9]{1,9})/?")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_NO_HOST = "has a host that is none: write one, as in redis://10.0.0.5:6379/0 or redis://[::1]:6379/0, and no list"
 _NO_PORT = "has a port that is none: ports are numbers from 1 to 65535"
 _QUOTING = "in a user or password write / @ # ? and % as %2F %40 %23 %3F and %25"
 
@@ -67,6 +68,8 @@ def _read(url: str) -> Any:
         problem = f"cannot be read: its port is a number, an IPv6 address stands in [brackets], and {_QUOTING}"
     if not problem and options.get("username") and not options.get("password"):
         problem = "has a user without a password: write user:password@"
+    if not problem and not is_resolvable(options.get("host", "")):
+        problem = _NO_HOST
     if problem:
         raise ConfigurationError(f"backend {redacted(url)!r} {problem}")
     return options
@@ -76,6 +79,8 @@ def _problems(url: str, parts: SplitResult) -> Iterator[str]:
     """Yields what redis-py would pass over, worst first. What comes later takes for granted what came before."""
     if re.search(r"[\t\r\n]", url) or " " in parts.netloc:  # a path of a file may have spaces
         yield "has a space or a line end inside: take it out, or write it as %20"
+    if not is_text(url):
+        yield "has bytes that are no UTF-8: write them as %XX"
     if "#" in url:
         yield f"has a #, and all behind it would be lost: {_QUOTING}"
     if "@" in parts.path and (parts.netloc or parts.scheme != "unix"):
@@ -111,7 +116,7 @@ def _of_host(parts: SplitResult, given: dict[str, str]) -> Iterator[str]:
     if not host and not given.keys() & {"host", "path"}:
         yield "names no host: write redis://localhost:6379/0 for this machine"
     if host and not _HOST.fullmatch(host):
-        yield "has a host that is none: write one, as in redis://10.0.0.5:6379/0 or redis://[::1]:6379/0, and no list"
+        yield _NO_HOST
     if parts.port == 0:
         yield _NO_PORT
     database = _DATABASE.fullmatch(unquote(parts.path))

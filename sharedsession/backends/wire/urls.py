@@ -30,6 +30,20 @@ def redacted_address(address: str) -> str:
     return _PORT.sub(lambda found: found[1] or f":{MASK}", address)
 
 
+def is_text(url: str) -> bool:
+    """Returns whether a URL can be sent at all: bytes of the environment that are no UTF-8 cannot (PEP 383)."""
+    return re.search("[\ud800-\udfff]", url) is None
+
+
+def is_resolvable(host: str) -> bool:
+    """Returns whether a name can be looked up at all: its parts are not empty, and have 63 bytes at most (RFC 1035)."""
+    try:
+        host.encode("idna")  # as the resolver does; from there this error would be none of the network's
+    except UnicodeError:
+        return host.startswith("/")  # the path of a socket is never looked up
+    return True
+
+
 def without_passwords(message: str) -> str:
     """Returns a message with every URL in it as `redacted` shows it."""
     return _URL.sub(lambda found: redacted(found[0]), message)
