@@ -1,5 +1,6 @@
 """A request to the page, as much of HTTP as it needs. No decision is made here."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -48,7 +49,7 @@ def from_environ(environ: Mapping[str, Any]) -> Request:
     body = b""
     if method == "POST":
         length = str(environ.get("CONTENT_LENGTH") or "0")
-        size = int(length) if length.isascii() and length.isdigit() else 0
+        size = int(length) if re.fullmatch("[0-9]{1,9}", length) else MAX_FORM + 1
         body = environ["wsgi.input"].read(size) if size <= MAX_FORM else b""
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}".rstrip("/")
     return Request(method, environ.get("QUERY_STRING", ""), _not_empty(named.items()), form_fields(body), path)

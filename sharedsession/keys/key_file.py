@@ -178,7 +178,10 @@ def _check_that_old_is_unused(since: datetime, now: datetime, keep_old_for: floa
             "without an absolute_timeout, a session that is used needs the old secret for ever: set one and wait that "
             "long, or log such visitors out with --force"
         )
-    until = since + timedelta(seconds=keep_old_for)
+    try:
+        until = since + timedelta(seconds=keep_old_for)
+    except OverflowError:  # the note was written by hand
+        until = datetime.max.replace(tzinfo=UTC)
     if now < until:
         raise ConfigurationError(
             f"step 3 comes too early. A session that the old secret signed may live until {until:%Y-%m-%d %H:%M} UTC, "

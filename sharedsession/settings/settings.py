@@ -322,5 +322,8 @@ def _convert(name: str, given: Mapping[str, Any]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except ValueError:  # Python writes no number that is longer than 4300 digits
+        shown = f"this {type(value).__name__}"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import io
 import json
 import re
 from http import HTTPStatus
@@ -19,7 +20,7 @@ from sharedsession.environment import REAL, Environment
 from sharedsession.farm import WebNode
 from sharedsession.farmpage import core, page, svg, tables
 from sharedsession.farmpage.auth import LOGGED_IN, TICKET_LIFE, PageAuth
-from sharedsession.farmpage.exchange import Request
+from sharedsession.farmpage.exchange import Request, from_environ
 from sharedsession.farmpage.facts import facts_of
 from sharedsession.farmpage.latency import SPAN, Latency
 from sharedsession.farmpage.webnodes import compared
@@ -645,3 +646,10 @@ def test_the_axes_have_units():
     assert re.findall(r">([\d.]+ ms)<", drawn) == ["10 ms", "5 ms", "0 ms"]
     assert ">5 minutes ago<" in drawn
     assert ">now<" in drawn
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "\u0664", "4097", "x", ""])
+def test_a_length_that_no_form_has(length):
+    """Then there is no form, and nothing is read."""
+    environ = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": length, "wsgi.input": io.BytesIO(b"a=1")}
+    assert from_environ(environ).form == {}

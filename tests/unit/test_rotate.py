@@ -275,3 +275,12 @@ def test_whoever_reads_meanwhile_sees_a_whole_file(file):
     reader.join()
     assert seen
     assert all(len(found) in (1, 2) and {len(secret) for secret in found} == {64} for found in seen)
+
+
+def test_a_note_of_a_time_without_an_end_keeps_the_old_secret(file):
+    """Somebody wrote it by hand: what it is told to wait for is later than any date."""
+    for _ in range(2):
+        rotate(file)
+    file.write_text(re.sub(r"\d{4}-[\d:T-]+Z", "9999-12-31T23:59:59Z", file.read_text()))
+    with pytest.raises(ConfigurationError, match="may live until 9999-12-31"):
+        rotate(file, keep_old_for=3600)

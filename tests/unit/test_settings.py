@@ -322,3 +322,10 @@ def test_what_the_farm_must_agree_on_is_told_under_the_names_of_settings():
         "'cookie'",
         "'__Host-session'",
     )
+
+
+@pytest.mark.parametrize("name", ["idle_timeout", "max_size", "cookie_name", "conflict"])
+def test_a_number_that_python_does_not_write_is_a_wrong_value_as_well(name):
+    """It has more than 4300 digits."""
+    with pytest.raises(ConfigurationError, match=f"^{name} .* not this int$"):
+        load(**{name: 10**5000})
