@@ -73,6 +73,8 @@ def test_garbage_raises_nothing_but_the_one_error(chunks):
         b"$5\r\nhello\r\n",
         b"x" * 5000,
         b"HD " + b"x" * 5000 + b"\r\n",
+        b"STAT pid 1\r\nHD c8 O2\r\n",
+        b"STAT pid 1\r\nVA 1 c8 f0 t9 O2\r\nx\r\n",
     ],
 )
 def test_what_is_not_memcached_s_is_found_out(stream):

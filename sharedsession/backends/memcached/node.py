@@ -182,8 +182,7 @@ class MemcachedStore:
     async def _delete(self, key: str, timeout: float) -> None:
         """Deletes a record: within one server run, memcached gives no CAS token twice."""
         reply, _ = await self._ask(self._protocol.delete, key, timeout)
-        if reply.status != b"NF":
-            self._expect(reply, b"HD")
+        self._is_done(reply, b"NF")
 
     async def supersede(
         self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0

@@ -106,6 +106,8 @@ class Parser:
         buffer, at = self._buffer, self._at
         if at == len(buffer):
             return INCOMPLETE
+        if self._statistics:
+            return self._any()
         found = _HIT.match(buffer, at)
         if found:
             size, cas, flags, ttl, opaque = found.groups()
@@ -141,6 +143,8 @@ class Parser:
             self._at = end + 2
             statistics, self._statistics = self._statistics, {}
             return statistics
+        if self._statistics:
+            raise Desynchronised("statistics without an end")
         if words[0] == b"VA":
             return self._value(words, end + 2)
         if not _STATUS.fullmatch(words[0]):
