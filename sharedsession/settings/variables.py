@@ -54,7 +54,7 @@ def read(environ: Mapping[str, str], known: Collection[str], overridden: Collect
                 given[setting] = _value(name, setting, value)
         elif not _is_injected(name.removeprefix(PREFIX), value):
             _refuse_misspelt(name, setting, known)
-            unknown.append(name)
+            unknown.append(_printable(name))
     return Variables(given, unknown)
 
 
@@ -75,7 +75,12 @@ def _refuse_misspelt(name: str, setting: str, known: Collection[str]) -> None:
 
 
 def _no_setting(name: str, fix: str) -> ConfigurationError:
-    return ConfigurationError(f"the environment variable {name} is no setting; {fix}")
+    return ConfigurationError(f"the environment variable {_printable(name)} is no setting; {fix}")
+
+
+def _printable(name: str) -> str:
+    """Returns a name as a log may show it: it may have line ends, or bytes that are no UTF-8 (PEP 383)."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _value(name: str, setting: str, value: str) -> Any:

@@ -108,3 +108,15 @@ def test_an_empty_variable_is_an_error(setting, value):
 def test_an_empty_variable_that_does_not_count_is_none():
     """A keyword beats the environment, empty or not."""
     assert load({"SHAREDSESSION_APP_NAME": ""}, app_name="shop").app_name == "shop"
+
+
+@pytest.mark.parametrize("name", ["POD\nNAME", "POD_\udcff", "POD_\u202eNAME", "BACKND\n"])
+def test_a_name_that_cannot_be_printed_is_shown_as_python_writes_it(name, caplog):
+    """A line end would begin a record of its own, and some bytes could not be written at all."""
+    try:
+        load({f"SHAREDSESSION_{name}": "x"})
+        (shown,) = [record.getMessage() for record in caplog.records]
+    except ConfigurationError as error:
+        shown = str(error)
+    assert shown.isprintable()
+    assert ascii(f"SHAREDSESSION_{name}") in shown
