@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test quick farm simulate libraries bench check coverage clean
+.PHONY: demo test quick farm simulate libraries bench fuzz check coverage clean
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
@@ -27,7 +27,8 @@ test: .venv/.dev
 # What needs no server: under a minute. A test that starts one all the same fails here.
 quick: export TESTS_WITHOUT_SERVERS = 1
 quick: .venv/.dev
-	@$(BIN)/python -m pytest -q -n auto -m "not server" tests/unit tests/contract tests/test_architecture.py tests/test_docs.py
+	@$(BIN)/python -m pytest -q -n auto -m "not server" tests/unit tests/contract tests/fuzz \
+		tests/test_architecture.py tests/test_docs.py
 
 # The fault laboratory for hours: 5,000 answered logins in each case, where `make test` has 50, and 10,000 rounds on each
 # store, where it has 60.
@@ -59,6 +60,11 @@ bench: .venv/bench/.made
 	@.venv/bench/bin/python -m tests.support.fetch
 	@.venv/bench/bin/python -m benchmarks $(BENCH) $(if $(filter full,$(BENCH)),--docs)
 
+# All that takes bytes or text from outside, against what others may send: for SECONDS, on one core.
+SECONDS ?= 3600
+fuzz: .venv/fuzz/.made
+	@.venv/fuzz/bin/python -m tests.fuzz --seconds $(SECONDS)
+
 check: .venv/.dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -70,7 +76,7 @@ coverage:
 	@$(BIN)/coverage report
 
 clean:
-	rm -rf .venv .servers .simulation .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .servers .simulation .fuzz .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.made:
