@@ -17,9 +17,8 @@ def encode_idle(seconds: float | None) -> str:
     """Returns the two characters of an idle timeout in seconds; ``None`` for that of the farm."""
     if seconds is None:
         return FARM
-    exact = [unit for unit in _UNITS if _count(seconds, unit) <= _MOST and _is_whole(seconds / unit)]
-    fitting = [unit for unit in _UNITS if _count(seconds, unit) <= _MOST]
-    unit = (exact or fitting or _UNITS[-1:])[0]
+    # Each unit is a whole number of those before it, so the first one that fits is the most exact.
+    unit = next((unit for unit in _UNITS if _count(seconds, unit) <= _MOST), _UNITS[-1])
     code = (_UNITS.index(unit) << 9) + min(_MOST, _count(seconds, unit))
     return _ALPHABET[code >> 6] + _ALPHABET[code & 63]
 
@@ -44,7 +43,3 @@ def _code(characters: str) -> int:
 
 def _count(seconds: float, unit: float) -> int:
     return max(1, math.ceil(round(seconds / unit, 6)))
-
-
-def _is_whole(number: float) -> bool:
-    return number > 0.5 and abs(number - round(number)) < 1e-6

@@ -7,7 +7,7 @@ import re
 import secrets
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sharedsession.errors import ConfigurationError
@@ -233,6 +233,8 @@ def test_the_idle_timeout_travels_in_the_id(idle):
 
 
 @given(st.floats(0.001, 400 * 86400))
+@example(1.000001)
+@example(0.03)
 def test_an_odd_idle_timeout_is_rounded_up(idle):
     """To the next step of a fine scale: never less than asked for, and hardly more."""
     found = KEY.verify(new(KEY, idle).token.encode())
