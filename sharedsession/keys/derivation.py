@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from itsdangerous import Signer
+from itsdangerous.encoding import want_bytes
 
 KEY_ID_BYTES = 6
 RANDOM_BYTES = 16
@@ -63,12 +64,11 @@ class SecretKeys:
     __slots__ = ("_app_name", "_handle", "_mac", "_mask", "_seal", "_store", "_tag", "key_id", "of_record", "signer")
 
     def __init__(self, secret: bytes, app_name: bytes) -> None:
-        def derive(purpose: bytes, length: int = 32) -> bytes:
+        def derive(purpose: bytes) -> bytes:
             info = b"\0".join((b"sharedsession 1", purpose, app_name))
-            return HKDF(SHA256(), length, salt=b"sharedsession", info=info).derive(secret)
+            return HKDF(SHA256(), 32, salt=b"sharedsession", info=info).derive(secret)
 
-        # Four and a half bytes are six characters without padding.
-        self.key_id = _base64(derive(b"key id", 5))[:KEY_ID_BYTES]
+        self.key_id = _base64(derive(b"key id"))[:KEY_ID_BYTES]
         self.signer = _CachedSigner(derive(b"cookie"))
         self._app_name = app_name
         self._seal = KeyedHash(derive(b"seal"))
@@ -159,7 +159,7 @@ class _CachedSigner(Signer):
         self._hash = KeyedHash(self.derive_key())
 
     def get_signature(self, value: str | bytes) -> bytes:
-        return _base64(self._hash(value if isinstance(value, bytes) else value.encode()))
+        return _base64(self._hash(want_bytes(value)))
 
 
 def store_key_of(tag: bytes, digest: bytes) -> str:

@@ -94,7 +94,7 @@ class MachineKey:
         key = self.keys.by_id.get(signed[_KEY_ID])
         signature = (key or self.keys.first).signer.get_signature(signed)
         genuine = hmac.compare_digest(b".%b" % signature, token[ID_CHARACTERS:])
-        return Identity(signed.decode("ascii"), key, self.keys) if key and genuine else None
+        return Identity(signed.decode(), key, self.keys) if key and genuine else None
 
     def identity_of(self, session_id: str) -> Identity | None:
         """Finds the identity of a session ID without a signature, as an application has kept it for itself.

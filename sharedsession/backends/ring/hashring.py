@@ -125,7 +125,7 @@ def _libmemcached_counts(weights: Sequence[int]) -> list[int]:
 def _libmemcached_count(weight: int, total: int, servers: int) -> int:
     share = _single(_single(weight) / _single(total))
     strings = _single(_single(share * 4 * _STRINGS) / 4)
-    return math.floor(_single(_single(strings * servers) + 1e-10))
+    return math.floor(_single(strings * servers))  # it adds 1e-10, which is lost in single precision
 
 
 def _single(number: float) -> float:

@@ -95,15 +95,7 @@ class ReadResult:
 
         One on as many nodes as there are owners comes first: only it can have been acknowledged.
         """
-        genuine = [copy for copy in self._live(self._order) if self.is_genuine(copy)]
-        newest = [copy for copy in genuine if not any(self._is_behind(copy, other) for other in genuine)] or genuine
-        newest = [copy for copy in newest if self.copies(copy) >= self._owners] or newest
-        owned = [copy for copy in self._live(self._order[: self._owners]) if self.is_genuine(copy)]
-        last = owned[-1] if owned else None
-        made = [copy for copy in newest if last and (copy.value == last.value or self._is_behind(last, copy))] or newest
-        # What only another node has may never have been acknowledged.
-        found = [copy for copy in made if copy in owned] or made
-        return found[-1] if found else None
+        return self._newest_of(self._opening(self._order), self._opening(self._order[: self._owners]))
 
     @property
     def damaged(self) -> Stored | None:
@@ -157,6 +149,19 @@ class ReadResult:
         if copy.value not in self._genuine:
             self._genuine[copy.value] = self.judge.is_genuine(copy.value)
         return self._genuine[copy.value]
+
+    def _newest_of(self, genuine: list[Stored], owned: list[Stored]) -> Stored | None:
+        newest = [copy for copy in genuine if not any(self._is_behind(copy, other) for other in genuine)] or genuine
+        newest = [copy for copy in newest if self.copies(copy) >= self._owners] or newest
+        last = owned[-1] if owned else None
+        made = [copy for copy in newest if last and (copy.value == last.value or self._is_behind(last, copy))] or newest
+        # What only another node has may never have been acknowledged.
+        found = [copy for copy in made if copy in owned] or made
+        return found[-1] if found else None
+
+    def _opening(self, nodes: Sequence[int]) -> list[Stored]:
+        """Returns the copies of some nodes that open, in the ring's order."""
+        return [copy for copy in self._live(nodes) if self.is_genuine(copy)]
 
     def _is_behind(self, copy: Stored, other: Stored) -> bool:
         """Returns whether the other copy was made from this one."""
