@@ -269,3 +269,96 @@ def test_a_value_that_was_also_changed_in_place_is_not_repeated():
     ours.data["list"].append(3)
     assert ours.replays() == {}
     assert unpacked(ours.changed()) == {"list": [1, 2, 3]}
+
+
+def test_steps_after_an_assignment_are_no_steps_though_they_would_explain_the_value():
+    """Set to what it was and counted on, a value is what this request says: no change of another one is added."""
+    ours = Worked(packed({"n": 5}))
+    ours.put("n", 5)
+    ours.take("n", doubled)
+    assert ours.data["n"] == 11
+    assert ours.replays() == {}
+
+
+def test_what_was_removed_has_no_steps():
+    """Set anew by a step, it begins from nothing, and only that is repeated."""
+    ours = Worked(packed({"n": 5}))
+    ours.take("n", doubled)
+    ours.remove("n")
+    assert ours.changes.steps == {}
+    ours.put_unseen("n", 11)
+    assert ours.replays() == {}
+
+
+def test_a_new_key_is_set_anew_whatever_its_value():
+    """Also where C code has set it to ``None``."""
+    ours = Worked({})
+    ours.put_unseen("a", None)
+    assert ours.assigned() == {"a"}
+
+
+def test_the_keys_that_changed_are_told():
+    """Not those that were removed."""
+    ours = Worked(packed({"a": 1, "b": 1, "c": 1}))
+    assert ours.changes.keys_of(ours.data) == []
+    ours.put("b", 2)
+    ours.put("d", 2)
+    ours.remove("a")
+    assert ours.changes.keys_of(ours.data) == ["b", "d"]
+
+
+# -- what comes after a mark
+
+
+def stored_at_a_mark(ours):
+    """Stores what there is, and goes on from there."""
+    mark, stored = ours.changes.mark(ours.data), ours.stored()
+    return mark, lambda: ours.changes.since(mark, stored)
+
+
+def test_what_came_before_a_mark_is_no_change_any_more():
+    """It is stored: nothing is left to do, and nothing counts as set anew or as a step."""
+    ours = Worked(packed({"n": 5, "kept": [1]}))
+    ours.put("a", [1])
+    ours.take("n", doubled)
+    _, since = stored_at_a_mark(ours)
+    after = since()
+    assert after.unsaved(ours.data) is None
+    assert (after.assigned(ours.data), after.steps, after.was_cleared) == (set(), {}, False)
+
+
+def test_what_came_after_a_mark_is_a_change():
+    """Other keys, the same keys again, and removals."""
+    ours = Worked(packed({"n": 5, "gone": 1}))
+    ours.put("a", 1)
+    ours.put("b", 1)
+    mark, since = stored_at_a_mark(ours)
+    ours.put("c", 2)
+    ours.put("b", 2)
+    ours.remove("gone")
+    after = since()
+    assert after.keys_of(ours.data) == ["b", "c"]
+    assert after.assigned(ours.data) == {"b", "c"}
+    assert after.unsaved(ours.data).removed
+    assert mark.assigned == {"a", "b"}
+    assert (mark.values["b"], "c" in mark.values) == (1, False)
+
+
+def test_only_the_steps_after_a_mark_are_repeated():
+    """Those before it are stored already: on another request's 7 there is one step to take, not two."""
+    ours = Worked(packed({"n": 5, "m": 5, "k": 5}))
+    ours.take("n", doubled)
+    ours.take("m", doubled)
+    mark, since = stored_at_a_mark(ours)
+    ours.take("n", doubled)
+    ours.take("k", doubled)
+    after = since()
+    assert {key: len(steps) for key, steps in after.steps.items()} == {"n": 1, "k": 1}
+    assert after.assigned(ours.data) == {"n", "k"}
+    assert on_sevens(after.replays(ours.data)) == {"n": 15, "k": 15}
+    assert on_sevens(ours.changes.replays(ours.data, mark.steps)) == {"n": 15, "m": 7, "k": 15}
+
+
+def on_sevens(replays):
+    """What the steps make where another request has stored a 7 for each key."""
+    return {key: codec.unpack(replay(codec.pack(key, 7))) for key, replay in replays.items()}

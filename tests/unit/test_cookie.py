@@ -141,7 +141,7 @@ def test_the_scan_agrees_with_the_definition(pairs):
 
 def test_the_default_cookie_is_as_strict_as_browsers_allow():
     """``__Host-``, HttpOnly, Secure, SameSite and no Max-Age."""
-    assert POLICY.set("tok") == "__Host-session=tok; Path=/; HttpOnly; Secure; SameSite=Lax"
+    assert CookiePolicy().set("tok") == "__Host-session=tok; Path=/; HttpOnly; Secure; SameSite=Lax"
 
 
 def test_every_attribute_is_written():
@@ -151,6 +151,14 @@ def test_every_attribute_is_written():
     )
     assert policy.set("tok", 60) == (
         "__Secure-sid=tok; Max-Age=60; Path=/app; Domain=example.com; HttpOnly; Secure; SameSite=None; Partitioned"
+    )
+
+
+def test_attributes_may_be_in_lower_case():
+    """As Starlette writes them; what stands in a path stays as it is."""
+    policy = CookiePolicy(name="Sid", path="/App=A", domain="Example.com", samesite="Strict", lower_case=True)
+    assert policy.set("Tok", 60) == (
+        "Sid=Tok; Max-Age=60; path=/App=A; domain=Example.com; httponly; secure; samesite=strict"
     )
 
 
@@ -233,3 +241,56 @@ def test_samesite_is_one_of_three_words(samesite):
     """Anything else would be read as the browser's default."""
     with pytest.raises(ConfigurationError, match="cookie_samesite"):
         CookiePolicy(samesite=samesite)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "first", "then"),
+    [
+        (
+            {"name": "a b"},
+            "cookie_name must be letters, digits and - _ . ! # $ % & ' * + ^ ` | ~ only ",
+            "(RFC 6265bis, 4.1.1)",
+        ),
+        (
+            {"path": "/" + "a" * 1000},
+            "cookie_name may have 1024 characters, cookie_path 1000 and cookie_domain 253: ",
+            "browsers drop longer ones (RFC 6265bis, 5.6)",
+        ),
+        ({"path": "a"}, "cookie_path must begin with / and hold no space, comma, semicolon ", "or control character"),
+        ({"domain": "-"}, "cookie_domain is not a host name: ", "leave it out, or give one like 'example.com'"),
+        ({"samesite": "x"}, "cookie_samesite must be ", "'lax', 'strict' or 'none'"),
+        (
+            {"secure": False},
+            "cookie_name '__Host-session' needs cookie_secure=True; ",
+            "for plain HTTP on your own machine set development=True and leave both out",
+        ),
+        (
+            {"path": "/app"},
+            "cookie_name '__Host-session' allows neither cookie_domain nor a cookie_path other than '/': ",
+            "drop those, or set cookie_name='__Secure-session'",
+        ),
+        (
+            {"name": "sid", "secure": False, "samesite": "none"},
+            "cookie_samesite='none' and cookie_partitioned=True need cookie_secure=True: ",
+            "browsers drop the cookie",
+        ),
+    ],
+    ids=range(8),
+)
+def test_a_refusal_says_what_to_change(attributes, first, then):
+    """Word for word: each names the settings, and what to do."""
+    with pytest.raises(ConfigurationError) as refusal:
+        CookiePolicy(**attributes)
+    assert str(refusal.value) == first + then
+
+
+@pytest.mark.parametrize(
+    ("attribute", "longest"),
+    [("name", "n" * 1024), ("path", "/" + "p" * 999), ("domain", ("d" * 62 + ".") * 4 + "d")],
+)
+def test_what_browsers_drop_for_its_length_is_refused(attribute, longest):
+    """One character more than they take; each by itself."""
+    mix = {"name": "sid"} | {attribute: longest}
+    assert longest in CookiePolicy(**mix).set("tok")
+    with pytest.raises(ConfigurationError, match="browsers drop longer ones"):
+        CookiePolicy(**mix | {attribute: longest + "x"})

@@ -263,3 +263,4 @@ def test_the_fingerprint_tells_rings_apart():
     ]
     prints = sorted(ring.fingerprint() for ring in rings)
     assert all(one != other for one, other in pairwise(prints))
+    assert {len(each) for each in prints} == {12}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sharedsession.errors import ConfigurationError
 from sharedsession.keys.identity import Identity
-from sharedsession.keys.machine_key import TOKEN_BYTES, MachineKey
+from sharedsession.keys.machine_key import TOKEN_BYTES, MachineKey, has_idle_timeout
 
 A, B = MachineKey.generate(), MachineKey.generate()
 KEY = MachineKey(A)
@@ -281,7 +281,7 @@ def test_nothing_of_a_secret_is_printed():
 @pytest.mark.parametrize("secret", [KEY, new(KEY)], ids=["machine key", "identity"])
 def test_a_secret_is_never_pickled(secret, protocol):
     """It does not travel in a task queue by mistake."""
-    with pytest.raises(TypeError, match="never pickled"):
+    with pytest.raises(TypeError, match=r"^an? (MachineKey|Identity) holds .*secrets and is never pickled$"):
         pickle.dumps(secret, protocol)
 
 
@@ -293,7 +293,7 @@ def test_nothing_of_an_identity_is_printed():
 def test_development_lets_a_weak_secret_pass():
     """On a machine that serves nobody "dev" is good enough, and only there."""
     assert MachineKey("dev", development=True).verify(b"x") is None
-    with pytest.raises(ConfigurationError, match=r"secret_key is too short.*genkey.*development=True"):
+    with pytest.raises(ConfigurationError, match=r"^secret_key is too short.*genkey.*development=True.* visitors$"):
         MachineKey("dev")
 
 
@@ -301,7 +301,7 @@ def test_development_lets_a_weak_secret_pass():
 @pytest.mark.parametrize("development", [False, True])
 def test_an_empty_secret_never_passes(nothing, development):
     """No secret at all is a mistake on every machine."""
-    with pytest.raises(ConfigurationError, match="secret_key is empty"):
+    with pytest.raises(ConfigurationError, match=r"^secret_key is empty.*every web node$"):
         MachineKey(nothing, development=development)
 
 
@@ -311,6 +311,8 @@ def test_the_weak_one_of_several_is_named_by_its_place():
     with pytest.raises(ConfigurationError, match=r"number 2 of 3") as caught:
         MachineKey([A, weak, B])
     assert weak not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=r"secret_key \(number 1 of 2\) "):
+        MachineKey([weak, A])
 
 
 @pytest.mark.parametrize("wrong", [5, None, {"a": A}, {A}, object()])
@@ -318,3 +320,58 @@ def test_a_secret_of_another_type_is_refused(wrong):
     """The message names the setting and the type."""
     with pytest.raises(ConfigurationError, match=f"secret_key must be .* not {type(wrong).__name__}"):
         MachineKey(wrong)
+
+
+def test_a_generated_secret_is_384_random_bits():
+    """As text for a setting or a file."""
+    generated = {MachineKey.generate() for _ in range(9)}
+    assert {len(base64.urlsafe_b64decode(secret)) for secret in generated} == {48}
+    assert len(generated) == 9
+
+
+@pytest.mark.parametrize(
+    "no_handle", ["", "x", "a" * 31, "a" * 33, "a" * 36, "a" * 28, "é" * 32, " ", "a" * 16 + " " + "a" * 16]
+)
+def test_what_is_no_handle_leads_to_no_store_key(no_handle):
+    """Too short, too long, other characters, another spelling."""
+    assert KEY.store_keys_of(no_handle) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"), [(0.02, 0.02), (10.22, 10.22), (10.23, 11), (511, 511), (512, 520), (511 * 86400, 511 * 86400)]
+)
+def test_the_ends_of_a_unit_are_exact(asked, kept):
+    """The smallest and the largest number of steps that one has; without a signature as with one."""
+    identity = new(KEY, asked)
+    assert identity.idle_timeout == kept
+    found = KEY.identity_of(identity.name)
+    assert found is not None
+    assert found.idle_timeout == kept
+
+
+def test_the_longest_idle_timeout_is_511_days():
+    """Whatever is longer than that is that."""
+    assert new(KEY, 600 * 86400).idle_timeout == 511 * 86400
+
+
+def test_a_token_tells_whether_it_has_an_idle_timeout_of_its_own():
+    """Genuine or not; what has not the length of a token has none."""
+    assert has_idle_timeout(new(KEY, 300).token.encode())
+    assert not has_idle_timeout(TOKEN)
+    assert not has_idle_timeout(new(KEY, 300).token.encode()[:-1])
+    assert not has_idle_timeout(b"")
+
+
+def test_a_name_of_an_application_may_be_any_text():
+    """Also one that no encoding has, as an environment variable may be."""
+    odd = MachineKey(A, app_name="\udcff")
+    assert odd.verify(new_token(odd)) is not None
+    assert odd.fingerprints() != MachineKey(A, app_name="").fingerprints()
+
+
+def test_only_the_records_of_a_moment_are_remembered():
+    """A crawl of many sessions costs no memory for ever."""
+    key = MachineKey(A)
+    for _ in range(1000):
+        new(key)
+    assert key.keys.first.of_record.cache_info().currsize <= 128

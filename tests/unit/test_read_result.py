@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession.backends.base import Ended, Stored
-from sharedsession.backends.ring.read_result import NO_ANSWER, NodeReply, ReadResult, Tokens
+from sharedsession.backends.ring.read_result import CHANGED, NO_ANSWER, NodeReply, ReadResult, Tokens
 from sharedsession.backends.tombstone import Tombstone
 
 DAMAGED = b"does not open"
@@ -229,7 +229,22 @@ def test_silence_is_not_absence(answers, silent):
 def test_a_write_is_conditional_on_what_each_node_held():
     """Of a silent node nothing is known, so there is no token; where there was nothing, it is ``add``."""
     result = result_of(copy(1, "x"), None, NO_ANSWER, copy(1, "y"), Ended(PLAIN))
-    assert result.tokens() == Tokens({0: "x", 1: None, 3: "y", 4: None})
+    assert result.tokens() == Tokens({0: "x", 1: None, 3: "y", 4: None}, frozenset())
+
+
+def test_of_a_node_that_has_changed_since_nothing_is_known():
+    """It is told apart from a silent one: what it holds now has to be found out before a write."""
+    result = result_of(copy(1, "x"), CHANGED, NO_ANSWER)
+    assert result.tokens() == Tokens({0: "x"}, frozenset([1]))
+    assert (result.silent(), result.missing(), result.holding()) == ([2], [], [0])
+
+
+def test_each_node_that_was_asked_has_a_reply():
+    """A reply too few, or too many, is a mistake of the caller."""
+    with pytest.raises(ValueError, match="zip"):
+        result_of().add([0, 1], [None])
+    with pytest.raises(ValueError, match="zip"):
+        result_of().add([0], [None, None])
 
 
 def test_a_later_answer_of_a_node_takes_the_place_of_its_first():

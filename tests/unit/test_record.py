@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.record import Record, SupersededNote, with_write_id
 from sharedsession.records.stamp import Stamp
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -69,6 +69,8 @@ def test_a_record_that_lost_a_race_follows_the_newest(ours, newest):
     merged = ours.following(newest, {"merged": b"x"}, b"next")
     assert (merged.version, merged.items) == (newest.version + 1, {"merged": b"x"})
     assert (merged.principal, merged.persistent) == (newest.principal, newest.persistent)
+    assert (merged.stamp, merged.handles) == (newest.stamp, newest.handles)
+    assert merged.entered == max(ours.entered, newest.entered)
     assert (merged.created, merged.refreshed) == (ours.created, ours.refreshed)
 
 
@@ -112,3 +114,83 @@ def test_a_record_without_a_value_is_no_stamp(items):
     """It admits nobody."""
     with pytest.raises(ValueError, match="no stamp"):
         Stamp.of(Record(1, 1.8e9, 1.8e9, items=items))
+
+
+# -- which record was made from which
+
+
+def written(version: int, write_ids: bytes) -> Record:
+    """A record of a version, with the IDs of its last writes."""
+    return Record(version=version, created=1.0, refreshed=1.0, write_ids=write_ids)
+
+
+def test_a_record_includes_the_writes_that_it_names() -> None:
+    """Whole ones: four bytes that stand across two IDs are no ID; nor does a record without an ID include another."""
+    record = written(3, b"one!two!new!")
+    assert all(record.includes(written(1, write_id)) for write_id in (b"one!", b"two!", b"new!", b"old!two!"))
+    assert not any(record.includes(written(1, across)) for across in (b"ne!t", b"e!tw", b"!two", b"old!", b"new", b""))
+    unnamed = written(1, b"")
+    assert unnamed.includes(unnamed)
+    assert not unnamed.includes(written(1, b""))
+    assert record.includes_any([written(1, b"old!"), written(1, b"two!")])
+    assert not record.includes_any([written(1, b"old!"), written(1, b"ne!t")])
+    assert not record.includes_any([])
+
+
+def test_the_same_write_is_known_by_its_id() -> None:
+    """Whatever was written before it."""
+    assert written(3, b"one!new!").is_same_write(written(2, b"two!new!"))
+    assert not written(3, b"one!new!").is_same_write(written(3, b"new!one!"))
+
+
+def test_a_record_takes_the_place_of_one_that_is_older_than_the_writes_it_names() -> None:
+    """Of a counted version, by so many writes as it names: any of them later would be named here."""
+    record = written(10, b"one!two!new!")
+    assert record.replaces(written(9, b"two!"))
+    assert record.replaces(written(7, b"old!"))
+    assert not record.replaces(written(8, b"else"))
+    assert not record.replaces(written(11, b"else"))
+
+
+def test_where_versions_are_clocks_a_record_is_old_after_what_clocks_may_differ() -> None:
+    """A record that was made anew has a clock for a version: 21 minutes in milliseconds, however few IDs it names."""
+    clock = 10**11
+    assert written(clock, b"new!").replaces(written(clock - 1_260_000, b"old!"))
+    assert not written(clock, b"new!").replaces(written(clock - 1_259_999, b"old!"))
+    assert written(clock - 1, b"new!").replaces(written(clock - 2, b"old!"))
+
+
+def test_a_version_is_the_clock_unless_that_is_behind() -> None:
+    """So no number comes back after a store has forgotten the record."""
+    assert written(5, b"").next_number(2e9 + 0.0015) == 2_000_000_000_001
+    assert written(2_000_000_000_007, b"").next_number(2e9) == 2_000_000_000_008
+    assert written(2_000_000_000_000, b"").next_number(2e9) == 2_000_000_000_001
+
+
+def ids(count: int, first: int = 0) -> bytes:
+    """So many write IDs."""
+    return b"".join(b"%04d" % number for number in range(first, first + count))
+
+
+def test_a_record_names_its_last_writes() -> None:
+    """32; while many write at once, as many as it has; when it is calm again, 32."""
+    assert with_write_id(b"", b"new!", calm=True) == b"new!"
+    assert with_write_id(ids(31), b"new!", calm=False) == ids(31) + b"new!"
+    assert with_write_id(ids(32), b"new!", calm=False) == ids(31, 1) + b"new!"
+    assert with_write_id(ids(50), b"new!", calm=False) == ids(49, 1) + b"new!"
+    assert with_write_id(ids(50), b"new!", calm=True) == ids(31, 19) + b"new!"
+
+
+def test_a_record_that_lost_many_races_names_256_writes() -> None:
+    """And no more, however many there were."""
+    ours = written(1, b"ours")
+    assert ours.following(written(2, ids(255)), {}, b"new!").write_ids == ids(255) + b"new!"
+    assert ours.following(written(2, ids(256)), {}, b"new!").write_ids == ids(255, 1) + b"new!"
+
+
+def test_what_is_another_form_is_an_error_that_says_so() -> None:
+    """An array of another length is no record; one whose first field is no key is no note."""
+    with pytest.raises(ValueError, match=r"^no record$"):
+        Record.decode(SupersededNote().encode())
+    with pytest.raises(ValueError, match=r"^no note$"):
+        SupersededNote.decode(ormsgpack.packb((1, 2.0, None)))

@@ -123,3 +123,24 @@ def test_planted_bytes_never_open(planted, with_header):
     """Bytes that were planted in the store are no record, and no exception."""
     header = seal(b"")[:7] if with_header else b""
     assert under().open(header + planted) is None
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        lambda key: under(key),
+        lambda key: under(key).for_lock(),
+        lambda key: key.identity_of(under(key).name),
+        lambda key: key.of_principal("ann", "index")[1],
+        lambda key: key.new_identity(bytes(16), None, "ann").stamp,
+    ],
+    ids=["session", "lock", "by ID", "index", "stamp"],
+)
+def test_each_record_is_sealed_for_itself(named):
+    """Locks, indexes and stamps as sessions are: encrypted unless asked otherwise, under the newest secret."""
+    identity = named(MachineKey([B, A]))
+    sealed = identity.seal(PLAIN, bytes(12))
+    assert PLAIN not in sealed
+    assert sealed[1:7].decode() == MachineKey(B).fingerprints()[0]
+    assert identity.open(sealed) == PLAIN
+    assert under().open(sealed) is None

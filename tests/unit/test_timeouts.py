@@ -19,6 +19,20 @@ def test_the_idle_end_slides():
     assert farm.time_to_live(created=0, now=50) == 60
 
 
+def test_a_session_may_have_an_idle_timeout_of_its_own():
+    """Its absolute end stays the farm's."""
+    farm = Timeouts(idle=60, absolute=100)
+    assert farm.with_idle(None) == farm
+    assert farm.with_idle(5) == Timeouts(idle=5, absolute=100)
+    assert farm.with_idle(0.0) == Timeouts(idle=0.0, absolute=100)
+
+
+def test_a_session_ends_at_the_earlier_of_its_ends():
+    """The idle one at first, the absolute one in the end."""
+    farm = Timeouts(idle=60, absolute=100)
+    assert [farm.expires_at(created=5, now=now) for now in (5, 45, 90)] == [65, 105, 105]
+
+
 def test_the_absolute_end_does_not_slide():
     """Near its end a session's life is cut short, whatever the visitor does."""
     farm = Timeouts(idle=60, absolute=100)

@@ -34,6 +34,7 @@ def test_without_its_note_it_is_plain():
 def test_a_tombstone_is_never_empty():
     """So that damaged bytes are told from one."""
     assert PLAIN
+    assert Tombstone(1200.0).encode(1000.5) == PLAIN
     assert note_on(PLAIN, 1200.0) == b""
 
 
@@ -48,6 +49,7 @@ def test_an_end_for_good_is_told_from_a_new_id():
     """The end for good has no note."""
     assert has_note(WITH_NOTE)
     assert not has_note(PLAIN)
+    assert not has_note(WITH_NOTE[: -len(b"moved")])
 
 
 def test_a_note_for_longer_than_the_tombstone_lives():
