@@ -64,7 +64,7 @@ class Changes:
 
     def mark(self, data: dict[str, Any]) -> "Mark":
         """Returns how far the changes are that are about to be stored: others may follow while the store works."""
-        steps = {key: len(steps) for key, steps in self.steps.items()} if self.steps else {}
+        steps = {key: len(steps) for key, steps in self.steps.items()}
         return Mark(dict(dict.items(data)), steps, set(self._assigned))
 
     def since(self, mark: "Mark", stored: Mapping[str, bytes]) -> "Changes":
@@ -72,8 +72,9 @@ class Changes:
         after = Changes(stored, mark.values)
         after._assigned = self._assigned - mark.assigned
         for key, steps in self.steps.items():
-            if len(steps) > mark.steps.get(key, 0):
-                after.steps[key] = steps[mark.steps.get(key, 0) :]
+            done = mark.steps.get(key, 0)
+            if len(steps) > done:
+                after.steps[key] = steps[done:]
                 after._assigned.add(key)
         return after
 
