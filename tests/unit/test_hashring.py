@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import md5
 from itertools import pairwise
 
 import pytest
@@ -247,6 +248,40 @@ def test_second_owners_are_spread_over_all_other_nodes():
     seconds = {first: Counter(ring.order(key)[1] for key in KEYS if ring.order(key)[0] == first) for first in range(8)}
     assert all(len(counts) == 7 for counts in seconds.values())
     assert all(max(counts.values()) < 0.5 * sum(counts.values()) for counts in seconds.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "hashed"),
+    [
+        ("ss:{ann}rest", "ann"),
+        ("{ann}", "ann"),
+        ("ss:{ann}{bob}", "ann"),
+        ("a}b{ann}", "ann"),
+        ("{{ann}}", "{ann"),
+        ("{a}", "a"),
+        ("ss:{}rest", "ss:{}rest"),
+        ("ss:{}{ann}", "ss:{}{ann}"),
+        ("ss:{ann", "ss:{ann"),
+        ("ss:ann}", "ss:ann}"),
+    ],
+)
+def test_of_a_key_with_a_part_in_braces_that_part_is_hashed(key, hashed):
+    """The first such part, and no empty one: the rule of Redis Cluster."""
+    assert hashring._hashed_part(key) == hashed
+
+
+def test_all_that_belongs_to_a_principal_lives_together():
+    """Whatever stands around the braces."""
+    ring = ring_of(*EIGHT)
+    assert len({ring.order(f"ss:{{ann}}{number}") for number in range(50)}) == 1
+    assert len({ring.order(f"ss:{{{number}}}x") for number in range(50)}) > 1
+
+
+def test_md5_places_keys_where_it_is_forbidden_for_security(monkeypatch):
+    """As on machines under FIPS: there it must be asked for as what it is."""
+    monkeypatch.setattr(hashring, "md5", lambda data, usedforsecurity=True: usedforsecurity is False and md5(data))
+    assert ring_of(*EIGHT).order(KEYS[0])
+    assert ring_of(*EIGHT).fingerprint()
 
 
 # -- fingerprint

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from itertools import chain, islice
-from typing import cast
 
 LAYOUTS = ("native", "ketama", "ketama_weighted")
 
@@ -129,7 +128,8 @@ def _libmemcached_count(weight: int, total: int, servers: int) -> int:
 
 
 def _single(number: float) -> float:
-    return cast("float", struct.unpack("<f", struct.pack("<f", number))[0])
+    (single,) = struct.unpack("<f", struct.pack("<f", number))
+    return float(single)
 
 
 def _md5(data: bytes) -> bytes:
@@ -137,7 +137,7 @@ def _md5(data: bytes) -> bytes:
 
 
 def _md5_word(data: bytes) -> int:
-    return int.from_bytes(md5(data, usedforsecurity=False).digest()[:4], "little")
+    return int.from_bytes(_md5(data)[:4], "little")
 
 
 def _one_at_a_time(data: bytes) -> int:
