@@ -280,6 +280,22 @@ def test_steps_after_an_assignment_are_no_steps_though_they_would_explain_the_va
     assert ours.replays() == {}
 
 
+def test_an_assignment_after_steps_takes_their_place():
+    """Also of the value that they made: no step of it is repeated."""
+    ours = Worked(packed({"n": 5}))
+    ours.put("n", ours.take("n", doubled))
+    assert ours.replays() == {}
+    assert ours.assigned() == {"n"}
+
+
+def test_a_key_that_is_no_text_is_named():
+    """C code may have put it there."""
+    ours = Worked({})
+    ours.put_unseen(5, 1)
+    with pytest.raises(TypeError, match=r"session\[5\] cannot be stored"):
+        ours.changed()
+
+
 def test_what_was_removed_has_no_steps():
     """Set anew by a step, it begins from nothing, and only that is repeated."""
     ours = Worked(packed({"n": 5}))

@@ -167,6 +167,13 @@ def test_a_weight_that_changes_moves_keys_only_to_or_from_its_node():
     assert {new for _, new in changes} == {"b"}
 
 
+def test_native_is_the_default():
+    """The layout in which a change moves the least."""
+    ring = HashRing([Place("a", 1), Place("b", 3)])
+    assert ring.fingerprint() == ring_of("a", "b", weights=(1, 3)).fingerprint()
+    assert ring.shares() == ring_of("a", "b", weights=(1, 3)).shares()
+
+
 def test_a_weight_takes_its_share():
     """A node of weight 3 owns about three times as many keys as one of weight 1."""
     light, heavy = ring_of("a", "b", weights=(1, 3)).shares()
@@ -240,6 +247,13 @@ def test_a_key_is_looked_for_on_sixteen_nodes_at_most():
     orders = {key: ring.order(key) for key in KEYS[:500]}
     assert {len(set(order)) for order in orders.values()} == {MOST_NODES}
     assert {key: ring.order(key) for key in orders} == orders
+
+
+def test_an_order_is_made_once():
+    """Of some thousand points each has one, however many keys there are."""
+    ring = ring_of(*EIGHT)
+    assert ring.order(KEYS[0]) is ring.order(KEYS[0])
+    assert len({id(ring.order(key)) for key in KEYS}) <= 8 * 160
 
 
 def test_second_owners_are_spread_over_all_other_nodes():

@@ -58,7 +58,7 @@ class HashRing:
 
         Of a key with a part in braces that part is hashed, as Redis Cluster and twemproxy's ``hash_tag`` do.
         """
-        point = bisect_left(self._values, self._hash(_hashed_part(key).encode())) if len(self.places) > 1 else 0
+        point = bisect_left(self._values, self._hash(_hashed_part(key).encode()))
         order = self._orders.get(point)
         return order if order is not None else self._walk(point)
 
@@ -79,7 +79,7 @@ class HashRing:
     def _walk(self, point: int) -> tuple[int, ...]:
         """Goes round the ring from a point, once; each node takes the place where it is met first."""
         met: dict[int, None] = {}
-        for owner in chain(islice(self._owners, point, None), islice(self._owners, point)):
+        for owner in chain(islice(self._owners, point, None), self._owners):
             met.setdefault(owner)
             if len(met) == self._most:
                 break
