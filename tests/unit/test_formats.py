@@ -7,7 +7,8 @@ import pytest
 
 from sharedsession.backends.tombstone import Tombstone
 from sharedsession.keys.machine_key import MachineKey
-from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.record import NO_RECORD, Record, SupersededNote
+from sharedsession.records.stamp import stamp_record
 
 NONCE = bytes(12)
 RANDOM = bytes(range(64, 80))
@@ -83,6 +84,12 @@ def test_a_record_and_a_note():
     )
     note = SupersededNote(successor="k", until=5.0, record=record)
     assert note.encode().hex() == f"93a16bcb4014000000000000c426{record.encode().hex()}"
+
+
+def test_a_stamp():
+    """Its value has a name that no handle has."""
+    record = stamp_record(NO_RECORD, b"s" * 16, 2000.25, b"one!", {"h" * 32: b"t" * 16})
+    assert record.items == {"value": b"s" * 16, "h" * 32: b"t" * 16}
 
 
 def test_a_tombstone():

@@ -1,11 +1,13 @@
 """What is sealed: records and farewells, to bytes and back."""
 
+import math
+
 import ormsgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.records.record import Record, SupersededNote, with_write_id
+from sharedsession.records.record import NO_RECORD, Record, SupersededNote, with_write_id
 from sharedsession.records.stamp import Stamp
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -194,3 +196,9 @@ def test_what_is_another_form_is_an_error_that_says_so() -> None:
         Record.decode(SupersededNote().encode())
     with pytest.raises(ValueError, match=r"^no note$"):
         SupersededNote.decode(ormsgpack.packb((1, 2.0, None)))
+
+
+def test_what_is_not_there_has_the_first_version_after_it() -> None:
+    """A record of nothing, and a note that does not open: both name nothing."""
+    assert NO_RECORD == (0, 0.0, 0.0, None, None, {}, b"", b"", (), 0.0)
+    assert SupersededNote() == SupersededNote(successor="", until=math.inf, record=None)

@@ -3,10 +3,10 @@
 import pytest
 
 from sharedsession.records.record import NO_RECORD, Record
-from sharedsession.records.stamp import STAMP_BYTES, Stamp, life_of_stamps, stamp_record
-from sharedsession.records.timeouts import LEEWAY, Timeouts
+from sharedsession.records.stamp import Stamp, life_of_stamps, stamp_record
+from sharedsession.records.timeouts import Timeouts
 
-OLDEST, OLD, NEW = (bytes(range(number, number + STAMP_BYTES)) for number in (0, 50, 100))
+OLDEST, OLD, NEW = (bytes(range(number, number + 16)) for number in (0, 50, 100))
 HANDLE = "h" * 32
 
 
@@ -38,7 +38,7 @@ def test_a_session_is_spared_by_a_handle_and_the_value_that_it_stands_under(hand
         session(OLD, "another"),
         session(OLD, "unknown"),
         session(OLD),
-        session(bytes(STAMP_BYTES), HANDLE),
+        session(bytes(16), HANDLE),
         session((OLDEST + OLD)[8:24], HANDLE),
         session((OLDEST + OLD)[1:17], HANDLE),
         session(OLD[:8], HANDLE),
@@ -78,5 +78,5 @@ def test_a_crowd_that_revokes_at_a_time_forgets_no_write():
 
 def test_a_stamp_outlives_each_session_that_stands_under_it():
     """By what clocks may differ; where sessions have no end, for 400 days, as long as browsers keep a cookie."""
-    assert life_of_stamps(Timeouts(60, 3600)) == 3600 + LEEWAY
+    assert life_of_stamps(Timeouts(60, 3600)) == 3600 + 1260
     assert life_of_stamps(Timeouts(60, None)) == 400 * 86400

@@ -60,3 +60,8 @@ def test_a_note_for_longer_than_the_tombstone_lives():
 def test_lives_beyond_what_can_be_written():
     """A life of centuries is the longest that can be written, and no error."""
     assert life_of(Tombstone(1e12).encode(1e12)) == 2**32 - 1
+
+
+def test_a_note_without_a_time_is_not_shown():
+    """Not even in its first second."""
+    assert note_on(Tombstone(60.0, b"moved").encode(), 60.0) == b""
