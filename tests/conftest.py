@@ -17,6 +17,9 @@ from tests.support.servers import KINDS, Memcached, Redis, Valkey
 
 hypothesis.settings.register_profile("patient", parent=hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("patient")  # no test fails because the machine is busy
+# For `make mutate`: the same examples for each mutant, and no search for the smallest one that fails.
+_FIRST = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+hypothesis.settings.register_profile("mutation", deadline=None, derandomize=True, database=None, phases=_FIRST)
 
 
 _STARTING = {"_shared", "_ring", "fresh"}  # the fixtures that start servers; all others ask for one of them
