@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedsession.backends.base import Ended, Stored
-from sharedsession.backends.ring.read_result import CHANGED, NO_ANSWER, NodeReply, ReadResult, Tokens
+from sharedsession.backends.ring.read_result import CHANGED, NO_ANSWER, NO_JUDGE, NodeReply, ReadResult, Tokens
 from sharedsession.backends.tombstone import Tombstone
 
 DAMAGED = b"does not open"
@@ -214,6 +214,27 @@ def test_the_missing_and_the_outdated_are_repaired():
 def test_another_writers_copy_is_outdated():
     """It is not acknowledged, so its writer finds out and merges."""
     assert result_of(copy(b"7a"), copy(b"7b")).outdated(copy(b"7b")) == [0]
+
+
+def test_what_nodes_say_that_were_given_a_copy():
+    """One has it now, one had changed meanwhile, one gave no answer: the next write is conditional on that."""
+    result = result_of(copy(5), None, copy(4), copy(3))
+    assert result.add_repairs([1, 2, 3], ["new", None, NO_ANSWER], copy(5, "old", 60), 59.0) == 1
+    assert result.replies == {0: copy(5), 1: copy(5, "new", 59.0), 2: CHANGED, 3: NO_ANSWER}
+    assert result.add_repairs([2, 3], ["x", "y"], copy(5), 58.0) == 2
+    assert result.replies[2] == copy(5, "x", 58.0)
+    assert result.add_repairs([], [], copy(5), 58.0) == 0
+    with pytest.raises(ValueError, match="zip"):
+        result.add_repairs([1], [], copy(5), 58.0)
+
+
+def test_without_a_judge_each_copy_opens_and_none_was_made_from_another():
+    """Who only moves bytes takes the last owner's."""
+    result = ReadResult(range(3), 2, NO_JUDGE)
+    result.add(range(3), [copy(9), copy(DAMAGED), copy(10)])
+    assert (result.best, result.damaged) == (copy(DAMAGED), None)
+    for made in (NO_JUDGE.includes, NO_JUDGE.replaces):
+        assert (made(b"1", b"1"), made(b"2", b"1")) == (True, False)
 
 
 # -- silence and tokens
