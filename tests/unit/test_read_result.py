@@ -220,7 +220,9 @@ def test_what_nodes_say_that_were_given_a_copy():
     """One has it now, one had changed meanwhile, one gave no answer: the next write is conditional on that."""
     result = result_of(copy(5), None, copy(4), copy(3))
     assert result.add_repairs([1, 2, 3], ["new", None, NO_ANSWER], copy(5, "old", 60), 59.0) == 1
-    assert result.replies == {0: copy(5), 1: copy(5, "new", 59.0), 2: CHANGED, 3: NO_ANSWER}
+    assert result.replies[1] == copy(5, "new", 59.0)
+    assert result.tokens() == Tokens({0: "token", 1: "new"}, frozenset([2]))
+    assert result.silent() == [3]
     assert result.add_repairs([2, 3], ["x", "y"], copy(5), 58.0) == 2
     assert result.replies[2] == copy(5, "x", 58.0)
     assert result.add_repairs([], [], copy(5), 58.0) == 0
