@@ -6,6 +6,7 @@ A change that makes one of these tests fail ends all sessions of every farm at i
 import pytest
 
 from sharedsession.backends.tombstone import Tombstone
+from sharedsession.keys.identity import INDEX, STAMP
 from sharedsession.keys.machine_key import MachineKey
 from sharedsession.records.record import NO_RECORD, Record, SupersededNote
 from sharedsession.records.stamp import stamp_record
@@ -44,6 +45,7 @@ def test_the_names_of_a_session(principal, idle, token, store_key, handle, lock)
     identity = key().new_identity(RANDOM, idle, principal)
     assert (identity.token, identity.store_key, identity.handle) == (token, store_key, handle)
     assert identity.for_lock().store_key == lock
+    assert (identity.is_session, identity.for_lock().is_session) == (True, False)
     assert key().store_keys_of(handle) == [store_key]
     found = key().verify(token.encode())
     assert found is not None
@@ -55,8 +57,8 @@ def test_the_names_of_what_belongs_to_a_principal():
     stamp = key().new_identity(RANDOM, None, "ann").stamp
     assert stamp is not None
     assert stamp.store_key == "ss:{xrSQyWBavnE}Pe8oBvzIQod3pKNy6CZ3Ww"
-    assert [each.store_key for each in key().of_principal("ann", "stamp")] == [stamp.store_key]
-    assert [each.store_key for each in key().of_principal("ann", "index")] == ["ss:{xrSQyWBavnE}O0URfOK2a8l9AiYQAkU5sA"]
+    assert [each.store_key for each in key().of_principal("ann", STAMP)] == [stamp.store_key]
+    assert [each.store_key for each in key().of_principal("ann", INDEX)] == ["ss:{xrSQyWBavnE}O0URfOK2a8l9AiYQAkU5sA"]
 
 
 @pytest.mark.parametrize(
