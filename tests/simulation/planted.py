@@ -20,7 +20,7 @@ from sharedsession.backends.ring.store import RingStore
 from sharedsession.engine import commit
 from sharedsession.engine.commit import Committer
 from sharedsession.engine.engine import Engine
-from sharedsession.engine.lock import Lock, LockStore
+from sharedsession.engine.lock import LockStore
 from sharedsession.engine.principals import PrincipalIndex
 from sharedsession.engine.stamps import Stamps
 from sharedsession.engine.websocket_watch import WebsocketWatch
@@ -276,6 +276,5 @@ BUGS: dict[str, Bug] = {
     ),
     # locks and links
     "locks are always free": Bug((Patch(LockStore, "_read", _is_never_locked),)),
-    "a broken lock saves": Bug((Patch(Lock, "insist", _always_later(None)),)),
     "websockets are not watched": Bug((Patch(WebsocketWatch, "start", _always(None)),)),
 }
