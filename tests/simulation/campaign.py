@@ -64,8 +64,8 @@ class Sums:
         self.virtual += other.virtual
         self.cpu += other.cpu
         self.failing |= other.failing
-        self.stores = Counter(self.stores) + Counter(other.stores)
-        self.kinds = Counter(self.kinds) + Counter(other.kinds)
+        self.stores = dict(Counter(self.stores) + Counter(other.stores))
+        self.kinds = dict(Counter(self.kinds) + Counter(other.kinds))
 
     def __str__(self) -> str:
         return (

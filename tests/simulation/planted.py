@@ -233,48 +233,56 @@ BUGS: dict[str, Bug] = {
             Patch(meta, "replace", _replaces_blindly),
             Patch(RedisStore, "replace", _swaps_blindly),
         ),
+        seed=2,
     ),
-    "add overwrites": Bug((Patch(meta, "add", _adds_blindly),)),
+    "add overwrites": Bug((Patch(meta, "add", _adds_blindly),), seed=3),
     "tombstones without their flag": Bug(
         (
             Patch(meta, "write_tombstone", _forgets_the_flag),
             Patch(meta, "add_tombstone", _forgets_the_flag),
         ),
+        seed=7,
     ),
-    "an end deletes": Bug((Patch(RedisStore, "_end", _deletes),)),
+    "an end deletes": Bug((Patch(RedisStore, "_end", _deletes),), seed=18, store="redis"),
     # protocol, the ring
-    "one copy is believed": Bug((Patch(ReadResult, "agreed", _believes_the_first),)),
-    "any copy is the newest": Bug((Patch(ReadResult, "best", _takes_any_copy),)),
-    "an end on the owners only": Bug((Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),)),
-    "an end that anybody confirms": Bug((Patch(ReplicatedEnd, "_is_confirmed", _always(True)),)),
-    "silence means nothing": Bug((Patch(RingStore, "_would_know", _always(True)),)),
-    "a write on one copy": Bug((Patch(RingStore, "_carry", _acknowledges_one_copy),)),
-    "any copy includes a write": Bug((Patch(ReplicatedWrite, "_bring_from", _includes_everything),)),
-    "no repair": Bug((Patch(RingStore, "_repair", _always_later(None)),)),
+    "one copy is believed": Bug((Patch(ReadResult, "agreed", _believes_the_first),), seed=21),
+    "any copy is the newest": Bug((Patch(ReadResult, "best", _takes_any_copy),), seed=7),
+    "an end on the owners only": Bug(
+        (Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),), seed=150, faults=2, store="ring"
+    ),
+    "an end that anybody confirms": Bug(
+        (Patch(ReplicatedEnd, "_is_confirmed", _always(True)),), faults=2, store="ring"
+    ),
+    "silence means nothing": Bug((Patch(RingStore, "_would_know", _always(True)),), store="ring"),
+    "a write on one copy": Bug((Patch(RingStore, "_carry", _acknowledges_one_copy),), seed=7),
+    "any copy includes a write": Bug((Patch(ReplicatedWrite, "_bring_from", _includes_everything),), seed=7),
+    "no repair": Bug((Patch(RingStore, "_repair", _always_later(None)),), seed=218, faults=2, store="ring"),
     # IDs
     "an old ID lives on": Bug((Patch(Committer, "_supersede", _always_later(None)),)),
-    "a tombstone is touched": Bug((Patch(MemcachedStore, "_give_back", _lets_the_stone_shrink),)),
+    "a tombstone is touched": Bug((Patch(MemcachedStore, "_give_back", _lets_the_stone_shrink),), seed=72),
     # stamps
-    "stamps are not compared": Bug((Patch(Stamp, "admits", _always(True)),)),
+    "stamps are not compared": Bug((Patch(Stamp, "admits", _always(True)),), seed=55),
     "a stamp is not changed": Bug(
         (
             Patch(Stamps, "change", _leaves_the_stamp),
             Patch(PrincipalIndex, "_end", _always_later([])),
         ),
+        seed=1,
     ),
-    "nobody is spared": Bug((Patch(Stamps, "_new", _spares_none),)),
-    "a new ID takes a fresh stamp": Bug((Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),)),
-    "tickets are not compared": Bug((Patch(commit, "insist", _always(None)),)),
+    "nobody is spared": Bug((Patch(Stamps, "_new", _spares_none),), seed=1),
+    "a new ID takes a fresh stamp": Bug((Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),), seed=111),
+    "tickets are not compared": Bug((Patch(commit, "insist", _always(None)),), seed=111),
     # requests
-    "a logout page without a logout": Bug((Patch(Committer, "_destroy", _says_it_is_done),)),
-    "the last one overwrites all": Bug((Patch(commit, "merge", _overwrites_all),)),
-    "steps are not repeated": Bug((Patch(Changes, "replays", _stores_sums),)),
-    "a lost answer is a conflict": Bug((Patch(Record, "includes_any", _forgets_lost_answers),)),
-    "no renewal": Bug((Patch(TouchThrottle, "due", _always(None)),)),
+    "a logout page without a logout": Bug((Patch(Committer, "_destroy", _says_it_is_done),), seed=56),
+    "the last one overwrites all": Bug((Patch(commit, "merge", _overwrites_all),), seed=3),
+    "steps are not repeated": Bug((Patch(Changes, "replays", _stores_sums),), seed=20),
+    "a lost answer is a conflict": Bug((Patch(Record, "includes_any", _forgets_lost_answers),), seed=19),
+    "no renewal": Bug((Patch(TouchThrottle, "due", _always(None)),), seed=46),
     "an outage is nobody": Bug(
         (Patch(Engine, "_out_of_reach", lambda _real: lambda _self, session, state: state.begin(session, None)),),
+        seed=17,
     ),
     # locks and links
-    "locks are always free": Bug((Patch(LockStore, "_read", _is_never_locked),)),
-    "websockets are not watched": Bug((Patch(WebsocketWatch, "start", _always(None)),)),
+    "locks are always free": Bug((Patch(LockStore, "_read", _is_never_locked),), seed=373),
+    "websockets are not watched": Bug((Patch(WebsocketWatch, "start", _always(None)),), seed=178),
 }
