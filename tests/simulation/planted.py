@@ -253,7 +253,7 @@ BUGS: dict[str, Bug] = {
     "an end that anybody confirms": Bug(
         (Patch(ReplicatedEnd, "_is_confirmed", _always(True)),), faults=2, store="ring"
     ),
-    "silence means nothing": Bug((Patch(RingStore, "_would_know", _always(True)),), store="ring"),
+    "silence means nothing": Bug((Patch(RingStore, "_would_know", _always(True)),), seed=44, faults=2, store="ring"),
     "a write on one copy": Bug((Patch(RingStore, "_carry", _acknowledges_one_copy),), seed=7),
     "any copy includes a write": Bug((Patch(ReplicatedWrite, "_bring_from", _includes_everything),), seed=7),
     "no repair": Bug((Patch(RingStore, "_repair", _always_later(None)),), seed=218, faults=2, store="ring"),
