@@ -145,7 +145,7 @@ class Committer:
         principal, ended = state.owner, state.take_destroyed()
         try:
             for identity in ended:
-                await self._store.end(identity, self._idle_of(identity), budget)
+                await self._store.end(identity, self._idle_of(identity), budget, state.successor)
                 self._observer.count("destroyed", identity, principal)
         except BackendUnavailable:
             raise LogoutNotConfirmed("the session store did not confirm the end of the session") from None

@@ -256,6 +256,7 @@ class Engine:
     ) -> None:
         if isinstance(found, SupersededNote):
             state.begin(session, found.record, read_only=True)
+            state.successor = found.successor
             return
         if found is None:
             state.begin(session, None)

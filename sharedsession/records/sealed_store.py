@@ -337,18 +337,19 @@ class SealedStore:
 
     # -- end
 
-    async def end(self, identity: Identity, idle: float, budget: TimeBudget) -> None:
+    async def end(self, identity: Identity, idle: float, budget: TimeBudget, successor: str = "") -> None:
         """Ends a session, and if its ID was superseded a moment ago, the one in its place.
 
         Args:
             identity: whose.
             idle: its idle timeout in seconds: the longest life that a copy may still have.
             budget: of the request.
+            successor: the store key in its place, if known; it ends first, since its name goes with the old ID.
         """
+        await self.end_keys([successor] if successor else [], idle, budget)
         with budget as timeout:
             sealed = await self._store.end(identity.store_key, _tombstone_life(idle), timeout)
-        note = self._opener.note(identity, sealed) if sealed else None
-        if note is not None and note.successor:
+        if sealed and not successor and (note := self._opener.note(identity, sealed)) and note.successor:
             await self.end_keys([note.successor], idle, budget)
 
     async def end_keys(self, store_keys: Sequence[str], idle: float, budget: TimeBudget) -> list[bool]:
@@ -356,8 +357,7 @@ class SealedStore:
         if not store_keys:
             return []
         with budget as timeout:
-            ended: list[bool] = await self._batching.end_many(store_keys, _tombstone_life(idle), timeout)
-        return ended
+            return list(await self._batching.end_many(store_keys, _tombstone_life(idle), timeout))
 
     async def supersede(
         self,

@@ -60,6 +60,7 @@ class SessionState:
         unavailable: whether the store did not answer in this request.
         unconfirmed: a write of this request whose answer was lost: the attempts at it, and the steps in it by key.
         withheld: whether the store has a record that is no session here: it does not open, or is not valid (any more).
+        successor: the store key in the place of a superseded ID; empty if it is none.
         was_stored: whether this request stored the session.
         must_rewrite: whether the record must be written again though nothing changed.
         store_anyway: whether a framework stores the session though it is empty, or did not change.
@@ -116,6 +117,7 @@ class SessionState:
         "stamp",
         "status",
         "store_anyway",
+        "successor",
         "superseded",
         "ticket",
         "unavailable",
@@ -143,6 +145,7 @@ class SessionState:
         self.ticket: Ticket | None = None
         self.rivals: Sequence[Identity] = ()
         self.withheld = False
+        self.successor = ""
         self.mark: Mark | None = None
         self.unconfirmed: tuple[Sequence[Record], Mapping[str, int]] | None = None
         self.superseded: Identity | None = None

@@ -97,3 +97,20 @@ def test_a_thousand_renewing_reads_from_six_connections(store: Store, end: Calla
         backend.close()
     assert len(after) == len(before)
     assert [life for life, was in zip(after, before, strict=True) if abs(was - passed - life) > 2] == []
+
+
+@pytest.mark.parametrize("end", [plain, noted])
+def test_a_read_whose_answer_was_lost_is_made_good_by_the_next(
+    memcached: Memcached, end: Callable[[Any], None]
+) -> None:
+    """It renewed the tombstone, as it would a session, and could not give the life back that it never heard of."""
+    backend = connect(memcached.url)
+    assert backend.add(KEY, b"value", IDLE, 5.0)
+    end(backend)
+    assert memcached.command("mg", KEY, f"T{IDLE:.0f}").startswith(b"HD")
+    assert lives(memcached)[0] <= IDLE
+    found = backend.get(KEY, IDLE, 5.0)
+    assert isinstance(found, Ended)
+    assert found.note == (b"note" if end is noted else b"")
+    assert abs(lives(memcached)[0] - LIFE) <= 2
+    backend.close()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
+from sharedsession.errors import BackendUnavailable
 from sharedsession.manager import engines_of
 from tests.support.farm import Browser, WebNode, everything, write
 
@@ -51,3 +52,33 @@ def test_a_lost_answer_does_not_write_twice(web_node: Callable[..., WebNode], wr
     assert browser.go(lambda session: session.increment("n")).status == 200
     assert browser.go(everything).body == repr({"n": 1 + writers})
     assert engines_of(node.manager).observer.counters["merged"] == 0
+
+
+class LosesEnds(LosesAnswers):
+    """A real backend in front of which the answer to an end gets lost, once."""
+
+    def end(self, *arguments: Any) -> Any:
+        note = self._backend.end(*arguments)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            raise BackendUnavailable("the answer was lost")
+        return note
+
+
+def test_a_logout_by_an_old_id_is_told_only_if_the_session_has_ended(web_node: Callable[..., WebNode]) -> None:
+    """The note that leads to the new ID goes with the end of the old one: so the session is ended before that."""
+    lossy = LosesEnds(connect("memory://"))
+    node = web_node(lossy)
+    browser = Browser([node])
+    browser.go(write("n", 0))
+    old = browser.cookie
+    browser.go(lambda session: session.regenerate())
+
+    def log_out(session: Any) -> None:
+        assert "n" not in session
+        session.destroy()
+
+    lossy.meanwhile = lambda: None
+    assert node.request(log_out, old).status == 503
+    assert node.request(log_out, old).status == 200
+    assert browser.go(everything).body == "{}"

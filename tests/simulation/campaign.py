@@ -1,5 +1,6 @@
 """Many seeds on all cores: what is done is noted, so that a campaign that was interrupted goes on where it was."""
 
+import gc
 import json
 import multiprocessing
 import sys
@@ -95,7 +96,7 @@ def campaign(seeds: int, faults: int, store: str | None, jobs: int, notes: Path 
     begins = range(first + sums.done, first + seeds, _CHUNK)
     chunks = [Chunk(begin, min(begin + _CHUNK, first + seeds), faults, store) for begin in begins]
     began = time.monotonic()
-    with multiprocessing.Pool(jobs) as pool:
+    with multiprocessing.Pool(jobs, initializer=_spare_the_collector) as pool:
         for each in pool.imap(_run, chunks):
             sums.add(each)
             if notes:
@@ -105,6 +106,12 @@ def campaign(seeds: int, faults: int, store: str | None, jobs: int, notes: Path 
     if sys.stderr.isatty():
         print(file=sys.stderr)
     return sums
+
+
+def _spare_the_collector() -> None:
+    """Keeps the garbage collector from what stays, and has it look at the rest less often: a fifth of the time."""
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 def _run(chunk: Chunk) -> Sums:

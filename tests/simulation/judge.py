@@ -18,6 +18,7 @@ What may be lost is what docs/promises.md says: a store without copies loses all
 nodes forget.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -25,13 +26,13 @@ from typing import NamedTuple
 from sharedsession.errors import BackendUnavailable
 from tests.simulation.data import Access, Change, Life
 from tests.simulation.farm import WEBSOCKET_CHECK, Answer, Socket
-from tests.simulation.plan import FORGETFUL, REPLICAS, Plan
+from tests.simulation.plan import FORGETFUL, REPLICAS, Fault, Plan
 from tests.support.ends import Chain, Ends, Logout, Look, Revocation, Span, Token
 
 _WHOLE_SECONDS = 3.0  # a store counts these, rounded up, and its clock ticks once in one
 
 
-_UNDER_WAY = 1.0  # seconds that a login takes at most
+_UNDER_WAY = 1.5  # seconds for which a node that is back may still be skipped, and packets may be late
 _NOTE = 10.0  # seconds for which an old ID that was left without grace leads to its successor
 
 
@@ -62,6 +63,7 @@ class EndsInTime(Ends):
         is_forgetful: whether the store may have lost anything.
         is_calm: whether nothing breaks.
         has_two_faults: whether several things break on a ring.
+        troubles: from when to when they do so at once.
         slack: seconds for which a renewal may have been under way, or a store's clock stood still.
         contacts: when requests may have renewed a session, by its name.
         roots: of sessions that came of two changes of one ID at the same time: the first of their kin.
@@ -72,6 +74,7 @@ class EndsInTime(Ends):
     is_forgetful = is_calm = has_two_faults = False
     idles: dict[str, float]
     contacts: dict[str, list[Span]]
+    troubles: Sequence[tuple[float, float]] = ()
     roots: dict[Chain, Chain]
 
     def forked(self, chain: Chain) -> Chain:
@@ -114,19 +117,15 @@ class EndsInTime(Ends):
         return self.is_forgetful or super()._is_excused(login)
 
     def _must_live(self, chain: Chain, until: float) -> bool:
-        if self.is_forgetful or not super()._must_live(chain, until) or self._is_first(chain):
+        if self.is_forgetful or not super()._must_live(chain, until) or self._began_in_trouble(chain):
             return False
         seen = [look.span.begin for look in self.looks if look.chain is chain and look.seen and look.span.end < until]
         latest = max([chain.login.begin, *seen])
         return until - latest < 0.9 * self.idle - _WHOLE_SECONDS
 
-    def _is_first(self, chain: Chain) -> bool:
-        """Returns whether two faults may cost a session because the stamp that it stands under was new.
-
-        docs/promises.md: of the first logins of a principal, through web nodes that each miss another node.
-        """
-        earlier = [other for other in self.chains if other.login.end < chain.login.begin - _UNDER_WAY]
-        return self.has_two_faults and not earlier
+    def _began_in_trouble(self, chain: Chain) -> bool:
+        """Returns whether two things were broken during a login: docs/promises.md, a login while two nodes are away."""
+        return any(begin < chain.login.end and chain.login.begin < end for begin, end in self.troubles)
 
     def _shows_view(self, look: Look) -> bool:
         """Returns whether an ID that was left with grace must show a view in a look."""
@@ -139,6 +138,15 @@ class EndsInTime(Ends):
         """Returns when a request may have renewed the session the last time before a look began."""
         spans = [look.chain.login, *self.contacts[look.chain.name]]
         return max((min(span.end, look.span.begin) for span in spans if span.begin < look.span.begin), default=0.0)
+
+
+def _at_once(faults: Sequence[Fault]) -> Iterator[tuple[float, float]]:
+    """Yields from when to when two things are broken, or their effects may be under way."""
+    for one, other in itertools.combinations(faults, 2):
+        begin = max(one.begin, other.begin)
+        end = min(one.begin + one.seconds, other.begin + other.seconds)
+        if begin < end + _UNDER_WAY:
+            yield begin, end + _UNDER_WAY
 
 
 def _at(each: Logout) -> int:
@@ -176,6 +184,7 @@ class Judge:
             ends.idles = defaultdict(lambda: self._plan.idle)
             ends.slack = _WHOLE_SECONDS + sum(fault.seconds + 1.0 for fault in self._plan.faults)
             ends.has_two_faults = self._plan.store in REPLICAS and len(self._plan.faults) > 1
+            ends.troubles = list(_at_once(self._plan.faults)) if ends.has_two_faults else ()
             ends.is_forgetful, ends.is_calm = self._may_lose, not self._plan.faults
         return self.ends[principal]
 

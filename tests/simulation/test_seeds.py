@@ -14,6 +14,8 @@ from tests.simulation.shrink import shrunk
 _CHUNK = 25
 _FAULTS = [0] + [1] * 8 + [2] * 3
 """How many things break in each chunk of seeds: 300 in all."""
+KEPT_SEEDS = [(354, 1, "ring"), (12001, 1, None), (2588, 2, None), (590, 2, None)]
+"""Seeds that once broke a promise, with how many things break and the store; what they found is in docs/proof.md."""
 _SEARCHED = 40
 """Seeds that are searched for a planted bug, from the one on that is known to find it."""
 
@@ -24,8 +26,8 @@ def test_no_promise_is_broken(chunk: int) -> None:
     assert not failed, "\n".join(f"{_command(result)}\n{result.report}" for result in failed)
 
 
-@pytest.mark.parametrize(("seed", "faults", "store"), KEPT_SEEDS := [(98, 1, "ring")])
-def test_seeds_that_once_failed(seed: int, faults: int, store: str) -> None:
+@pytest.mark.parametrize(("seed", "faults", "store"), KEPT_SEEDS)
+def test_seeds_that_once_failed(seed: int, faults: int, store: str | None) -> None:
     result = run(plan(seed, faults, store))
     assert not result.violations, result.report
 

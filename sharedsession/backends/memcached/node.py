@@ -119,15 +119,15 @@ class MemcachedStore:
         """Gives a tombstone the life back that it had before this read, since memcached cannot renew records alone.
 
         Another reader may have been faster: then the life reported here is the one that it has just set. It knows the
-        right one, and one of the two compare-and-swaps is refused; here the clock must do. Where the server reports no
-        life, the tombstone becomes a plain one, with its full life.
+        right one, unless its answer was lost; here the clock must do, and of two compare-and-swaps one is refused.
+        Where the server reports no life, the tombstone becomes a plain one, with its full life.
 
         Returns:
             The life in seconds, as far as known.
         """
         life, back = (life_of(kept), plain(kept)) if ttl is None else (ttl, kept)
         if ttl is not None and 0 <= math.ceil(touch) - ttl <= 1:
-            life = min(ttl, float(math.floor(end_of(kept) - self._clock())))
+            life = max(ttl, float(math.floor(end_of(kept) - self._clock())))
         if life != touch:
             with suppress(BackendUnavailable):  # the tombstone was found, and that is what was asked
                 await self._write_tombstone_if(key, back, life, timeout, token)
