@@ -103,7 +103,11 @@ class SessionMiddleware:
             await self.app(scope, receive, response.send)
             await response.finish()
         except NOT_NOW:
+            self._engine.leave(session)
             await response.refuse()
+        except BaseException:
+            self._engine.leave(session)
+            raise
         finally:
             if response.leaving is not None:
                 await response.leaving.stop()

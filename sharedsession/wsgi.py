@@ -114,6 +114,9 @@ class _Response:
             body = app(self._environ, self.start_response)
         except NOT_NOW:
             return [self._refuse().body]
+        except BaseException:
+            self._engine.leave(self._session)
+            raise
         file_wrapper = self._environ.get("wsgi.file_wrapper")
         if self._head and (isinstance(body, list | tuple) or (file_wrapper and type(body) is file_wrapper)):
             self._begin()
@@ -195,6 +198,7 @@ class _Response:
 
     def _refuse(self) -> Answer:
         """Answers in the place of an application that an outage of the store left without a session."""
+        self._engine.leave(self._session)
         self._started = True
         answer = self._refusal = self._settings.transport.unavailable(
             self._settings.breaker_window,

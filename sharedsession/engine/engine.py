@@ -337,6 +337,10 @@ class Engine:
             return DONE
         return self.driver.run(lambda: self._committed(session, unsaved, self._committer.finish))
 
+    def leave(self, session: Session) -> None:
+        """Notes that a request has failed: its session is renewed no more, however long its traceback is kept."""
+        self._renewal.remove(session._state)
+
     def revoke_others(self, session: Session) -> Awaitable[None]:
         """Ends the other sessions of a session's principal; see `Session.revoke_others`."""
         state = session._state

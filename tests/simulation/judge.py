@@ -63,6 +63,7 @@ class EndsInTime(Ends):
         is_forgetful: whether the store may have lost anything.
         is_calm: whether nothing breaks.
         has_two_faults: whether several things break on a ring.
+        may_lose_notes: whether answers are lost, and applications end sessions that they did not look at.
         troubles: from when to when they do so at once.
         slack: seconds for which a renewal may have been under way, or a store's clock stood still.
         contacts: when requests may have renewed a session, by its name.
@@ -71,7 +72,7 @@ class EndsInTime(Ends):
 
     idle = 0.0
     slack = _WHOLE_SECONDS
-    is_forgetful = is_calm = has_two_faults = False
+    is_forgetful = is_calm = has_two_faults = may_lose_notes = False
     idles: dict[str, float]
     contacts: dict[str, list[Span]]
     troubles: Sequence[tuple[float, float]] = ()
@@ -94,7 +95,8 @@ class EndsInTime(Ends):
         if each.chain in self.roots and each.token is not look.token:
             return False  # the note of an old ID names one of its successors
         note = (each.token.grace or _NOTE) - 1.0  # a store counts whole seconds
-        if each.span.end > each.token.left + note and look.token not in look.chain.tokens[: _at(each) + 1]:
+        is_late = each.span.end > each.token.left + note
+        if (is_late or self._is_note_lost(each)) and look.token not in look.chain.tokens[: _at(each) + 1]:
             return False  # docs/promises.md: an old ID leads to its successor for so long
         return super()._logs_out(each, look)
 
@@ -112,6 +114,17 @@ class EndsInTime(Ends):
             and look.span.begin > self._last_contact(look) + self.idles[look.chain.name] + self.slack
         ):
             yield "overdue"
+
+    def _is_note_lost(self, each: Logout) -> bool:
+        """Returns whether the note that leads from an old ID to the next may have gone before a logout read it.
+
+        Another logout took it, by an ID before that one; or an answer was lost, of a request that had not looked.
+        """
+        older = each.chain.tokens[: _at(each)]
+        earlier = (other for other in self.logouts if other is not each and other.chain is each.chain)
+        return self.may_lose_notes or any(
+            other.token in older and other.span.begin < each.span.end for other in earlier
+        )
 
     def _is_excused(self, login: Span) -> bool:
         return self.is_forgetful or super()._is_excused(login)
@@ -183,6 +196,7 @@ class Judge:
             ends.idle, ends.contacts, ends.roots = self._plan.idle, defaultdict(list), {}
             ends.idles = defaultdict(lambda: self._plan.idle)
             ends.slack = _WHOLE_SECONDS + sum(fault.seconds + 1.0 for fault in self._plan.faults)
+            ends.may_lose_notes = bool(self._plan.faults) and not self._plan.autoload
             ends.has_two_faults = self._plan.store in REPLICAS and len(self._plan.faults) > 1
             ends.troubles = list(_at_once(self._plan.faults)) if ends.has_two_faults else ()
             ends.is_forgetful, ends.is_calm = self._may_lose, not self._plan.faults
