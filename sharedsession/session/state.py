@@ -353,7 +353,8 @@ class SessionState:
         if self.record is not None and self.superseded is None:
             self.superseded = self._identity
         self.grace = grace
-        self._identity = None
+        if self.status is not READ_ONLY:  # what is read-only keeps its ID, since no other one will be stored
+            self._identity = None
 
     def destroy(self, data: dict[str, Any]) -> None:
         """Begins anew with an empty session; the commit ends the old one."""
