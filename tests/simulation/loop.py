@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_TICK = 1e-9  # seconds: asyncio runs a timer that is due in less, and time must have come to it then
 Connect = Callable[[Callable[[], asyncio.Protocol], str, int], Coroutine[Any, Any, tuple[Any, Any]]]
 
 
@@ -58,7 +59,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Lets the time pass that asyncio would wait for. No file is ever ready."""
         if timeout is None:
             raise NothingLeft
-        self._now += max(0.0, timeout)
+        if timeout > 0:
+            self._now += timeout + _TICK
         return []
 
     def _process_events(self, events: list[Any]) -> None:
