@@ -32,6 +32,7 @@ from sharedsession.records import (
     TimeBudget,
     Timeouts,
     life_of_stamps,
+    spared_from,
 )
 from sharedsession.session import READ_ONLY, UNLOADED, Session, SessionState, Tokens, Unsaved
 from sharedsession.settings import Settings
@@ -359,7 +360,8 @@ class Engine:
                 return {}
             if record is None or not (stamp.value == state.stamp or stamp.admits(record)):
                 raise SessionEnded("the session was ended meanwhile, so it ends no others")
-            return dict.fromkeys(handles, record.stamp + stamp.value)
+            before = [stamp.spared.get(each, b"") for each in handles]
+            return dict.fromkeys(handles, spared_from(*before, record.stamp, stamp.value))
 
         stored_under = state.superseded or state.identity
         own = None if is_login or stored_under is None else stored_under.stamp

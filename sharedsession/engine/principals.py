@@ -28,6 +28,7 @@ from sharedsession.records import (
     StoredRecord,
     TimeBudget,
     codec,
+    spared_from,
     with_write_id,
 )
 from sharedsession.settings import Settings
@@ -383,7 +384,7 @@ def _sparing(handle: str | None, own: Collection[str], stamp: Stamp) -> Mapping[
     """
     if handle is None:
         return {}
-    return {handle: b"".join(stamp.spared.get(each, b"") for each in own) + stamp.value}
+    return {handle: spared_from(*[stamp.spared.get(each, b"") for each in own], stamp.value)}
 
 
 def _valid_entries(standing: Standing) -> dict[str, Entry]:
@@ -398,9 +399,11 @@ def _valid_entries(standing: Standing) -> dict[str, Entry]:
         return entries
     if standing.stamp is None or standing.stamp.record is NO_RECORD:
         return {}
-    value, spared = Stamp.of(standing.stamp.record)
+    stamp = Stamp.of(standing.stamp.record)
     return {
-        handle: entry for handle, entry in entries.items() if entry.stamp == value or spared.get(handle) == entry.stamp
+        handle: entry
+        for handle, entry in entries.items()
+        if entry.stamp == stamp.value or stamp.spares(handle, entry.stamp)
     }
 
 

@@ -4,7 +4,7 @@ from sharedsession.records import codec, compression
 from sharedsession.records.record import NO_RECORD, WRITE_ID_BYTES, Record, SupersededNote, with_write_id
 from sharedsession.records.refused import key_refused
 from sharedsession.records.sealed_store import SealedStore, StoredRecord
-from sharedsession.records.stamp import MOST_HANDLES, STAMP_BYTES, Stamp, life_of_stamps, stamp_record
+from sharedsession.records.stamp import MOST_HANDLES, STAMP_BYTES, Stamp, life_of_stamps, spared_from, stamp_record
 from sharedsession.records.time_budget import TimeBudget
 from sharedsession.records.timeouts import LEEWAY, Timeouts
 
@@ -25,6 +25,7 @@ __all__ = [
     "compression",
     "key_refused",
     "life_of_stamps",
+    "spared_from",
     "stamp_record",
     "with_write_id",
 ]

@@ -14,6 +14,7 @@ from sharedsession.records.timeouts import LEEWAY, Timeouts
 STAMP_BYTES = 16
 MOST_HANDLES = 4
 """The handles that a record keeps: so many new IDs may lie between a session's last look and its being spared."""
+_MOST_SPARED_FROM = 8
 _VALUE = "value"  # beside handles, which are longer
 _LIFE_WITHOUT_END = 34_560_000.0  # seconds, 400 days
 
@@ -51,6 +52,17 @@ class Stamp(NamedTuple):
         """Returns whether a session of one handle, under one value, is spared."""
         values = self.spared.get(handle, b"")
         return any(values[at : at + STAMP_BYTES] == value for at in range(0, len(values), STAMP_BYTES))
+
+
+def spared_from(*values: bytes) -> bytes:
+    """Returns what a session is spared from: the values of stamps, newest last, each once and not too many of them.
+
+    A session may be spared again and again. A request of it that began long before stands under an older value.
+    """
+    joined = b"".join(values)
+    each = [joined[at : at + STAMP_BYTES] for at in range(0, len(joined), STAMP_BYTES)]
+    newest_first = list(dict.fromkeys(reversed(each)))[:_MOST_SPARED_FROM]
+    return b"".join(reversed(newest_first))
 
 
 def stamp_record(

@@ -27,7 +27,7 @@ from sharedsession.errors import BackendUnavailable
 from tests.simulation.data import Access, Change, Life
 from tests.simulation.farm import WEBSOCKET_CHECK, Answer, Socket
 from tests.simulation.plan import FORGETFUL, REPLICAS, Fault, Plan
-from tests.support.ends import Chain, Ends, Logout, Look, Revocation, Span, Token
+from tests.support.ends import NEVER, Chain, Ends, Logout, Look, Revocation, Span, Token
 
 _WHOLE_SECONDS = 3.0  # a store counts these, rounded up, and its clock ticks once in one
 
@@ -184,6 +184,7 @@ class Judge:
         forgetful = [fault for fault in plan.faults if fault.kind in FORGETFUL]
         keeps = plan.store in REPLICAS and (len(plan.faults) < 2 or not forgetful)
         slow = any(fault.kind in {"late", "slow"} for fault in plan.faults)  # steps may take all the time there is
+        self._over = max((fault.begin + fault.seconds + 5.0 for fault in plan.faults), default=NEVER)
         self._must_answer = plan.store in REPLICAS and len(plan.faults) < 2 and not slow
         self._may_lose = bool(forgetful) and not keeps
 
@@ -211,7 +212,8 @@ class Judge:
         self.requests += 1
         if answer.status == 503:
             self.refusals += 1
-            if self._must_answer and not what.startswith("lock"):  # one that stays taken is a 503 as well
+            # One that stays taken is a 503 as well; and a node that nobody asked for long may be skipped once more.
+            if self._must_answer and not what.startswith("lock") and answer.begin < self._over:
                 self.fault(f"refused request: {what} at {answer.begin:.4f}")
             if answer.cookies:
                 self.fault(f"cookie: a 503 set one, {what}")

@@ -14,7 +14,15 @@ from tests.simulation.shrink import shrunk
 _CHUNK = 25
 _FAULTS = [0] + [1] * 8 + [2] * 3
 """How many things break in each chunk of seeds: 300 in all."""
-KEPT_SEEDS = [(354, 1, "ring"), (12001, 1, None), (2588, 2, None), (590, 2, None), (18055, 1, None), (26594, 1, None)]
+KEPT_SEEDS = [
+    (354, 1, "ring"),
+    (590, 2, None),
+    (2588, 2, None),
+    (12001, 1, None),
+    (18055, 1, None),
+    (26594, 1, None),
+    (41402, 1, None),
+]
 """Seeds that once broke a promise, with how many things break and the store; what they found is in docs/proof.md."""
 _SEARCHED = 40
 """Seeds that are searched for a planted bug, from the one on that is known to find it."""

@@ -3,7 +3,7 @@
 import pytest
 
 from sharedsession.records.record import NO_RECORD, Record
-from sharedsession.records.stamp import Stamp, life_of_stamps, stamp_record
+from sharedsession.records.stamp import Stamp, life_of_stamps, spared_from, stamp_record
 from sharedsession.records.timeouts import Timeouts
 
 OLDEST, OLD, NEW = (bytes(range(number, number + 16)) for number in (0, 50, 100))
@@ -80,3 +80,12 @@ def test_a_stamp_outlives_each_session_that_stands_under_it():
     """By what clocks may differ; where sessions have no end, for 400 days, as long as browsers keep a cookie."""
     assert life_of_stamps(Timeouts(60, 3600)) == 3600 + 1260
     assert life_of_stamps(Timeouts(60, None)) == 400 * 86400
+
+
+def test_what_a_session_is_spared_from_is_each_value_once_and_the_newest():
+    """However often it was spared: a request of it that began long before stands under an older value."""
+    values = [bytes([number]) * 16 for number in range(12)]
+    assert spared_from(b"", values[0]) == values[0]
+    assert spared_from(values[0] + values[1], b"", values[1], values[2]) == b"".join(values[:3])
+    assert spared_from(values[1], values[0], values[1]) == values[0] + values[1]
+    assert spared_from(*values) == b"".join(values[4:])
