@@ -84,13 +84,14 @@ class Life:
             if span.end >= self.token.leaving:  # it may have seen a view of what was, and have saved nothing
                 seen, acked = None, False
             value = ABSENT if seen is None else seen.get(key, ABSENT)
-            if mine and mine[0].kind == "step":
+            if mine and mine[0].kind == "step" and seen is not None:
                 yield _Event(span, "step", (value, mine[0].value), acked, by)
                 continue
             if seen is not None:
                 yield _Event(span, "see", value, is_sure=True, by=by)
             for change in mine:
-                yield _Event(span, change.kind, change.value, acked, by)
+                kind = "set" if change.kind == "step" else change.kind  # from a value that is not known
+                yield _Event(span, kind, change.value, acked, by)
 
 
 class _Event(NamedTuple):

@@ -63,7 +63,8 @@ class EndsInTime(Ends):
         is_forgetful: whether the store may have lost anything.
         is_calm: whether nothing breaks.
         has_two_faults: whether several things break on a ring.
-        may_lose_notes: whether answers are lost, and applications end sessions that they did not look at.
+        may_lose_answers: whether anything breaks.
+        may_lose_notes: the same, where applications end sessions that they did not look at.
         troubles: from when to when they do so at once.
         slack: seconds for which a renewal may have been under way, or a store's clock stood still.
         contacts: when requests may have renewed a session, by its name.
@@ -72,7 +73,7 @@ class EndsInTime(Ends):
 
     idle = 0.0
     slack = _WHOLE_SECONDS
-    is_forgetful = is_calm = has_two_faults = may_lose_notes = False
+    is_forgetful = is_calm = has_two_faults = may_lose_answers = may_lose_notes = False
     idles: dict[str, float]
     contacts: dict[str, list[Span]]
     troubles: Sequence[tuple[float, float]] = ()
@@ -118,8 +119,11 @@ class EndsInTime(Ends):
     def _is_note_lost(self, each: Logout) -> bool:
         """Returns whether the note that leads from an old ID to the next may have gone before a logout read it.
 
-        Another logout took it, by an ID before that one; or an answer was lost, of a request that had not looked.
+        Another logout took it, by an ID before that one; or an answer was lost, of a request that had not looked, or
+        looked before the ID was left.
         """
+        if self.may_lose_answers and each.span.begin < each.token.left:
+            return True
         older = each.chain.tokens[: _at(each)]
         earlier = (other for other in self.logouts if other is not each and other.chain is each.chain)
         return self.may_lose_notes or any(
@@ -127,18 +131,18 @@ class EndsInTime(Ends):
         )
 
     def _is_excused(self, login: Span) -> bool:
-        return self.is_forgetful or super()._is_excused(login)
+        return self.is_forgetful or self._is_in_trouble(login) or super()._is_excused(login)
 
     def _must_live(self, chain: Chain, until: float) -> bool:
-        if self.is_forgetful or not super()._must_live(chain, until) or self._began_in_trouble(chain):
+        if self.is_forgetful or not super()._must_live(chain, until) or self._is_in_trouble(chain.login):
             return False
         seen = [look.span.begin for look in self.looks if look.chain is chain and look.seen and look.span.end < until]
         latest = max([chain.login.begin, *seen])
         return until - latest < 0.9 * self.idle - _WHOLE_SECONDS
 
-    def _began_in_trouble(self, chain: Chain) -> bool:
+    def _is_in_trouble(self, login: Span) -> bool:
         """Returns whether two things were broken during a login: docs/promises.md, a login while two nodes are away."""
-        return any(begin < chain.login.end and chain.login.begin < end for begin, end in self.troubles)
+        return any(begin < login.end and login.begin < end for begin, end in self.troubles)
 
     def _shows_view(self, look: Look) -> bool:
         """Returns whether an ID that was left with grace must show a view in a look."""
@@ -197,6 +201,7 @@ class Judge:
             ends.idle, ends.contacts, ends.roots = self._plan.idle, defaultdict(list), {}
             ends.idles = defaultdict(lambda: self._plan.idle)
             ends.slack = _WHOLE_SECONDS + sum(fault.seconds + 1.0 for fault in self._plan.faults)
+            ends.may_lose_answers = bool(self._plan.faults)
             ends.may_lose_notes = bool(self._plan.faults) and not self._plan.autoload
             ends.has_two_faults = self._plan.store in REPLICAS and len(self._plan.faults) > 1
             ends.troubles = list(_at_once(self._plan.faults)) if ends.has_two_faults else ()

@@ -263,7 +263,8 @@ class RingStore:
             repairs.append(self._nodes[node].ask(replace, timeout))
         versions = await self._gather(repairs)
         repaired = result.add_repairs([*missing, *outdated], versions, best, ttl)
-        others = [node for node in order if node in result.missing()][: max(0, self._replicas - result.copies(best))]
+        refused = 0 if None in versions else sum(isinstance(version, NoAnswer) for version in versions)
+        others = [node for node in order if node in result.missing()][:refused]
         versions = await self._gather([self._nodes[node].ask(add, timeout) for node in others])
         self._observer.count("repairs", times=repaired + result.add_repairs(others, versions, best, ttl))
 
