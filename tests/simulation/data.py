@@ -9,7 +9,7 @@ The search is that of Wing and Gong (Testing and verifying concurrent objects, 1
 of operations that are done, with the value after them, is looked at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -58,12 +58,14 @@ class Life:
         name: of the ID.
         token: the ID.
         first: what the session held when it was made.
+        troubles: from when to when a web node may reach none of the nodes that hold what was acknowledged.
         accesses: by requests with it.
     """
 
     name: str
     token: Token
     first: dict[str, Any]
+    troubles: Sequence[tuple[float, float]] = ()
     accesses: list[Access] = field(default_factory=list)
 
     def violations(self) -> Iterator[str]:
@@ -81,7 +83,10 @@ class Life:
     def _events(self, key: str) -> Iterator["_Event"]:
         for span, seen, changes, acked, by in self.accesses:
             mine = [change for change in changes if change.key == key]
-            if span.end >= self.token.leaving:  # it may have seen a view of what was, and have saved nothing
+            # It may have seen a view of what was, or an older copy, and have saved nothing.
+            if span.end >= self.token.leaving or any(
+                begin < span.end and span.begin < end for begin, end in self.troubles
+            ):
                 seen, acked = None, False
             value = ABSENT if seen is None else seen.get(key, ABSENT)
             if mine and mine[0].kind == "step" and seen is not None:

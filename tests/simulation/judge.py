@@ -189,6 +189,7 @@ class Judge:
         keeps = plan.store in REPLICAS and (len(plan.faults) < 2 or not forgetful)
         slow = any(fault.kind in {"late", "slow"} for fault in plan.faults)  # steps may take all the time there is
         self._over = max((fault.begin + fault.seconds + 5.0 for fault in plan.faults), default=NEVER)
+        self._troubles = list(_at_once(plan.faults)) if plan.store in REPLICAS else []
         self._must_answer = plan.store in REPLICAS and len(plan.faults) < 2 and not slow
         self._may_lose = bool(forgetful) and not keeps
 
@@ -204,7 +205,7 @@ class Judge:
             ends.may_lose_answers = bool(self._plan.faults)
             ends.may_lose_notes = bool(self._plan.faults) and not self._plan.autoload
             ends.has_two_faults = self._plan.store in REPLICAS and len(self._plan.faults) > 1
-            ends.troubles = list(_at_once(self._plan.faults)) if ends.has_two_faults else ()
+            ends.troubles = self._troubles
             ends.is_forgetful, ends.is_calm = self._may_lose, not self._plan.faults
         return self.ends[principal]
 
@@ -227,7 +228,7 @@ class Judge:
 
     def born(self, chain: Chain, token: Token, data: dict[str, object]) -> None:
         """A request was given an ID, for a session that holds these data."""
-        self._lives[token] = Life(f"{chain.name} ID {len(chain.tokens)}", token, data)
+        self._lives[token] = Life(f"{chain.name} ID {len(chain.tokens)}", token, data, self._troubles)
 
     def saw(
         self, ends: EndsInTime, chain: Chain, token: Token, answer: Answer, by: str, changes: tuple[Change, ...] = ()

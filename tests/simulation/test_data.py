@@ -7,7 +7,7 @@ from tests.support.ends import Span, Token
 
 
 def life(*accesses: Access, first: dict[str, Any] | None = None, leaving: float = float("inf")) -> Life:
-    return Life("s ID 1", Token("", leaving), first or {}, list(accesses))
+    return Life("s ID 1", Token("", leaving), first or {}, accesses=list(accesses))
 
 
 def sees(begin: float, end: float, **data: Any) -> Access:
