@@ -106,7 +106,7 @@ class EndsInTime(Ends):
         in_limbo = self.has_two_faults and any(
             each.chain is look.chain and not each.acked and each.span.begin < look.span.end for each in self.logouts
         )
-        excused = {"old ID": late_view, "revived": in_limbo}
+        excused = {"old ID": late_view, "revived": in_limbo or self._is_in_trouble(look.chain.login)}
         yield from (crime for crime in super()._crimes(look) if not excused.get(crime))
         if look.seen is None and self.is_calm and self._shows_view(look):
             yield "view"

@@ -20,7 +20,7 @@ from sharedsession.backends.ring.store import RingStore
 from sharedsession.engine import commit
 from sharedsession.engine.commit import Committer
 from sharedsession.engine.engine import Engine
-from sharedsession.engine.lock import LockStore
+from sharedsession.engine.lock import Lock, LockStore
 from sharedsession.engine.principals import PrincipalIndex
 from sharedsession.engine.stamps import Stamps
 from sharedsession.engine.websocket_watch import WebsocketWatch
@@ -109,14 +109,6 @@ def _swaps_blindly(_real: Any) -> Any:
         return raw if await self._ask(("SET", key, raw, "PX", str(int(ttl * 1000))), timeout) else None
 
     return replace
-
-
-def _deletes(_real: Any) -> Any:
-    async def end(self: Any, keys: Any, _ttl: float, timeout: float) -> Any:
-        await self._ask(("DEL", *keys), timeout)
-        return [1 for _ in keys]
-
-    return end
 
 
 # -- the ring
@@ -243,7 +235,6 @@ BUGS: dict[str, Bug] = {
         ),
         seed=7,
     ),
-    "an end deletes": Bug((Patch(RedisStore, "_end", _deletes),), seed=18, store="redis"),
     # protocol, the ring
     "one copy is believed": Bug((Patch(ReadResult, "agreed", _believes_the_first),), seed=21),
     "any copy is the newest": Bug((Patch(ReadResult, "best", _takes_any_copy),), seed=7),
@@ -283,6 +274,8 @@ BUGS: dict[str, Bug] = {
         seed=17,
     ),
     # locks and links
-    "locks are always free": Bug((Patch(LockStore, "_read", _is_never_locked),), seed=373),
+    "a lock that nobody looks at": Bug(
+        (Patch(LockStore, "_read", _is_never_locked), Patch(Lock, "insist", _always_later(None))), seed=4, store="ring"
+    ),
     "websockets are not watched": Bug((Patch(WebsocketWatch, "start", _always(None)),), seed=178),
 }
