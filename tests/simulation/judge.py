@@ -136,6 +136,8 @@ class EndsInTime(Ends):
     def _must_live(self, chain: Chain, until: float) -> bool:
         if self.is_forgetful or not super()._must_live(chain, until) or self._is_in_trouble(chain.login):
             return False
+        if any(not each.acked and each.span.begin < until for each in self.revocations):
+            return False  # without an answer, it may still be on its way
         seen = [look.span.begin for look in self.looks if look.chain is chain and look.seen and look.span.end < until]
         latest = max([chain.login.begin, *seen])
         return until - latest < 0.9 * self.idle - _WHOLE_SECONDS
