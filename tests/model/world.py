@@ -1,0 +1,581 @@
+"""The world of the model: nodes that remember, and web nodes that run the library's own code against them.
+
+A web node is a `Web`: the real `Engine` over the real `RingStore` over the real `MemcachedStore` of each node, in an
+environment without chance. Its program is a coroutine, and a coroutine is a deterministic function of the answers that
+it gets. So a web node *is* its answers: the explorer keeps those, and whenever it must know what comes next, it runs
+the program over them from the beginning. No second protocol is written down here that could drift from the first.
+
+- A node is a `SimulatedMemcached`, which a differential test holds to the real one. What it does with a request is
+  worked out once for each pair of contents and request (`Nodes.execute`).
+- What a web node has asked, and not been answered yet, are its `Message`s. There are several while it gathers.
+- Bytes are random in nothing but name: they follow from who asks, at which point of the program, how often before. So
+  two orders of the same answers lead to the same bytes.
+- A CAS number counts the changes of one key. Real ones count those of all keys, but are only ever compared with one of
+  the same key; so states that differ by no more than that are one state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sharedsession import MachineKey, Session
+from sharedsession.backends.memcached.node import MemcachedServer
+from sharedsession.backends.ring.backend import RingBackend
+from sharedsession.backends.ring.hashring import HashRing, Place
+from sharedsession.backends.ring.hints import Hints
+from sharedsession.backends.ring.node import RingNode
+from sharedsession.backends.ring.store import RingStore
+from sharedsession.backends.wire.protocol import INCOMPLETE, Address, Answer, Check, Request, StaleToken, checked
+from sharedsession.engine import Engine
+from sharedsession.environment import Environment
+from sharedsession.errors import BackendUnavailable
+from sharedsession.farm import ThisNode
+from sharedsession.observe import Observer
+from sharedsession.settings import Settings
+from tests.simulation.memcached import SimulatedMemcached
+
+IDLE = 1000.0  # seconds
+TIMEOUT = 1.0
+SECRET = "model-4f1c9be0a7d2835e6f90b1c2d3e4f5a6"
+_START = 1_700_000_000.0
+_UP_BEFORE = 1_000_000.0  # seconds for which the nodes have been up when it begins: they would know
+_FACTS = -1  # stands for a node in a `Message` that asks what is known by now
+_READY = -2  # the same in one that waits for the others to be ready
+
+Path = tuple[int, ...]
+Program = Callable[["Web"], Coroutine[Any, Any, object]]
+
+
+class Message(NamedTuple):
+    """What a web node waits for.
+
+    Attributes:
+        path: where in its program.
+        node: whom it asks.
+        data: the bytes.
+        run: the run of the node that its connection leads to, where only that one may answer; else ``None``.
+    """
+
+    path: Path
+    node: int
+    data: bytes
+    run: int | None
+
+    @property
+    def asks_facts(self) -> bool:
+        """Whether it is no request, but the beginning of an operation."""
+        return self.node == _FACTS
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it waits for the race to begin."""
+        return self.node == _READY
+
+
+class Reply(NamedTuple):
+    """What comes back.
+
+    Attributes:
+        data: the bytes; ``None``: the connection was broken, since the node was restarted.
+        run: how often the node was restarted before.
+        uptime: of the node in seconds.
+        now: seconds since the world began.
+        facts: what web nodes had told by then, to a message that asks for it.
+    """
+
+    data: bytes | None
+    run: int = 0
+    uptime: int = 0
+    now: float = 0.0
+    facts: frozenset[str] = frozenset()
+
+
+LOST = Reply(None, run=-1)
+"""No reply came in time."""
+
+
+class ModelMemcached(SimulatedMemcached):
+    """A memcached whose CAS numbers count the changes of one key."""
+
+    run = 0
+
+    def restart(self) -> None:
+        super().restart()
+        self.changes: dict[bytes, int] = {}
+
+    def copy(self) -> ModelMemcached:
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), _items=self._items.copy(), changes=self.changes.copy())
+        return twin
+
+    def store(self, mode: int, key: bytes, *arguments: Any) -> tuple[bytes, int]:
+        self._newest_cas = self.changes.get(key, 0)
+        stored: tuple[bytes, int] = super().store(mode, key, *arguments)
+        self.changes[key] = self._newest_cas
+        return stored
+
+    def contents(self) -> tuple[object, ...]:
+        """Returns what decides on all that it will do."""
+        self.keys()  # forgets what has expired
+        return self.run, self._started, tuple(sorted(self._items.items())), tuple(sorted(self.changes.items()))
+
+
+class Nodes:
+    """All contents that nodes have been found with, each under a number."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._known: list[ModelMemcached] = []
+        self._numbers: dict[object, int] = {}
+        self._done: dict[tuple[int, bytes, float], tuple[int, Reply]] = {}
+        fresh = ModelMemcached(lambda: _START + self.now)
+        fresh._started -= _UP_BEFORE
+        fresh.tick()
+        self.empty = self._number(fresh)
+
+    def execute(self, node: int, data: bytes, now: float) -> tuple[int, Reply]:
+        """Returns the number of the contents after a request, and the reply."""
+        found = self._done.get((node, data, now))
+        if found is None:
+            self.now = now
+            server = self._known[node].copy()
+            reply = server.connect().receive(data)
+            found = self._number(server), Reply(reply, server.run, server.second - 60, now)
+            self._done[node, data, now] = found
+        return found
+
+    def restarted(self, node: int, now: float) -> int:
+        """Returns the number of the contents after a restart."""
+        self.now = now
+        server = self._known[node].copy()
+        server.run += 1
+        server.restart()
+        return self._number(server)
+
+    def without(self, node: int, key: bytes, now: float) -> int:
+        """Returns the number of the contents after a key was evicted."""
+        self.now = now
+        server = self._known[node].copy()
+        server.evict(key)
+        server.evictions = 0
+        return self._number(server)
+
+    def run(self, node: int) -> int:
+        """Returns how often a node was restarted."""
+        return self._known[node].run
+
+    def items(self, node: int, now: float) -> Mapping[bytes, Any]:
+        """Returns what a node holds."""
+        self.now = now
+        server = self._known[node]
+        server.keys()
+        return server._items
+
+    def _number(self, server: ModelMemcached) -> int:
+        number = self._numbers.setdefault(server.contents(), len(self._known))
+        if number == len(self._known):
+            self._known.append(server)
+        return number
+
+
+class Chance:
+    """The environment of whichever web node is running: all of them share one `Settings`."""
+
+    def __init__(self) -> None:
+        self.web: Web | None = None
+
+    @property
+    def now(self) -> float:
+        return self.web.now if self.web else 0.0
+
+    def monotonic(self) -> float:
+        return self.now + (self.web.waited if self.web else 0.0)
+
+    def random_bytes(self, count: int) -> bytes:
+        return self.web.random_bytes(count) if self.web else bytes(count)
+
+
+class Farm:
+    """What all web nodes of one case have in common.
+
+    Args:
+        nodes: how many there are.
+        replicas: on how many of them a record is kept.
+        settings: of the library.
+    """
+
+    def __init__(self, nodes: int = 2, replicas: int = 2, **settings: Any) -> None:
+        self.size = nodes
+        self.replicas = min(replicas, nodes)
+        self.chance = Chance()
+        self.environment = Environment(
+            clock=lambda: _START + self.chance.now,
+            monotonic=self.chance.monotonic,
+            random_bytes=self.chance.random_bytes,
+        )
+        self.ring = HashRing([Place(str(node + 1)) for node in range(nodes)])
+        chosen = {"idle_timeout": IDLE, "absolute_timeout": 10 * IDLE, "timeout": TIMEOUT, "encrypt": False}
+        keywords = {"secret_key": SECRET, "farm_check": None, "backend": _NoBackend(), **chosen, **settings}
+        self.settings = Settings.load(keywords, environ={}, environment=self.environment)  # type: ignore[arg-type]
+        self.nodes = Nodes()
+        self._looks: dict[object, Any] = {}
+
+    @property
+    def machine_key(self) -> MachineKey:
+        return self.settings.machine_key()
+
+    def alone(
+        self, program: Program, nodes: Sequence[int], now: float = 0.0, silent: Iterable[int] = (), name: str = "alone"
+    ) -> tuple[tuple[int, ...], Any]:
+        """Runs a program while nothing else happens. Returns the nodes after it, and what it returned."""
+        left = list(nodes)
+        web = Web(self, name, program, cut=frozenset(silent), now=now)
+        while web.waiting:
+            message = next(iter(web.waiting.values()))
+            left[message.node], reply = self.nodes.execute(left[message.node], message.data, now)
+            web.deliver(message.path, reply)
+        return tuple(left), web.result
+
+    def looked(self, program: Program, nodes: tuple[int, ...], now: float, silent: tuple[int, ...]) -> Any:
+        """Returns what a program returns if nothing else happens. What it changes is forgotten again."""
+        key = program, nodes, now, silent
+        if key not in self._looks:
+            self._looks[key] = self.alone(program, nodes, now, silent)[1]
+        return self._looks[key]
+
+
+class Web:
+    """One web node, with one program, as far as its answers have brought it.
+
+    Args:
+        farm: it belongs to.
+        name: of it.
+        program: what it does.
+        cut: the nodes that never answer it.
+        now: seconds since the world began.
+
+    Attributes:
+        waiting: what it has asked, by path.
+        facts: what it has told.
+        is_done: whether its program is over.
+        result: what the program returned.
+        engine: the library.
+        waited: seconds spent on answers that did not come.
+    """
+
+    def __init__(
+        self, farm: Farm, name: str, program: Program, *, cut: frozenset[int] = frozenset(), now: float = 0.0
+    ) -> None:
+        self.farm = farm
+        self.name = name
+        self.now = now
+        self.waited = 0.0
+        self.waiting: dict[Path, Message] = {}
+        self.facts: set[str] = set()
+        self.is_done = self.is_closed = False
+        self.result: object = None
+        self._cut = cut
+        self._blocked: dict[Path, tuple[_Task, float]] = {}
+        self._asked: dict[Path, int] = {}
+        farm.chance.web = self
+        self._task = _Task((), program(self))
+        self._at = self._task
+        self.ring = self._ring()
+        observer = Observer(environment=farm.environment)
+        self.engine = Engine(farm.settings, self.ring, ModelDriver(self), observer, ThisNode(farm.environment))
+        self._resume(self._task, None)
+
+    # -- what programs use
+
+    def open(self, token: bytes) -> Session:
+        """Returns the session of a request with a token."""
+        return self.engine.open(Session, [token] if token else [])
+
+    def tell(self, fact: str) -> None:
+        """Notes what is certain from now on."""
+        self.facts.add(fact)
+
+    async def begin(self) -> frozenset[str]:
+        """Begins an operation at some moment. Returns all that was told before it."""
+        return (await _Ask(_FACTS, b"", None)).facts
+
+    async def ready(self) -> None:
+        """Ends what a program does while nothing else happens. From here on all of them race."""
+        await _Ask(_READY, b"", None)
+
+    # -- what the explorer uses
+
+    def deliver(self, path: Path, reply: Reply) -> None:
+        """Takes an answer, and goes on as far as possible."""
+        self.farm.chance.web = self
+        del self.waiting[path]
+        task, asked_at = self._blocked.pop(path)
+        self.now = max(self.now, reply.now)
+        if reply is LOST:
+            self.waited = max(self.waited, asked_at + TIMEOUT)
+        self._resume(task, reply)
+
+    def close(self) -> None:
+        """Ends it wherever it is; it asks nothing more."""
+        self.is_closed = True
+        self.farm.chance.web = self
+        for task, _ in list(self._blocked.values()):
+            task.close()
+
+    def random_bytes(self, count: int) -> bytes:
+        """Returns bytes that follow from the place in the program."""
+        task = self._at
+        task.chances += 1
+        place = f"{self.name}{task.path}{task.chances}".encode()
+        return hashlib.shake_128(place).digest(count)
+
+    # -- inside
+
+    def _ring(self) -> RingStore:
+        nodes = []
+        for node in range(self.farm.size):
+            server = MemcachedServer(
+                Address(port=node + 1), 5.0, name=str(node + 1), in_ring=True, environment=self.farm.environment
+            )
+            store = server.store(ModelClient(self, node, server))
+            nodes.append(RingNode(store, server.is_askable, server.knows, Hints(), self.farm.chance.monotonic))
+        observer = Observer(environment=self.farm.environment)
+        gather = ModelDriver(self).gather
+        return RingStore(self.farm.ring, nodes, self.farm.replicas, gather, observer, self.farm.environment)
+
+    def _resume(self, task: _Task, value: object) -> None:
+        """Runs a task until it waits for an answer; then those that its end sets free."""
+        while True:
+            self._at = task
+            try:
+                wanted = task.coroutine.send(value)
+            except Exception as error:
+                end = error if isinstance(error, StopIteration) else StopIteration(self._failed(error))
+                parent = task.parent
+                if parent is None:
+                    if task is self._task:
+                        self.is_done, self.result = True, end.value
+                    return
+                parent.left -= 1
+                parent.results[task.path[-1]] = end.value
+                if parent.left:
+                    return
+                task, value = parent, [parent.results[at] for at in range(len(parent.results))]
+                continue
+            if isinstance(wanted, _Ask):
+                if wanted.node in self._cut:
+                    self.waited += TIMEOUT
+                    value = LOST
+                    continue
+                task.asked += 1
+                path = (*task.path, task.asked)
+                self.waiting[path] = Message(path, wanted.node, wanted.data, wanted.run)
+                self._blocked[path] = task, self.waited
+                return
+            children = task.split(wanted.coroutines)
+            if not children:
+                value = []
+                continue
+            for child in children[1:]:
+                self._resume(child, None)
+            task, value = children[0], None
+
+    def _failed(self, error: Exception) -> Exception:
+        """Takes what no program and nothing that is gathered may raise."""
+        self.facts.add(f"WRONG: {self.name} failed: {error!r}")
+        return error
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Runs something beside the program."""
+        self._at.asked += 1
+        before = self._at
+        self._resume(_Task((*before.path, before.asked, -1), coroutine), None)
+        self._at = before
+
+
+class _Task:
+    """A coroutine, and where in the program it stands."""
+
+    def __init__(self, path: Path, coroutine: Coroutine[Any, Any, Any], parent: _Task | None = None) -> None:
+        self.path = path
+        self.coroutine = coroutine
+        self.parent = parent
+        self.asked = self.chances = self.left = 0
+        self.results: dict[int, Any] = {}
+
+    def split(self, coroutines: Sequence[Coroutine[Any, Any, Any]]) -> list[_Task]:
+        """Returns the tasks that this one waits for."""
+        self.asked += 1
+        self.left = len(coroutines)
+        self.results = {}
+        return [_Task((*self.path, self.asked, at), each, self) for at, each in enumerate(coroutines)]
+
+    def close(self) -> None:
+        self.coroutine.close()
+        if self.parent is not None:
+            self.parent.close()
+
+
+class _Ask:
+    """Waits for an answer."""
+
+    __slots__ = ("data", "node", "run")
+
+    def __init__(self, node: int, data: bytes, run: int | None) -> None:
+        self.node = node
+        self.data = data
+        self.run = run
+
+    def __await__(self) -> Generator[_Ask, Reply, Reply]:
+        return (yield self)
+
+
+class _Together:
+    """Waits for several coroutines."""
+
+    __slots__ = ("coroutines",)
+
+    def __init__(self, coroutines: Sequence[Coroutine[Any, Any, Any]]) -> None:
+        self.coroutines = coroutines
+
+    def __await__(self) -> Generator[_Together, list[Any], list[Any]]:
+        return (yield self)
+
+
+class ModelClient:
+    """Same as `sharedsession.backends.wire.client.Client`: one connection, which is opened with the first request.
+
+    As the real clients it closes the connection after a failure, sends no token over a newer one, and sends a request
+    without a token once more where it finds the connection closed.
+    """
+
+    def __init__(self, web: Web, node: int, server: MemcachedServer) -> None:
+        self._web = web
+        self._node = node
+        self._server = server
+        self._serial = 0  # of the connection; 0: there is none
+        self._run = -1
+
+    async def ask(self, request: Request, timeout: float) -> Answer:
+        """Same as `Client.ask`."""
+        del timeout  # the explorer decides what comes too late
+        if self._web.is_closed:
+            raise BackendUnavailable("over")
+        guard, token = self._server.guard, request.newest_serial
+        guard.begin(anyway=request.anyway)
+        if token is not None and not 0 < self._serial <= token:
+            raise StaleToken
+        reply = await _Ask(self._node, request.data, None if token is None else self._run)
+        if reply is LOST:
+            self._serial = 0
+            raise guard.failed(TimeoutError())
+        if reply.data is None:
+            self._serial = 0
+            raise StaleToken
+        if not self._serial or self._run != reply.run:
+            self._open(reply)
+        guard.worked(0.0, TIMEOUT)
+        return Answer(self._parsed(request, reply.data), self._serial)
+
+    async def ask_afresh(self, request: Request, timeout: float) -> Answer:
+        """Same as `Client.ask_afresh`."""
+        return await self.ask(request, timeout)
+
+    def close(self) -> None:
+        """Same as `Client.close`."""
+        self._serial = 0
+
+    def _open(self, reply: Reply) -> None:
+        self._run = reply.run
+        self._serial = self._server.guard.next_serial()
+        self._server._greeted([{b"uptime": b"%d" % reply.uptime}, {}])
+
+    def _parsed(self, request: Request, data: bytes) -> Any:
+        parser = self._server.protocol.Parser()
+        parser.feed(data)
+
+        def following(check: Check | None) -> Any:
+            reply = parser.pop()
+            assert reply is not INCOMPLETE
+            return checked(reply, check)
+
+        first = following(request.check)
+        return [first, *[following(check) for check in request.more]] if request.more else first
+
+
+class ModelDriver:
+    """Same as `sharedsession.concurrency.Driver`: what it gathers waits side by side, and the explorer picks who is first.
+
+    What repeats does not; a program asks for it where that matters.
+    """
+
+    blocking = False
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    def run(self, step: Callable[[], Coroutine[Any, Any, Any]]) -> Awaitable[Any]:
+        return step()
+
+    async def gather(self, coroutines: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+        if self._web.is_closed:
+            for coroutine in coroutines:
+                coroutine.close()
+            raise BackendUnavailable("over")
+        found: list[Any] = await _Together(coroutines)
+        return found
+
+    def queue(self) -> ModelQueue:
+        return ModelQueue()
+
+    def timer(self, step: object, *, at_once: bool = False) -> ModelDriver:
+        del step, at_once
+        return self
+
+    def ensure(self, seconds: float) -> None:
+        """Same as `Timer.ensure`."""
+
+    def repeat(self, seconds: float, step: object) -> Callable[[], Awaitable[None]]:
+        del seconds, step
+        return _stop
+
+    def background(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._web.start(step())
+
+    async def pause(self, seconds: float) -> None:
+        del seconds
+
+
+async def _stop() -> None:
+    """Nothing repeats."""
+
+
+class ModelQueue:
+    """Same as `KeyedQueue`, for a web node that serves one request at a time."""
+
+    def __init__(self) -> None:
+        self._held: set[str] = set()
+
+    def acquire(self, key: str) -> bool:
+        is_free = key not in self._held
+        self._held.add(key)
+        return is_free
+
+    async def wait(self, key: str, timeout: float) -> bool:
+        raise AssertionError("one request at a time")
+
+    def release(self, key: str) -> None:
+        self._held.discard(key)
+
+    def waiting(self, key: str) -> int:
+        del key
+        return 0
+
+
+class _NoBackend(RingBackend):
+    """Stands in the settings, where a backend must be: each `Web` has its own ring."""
+
+    def __init__(self) -> None:
+        super().__init__([])
