@@ -18,6 +18,7 @@ A case is searched completely at its bounds, or the result says that it was not.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -109,18 +110,41 @@ class Case:
     lives: bool = False
 
 
+class Told(NamedTuple):
+    """One answer that a web node got.
+
+    Attributes:
+        path: where in its program.
+        reply: the number of the answer.
+        node: whose answer it is.
+        turn: how many answers of that node came before. Those of different nodes may come in any order,
+        epoch: but not before, or after, one that turned something: so many did before this one.
+        turns: whether it is one: a failure, or the answer of a node that was taken to be down.
+    """
+
+    path: Path
+    reply: int
+    node: int
+    turn: int
+    epoch: int
+    turns: bool
+
+
+Replies = frozenset[Told]
+
+
 class Position(NamedTuple):
     """Where a web node stands.
 
     Attributes:
         actor: which one.
-        replies: all that it was told, by the place in its program; empty once it is over.
+        replies: all that it was told; empty once it is over.
         waiting: what it waits for.
         facts: what it has told.
     """
 
     actor: int
-    replies: frozenset[tuple[Path, int]]
+    replies: Replies
     waiting: tuple[Message, ...]
     facts: frozenset[str]
 
@@ -164,10 +188,13 @@ class Positions:
             self._replies.append(reply)
         found = self._steps.get((position, path, number))
         if found is None:
-            actor, replies, _, _ = self.known[position]
-            web = self._webs.pop(position, None) or self._replayed(actor, replies)
+            actor, replies, waiting, _ = self.known[position]
+            web = self._webs.pop(position, None) or self._replayed(position)
+            node = next(message.node for message in waiting if message.path == path)
+            turn, epoch, down = sum(each.node == node for each in replies), sum(each.turns for each in replies), web.down
             web.deliver(path, self._replies[number])
-            found = self._number(actor, replies | {(path, number)}, web)
+            told = Told(path, number, node, turn, epoch, number < 2 or down != web.down)
+            found = self._number(actor, replies | {told}, web)
             self._steps[position, path, number] = found
         return found
 
@@ -176,16 +203,27 @@ class Positions:
         cut = frozenset(self._case.cut.get(name, ()))
         return Web(self._case.farm, name, self._case.actors[name], cut=cut)
 
-    def _replayed(self, actor: int, replies: frozenset[tuple[Path, int]]) -> Web:
+    def _replayed(self, position: int) -> Web:
         """Runs a program from the beginning, since the one that stood here has gone on."""
         self.replayed += 1
-        web, left = self._begun(actor), dict(replies)
+        actor, replies, waiting, _ = self.known[position]
+        web, turns = self._begun(actor), Counter[int]()
+        left = sorted(replies, key=lambda told: (told.epoch, told.turns, self._replies[told.reply].now))
         while left:
-            path = next(path for path in web.waiting if path in left)
-            web.deliver(path, self._replies[left.pop(path)])
+            told = next(told for told in left if told.path in web.waiting and told.turn == turns[told.node])
+            left.remove(told)
+            turns[told.node] += 1
+            web.deliver(told.path, self._replies[told.reply])
+        assert set(web.waiting.values()) == set(waiting), "a web node is no function of its answers"
         return web
 
-    def _number(self, actor: int, replies: frozenset[tuple[Path, int]], web: Web) -> int:
+    def close(self) -> None:
+        """Ends all programs."""
+        for web in self._webs.values():
+            web.close()
+        self._webs.clear()
+
+    def _number(self, actor: int, replies: Replies, web: Web) -> int:
         facts = frozenset(web.facts)
         is_over = web.is_done and not web.waiting
         key = (actor, "over", facts) if is_over else (actor, replies)  # where it is over, nothing matters but what it told
@@ -193,7 +231,7 @@ class Positions:
         if number < len(self.known):
             web.close()
         else:
-            kept = frozenset[tuple[Path, int]]() if is_over else replies
+            kept = Replies() if is_over else replies
             self.known.append(Position(actor, kept, tuple(web.waiting.values()), facts))
             self._webs[number] = web
         return number
@@ -244,7 +282,7 @@ class Explorer:
         self.positions = Positions(case)
         self.late: list[Message] = []
         self._late_numbers: dict[tuple[int, bytes, int | None], int] = {}
-        self._times = (0.0, *case.times)
+        self.times = (0.0, *case.times)
         self._facts: dict[tuple[int, ...], frozenset[str]] = {}
         self._judged: dict[tuple[object, ...], str | None] = {}
         bounds = case.bounds
@@ -274,6 +312,7 @@ class Explorer:
                 if violation is not None:
                     break
             level = following
+        self.positions.close()
         seconds = time.process_time() - began
         trace: list[tuple[State, Step, State]] = []
         while violation is not None and (came := parents[bad]) is not None:
@@ -290,31 +329,31 @@ class Explorer:
                 yield from self._steps_of(state, actor, position, message)
         for number in dict.fromkeys(late):
             message = self.late[number]
-            contents, _ = self.nodes.execute(nodes[message.node], message.data, self._times[now])
+            contents, _ = self.nodes.execute(nodes[message.node], message.data, self.times[now])
             left = list(late)
             left.remove(number)
             yield Step("late", -1, number), (_put(nodes, message.node, contents), positions, tuple(left), now, faults)
         losses, duplicates, restarts, evictions = faults
         for node in self._frail if restarts or evictions else ():
             if restarts:
-                contents = self.nodes.restarted(nodes[node], self._times[now])
+                contents = self.nodes.restarted(nodes[node], self.times[now])
                 left = [number for number in late if self.late[number].node != node]
                 after = losses, duplicates, restarts - 1, evictions
                 yield Step("restart", -1, node), (_put(nodes, node, contents), positions, tuple(left), now, after)
             if evictions:
                 after = losses, duplicates, restarts, evictions - 1
-                for key in list(self.nodes.items(nodes[node], self._times[now])):
-                    contents = self.nodes.without(nodes[node], key, self._times[now])
+                for key in list(self.nodes.items(nodes[node], self.times[now])):
+                    contents = self.nodes.without(nodes[node], key, self.times[now])
                     yield Step("evict", -1, (node, key)), (_put(nodes, node, contents), positions, late, now, after)
-        if now + 1 < len(self._times):
-            yield Step("time", -1, self._times[now + 1]), (nodes, positions, late, now + 1, faults)
+        if now + 1 < len(self.times):
+            yield Step("time", -1, self.times[now + 1]), (nodes, positions, late, now + 1, faults)
 
     def _steps_of(self, state: State, actor: int, position: int, message: Message) -> Iterator[tuple[Step, State]]:
         """What can happen to a request that somebody waits for."""
         nodes, positions, late, now, faults = state
         path, node, data, run = message
         if message.asks_facts:
-            reply = Reply(b"", now=self._times[now], facts=self.facts(positions))
+            reply = Reply(b"", now=self.times[now], facts=self.facts(positions))
             yield (
                 Step("begin", actor, path),
                 (nodes, _put(positions, actor, self.positions.after(position, path, reply)), late, now, faults),
@@ -325,7 +364,7 @@ class Explorer:
             broken = _put(positions, actor, self.positions.after(position, path, _BROKEN))
             yield Step("broken", actor, path), (nodes, broken, late, now, faults)
             return
-        contents, reply = self.nodes.execute(nodes[node], data, self._times[now])
+        contents, reply = self.nodes.execute(nodes[node], data, self.times[now])
         answered = _put(positions, actor, self.positions.after(position, path, reply))
         executed = nodes if contents == nodes[node] else _put(nodes, node, contents)
         yield Step("answer", actor, path), (executed, answered, late, now, faults)
@@ -372,7 +411,7 @@ class Explorer:
         facts = self.facts(positions)
         key = nodes, facts, now, is_over, faults == self._faults
         if key not in self._judged:
-            view = View(self.case.farm, nodes, facts, self._times[now], is_over, faults == self._faults)
+            view = View(self.case.farm, nodes, facts, self.times[now], is_over, faults == self._faults)
             self._judged[key] = self._judgement(view)
         return self._judged[key]
 

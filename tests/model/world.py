@@ -27,12 +27,15 @@ from sharedsession.backends.ring.hashring import HashRing, Place
 from sharedsession.backends.ring.hints import Hints
 from sharedsession.backends.ring.node import RingNode
 from sharedsession.backends.ring.store import RingStore
+from sharedsession.backends.tombstone import has_note, is_tombstone
 from sharedsession.backends.wire.protocol import INCOMPLETE, Address, Answer, Check, Request, StaleToken, checked
 from sharedsession.engine import Engine
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable
 from sharedsession.farm import ThisNode
+from sharedsession.keys import Identity
 from sharedsession.observe import Observer
+from sharedsession.records import Record, codec
 from sharedsession.settings import Settings
 from tests.simulation.memcached import SimulatedMemcached
 
@@ -173,6 +176,13 @@ class Nodes:
         server.keys()
         return server._items
 
+    def left(self, node: int, key: bytes, now: float) -> int:
+        """Returns the seconds that an item has left to live."""
+        self.now = now
+        server = self._known[node]
+        server.look_at_clock()
+        return int(server._items[key].exptime) - server.second
+
     def _number(self, server: ModelMemcached) -> int:
         number = self._numbers.setdefault(server.contents(), len(self._known))
         if number == len(self._known):
@@ -203,11 +213,13 @@ class Farm:
     Args:
         nodes: how many there are.
         replicas: on how many of them a record is kept.
+        salt: makes other random bytes.
         settings: of the library.
     """
 
-    def __init__(self, nodes: int = 2, replicas: int = 2, **settings: Any) -> None:
+    def __init__(self, nodes: int = 2, replicas: int = 2, salt: str = "", **settings: Any) -> None:
         self.size = nodes
+        self.salt = salt
         self.replicas = min(replicas, nodes)
         self.chance = Chance()
         self.environment = Environment(
@@ -220,11 +232,30 @@ class Farm:
         keywords = {"secret_key": SECRET, "farm_check": None, "backend": _NoBackend(), **chosen, **settings}
         self.settings = Settings.load(keywords, environ={}, environment=self.environment)  # type: ignore[arg-type]
         self.nodes = Nodes()
+        self.names: dict[str, str] = {}
+        self._identities: dict[str, Identity] = {}
         self._looks: dict[object, Any] = {}
 
     @property
     def machine_key(self) -> MachineKey:
         return self.settings.machine_key()
+
+    def know(self, identity: Identity, name: str) -> None:
+        """Notes what a record is called in traces."""
+        self.names[identity.store_key] = name
+        self._identities[identity.store_key] = identity
+
+    def described(self, key: str, value: bytes) -> str:
+        """Returns what is in sealed bytes, for traces."""
+        if is_tombstone(value):
+            return "tombstone with a note" if has_note(value) else "tombstone"
+        identity = self._identities.get(key)
+        plain = identity.open(value) if identity else None
+        if plain is None:
+            return f"<{hashlib.sha256(value).hexdigest()[:4]}>"
+        record = Record.decode(plain)
+        items = ", ".join([f"{name}={_shown(packed)}" for name, packed in sorted(record.items.items())])
+        return f"v{record.version}{{{items}}}"
 
     def alone(
         self, program: Program, nodes: Sequence[int], now: float = 0.0, silent: Iterable[int] = (), name: str = "alone"
@@ -244,6 +275,14 @@ class Farm:
         if key not in self._looks:
             self._looks[key] = self.alone(program, nodes, now, silent)[1]
         return self._looks[key]
+
+
+def _shown(packed: bytes) -> str:
+    try:
+        value = codec.unpack(packed)
+    except Exception:
+        return packed[:3].hex()
+    return str(value)
 
 
 class Web:
@@ -274,7 +313,7 @@ class Web:
         self.waited = 0.0
         self.waiting: dict[Path, Message] = {}
         self.facts: set[str] = set()
-        self.is_done = self.is_closed = False
+        self.is_done = self.is_closed = self._was_ready = False
         self.result: object = None
         self._cut = cut
         self._blocked: dict[Path, tuple[_Task, float]] = {}
@@ -303,7 +342,9 @@ class Web:
 
     async def ready(self) -> None:
         """Ends what a program does while nothing else happens. From here on all of them race."""
-        await _Ask(_READY, b"", None)
+        is_first, self._was_ready = not self._was_ready, True
+        if is_first:
+            await _Ask(_READY, b"", None)
 
     # -- what the explorer uses
 
@@ -324,22 +365,29 @@ class Web:
         for task, _ in list(self._blocked.values()):
             task.close()
 
+    @property
+    def down(self) -> list[bool]:
+        """Which nodes it takes to be down."""
+        return [not server.guard._health.is_up for server in self._servers]
+
     def random_bytes(self, count: int) -> bytes:
         """Returns bytes that follow from the place in the program."""
         task = self._at
         task.chances += 1
-        place = f"{self.name}{task.path}{task.chances}".encode()
+        place = f"{self.farm.salt}{self.name}{task.path}{task.chances}".encode()
         return hashlib.shake_128(place).digest(count)
 
     # -- inside
 
     def _ring(self) -> RingStore:
-        nodes = []
+        nodes, self._servers = [], list[MemcachedServer]()
         for node in range(self.farm.size):
             server = MemcachedServer(
                 Address(port=node + 1), 5.0, name=str(node + 1), in_ring=True, environment=self.farm.environment
             )
+            self._servers.append(server)
             store = server.store(ModelClient(self, node, server))
+            store._opaques = _Opaques(self)  # type: ignore[assignment]
             nodes.append(RingNode(store, server.is_askable, server.knows, Hints(), self.farm.chance.monotonic))
         observer = Observer(environment=self.farm.environment)
         gather = ModelDriver(self).gather
@@ -393,6 +441,16 @@ class Web:
         before = self._at
         self._resume(_Task((*before.path, before.asked, -1), coroutine), None)
         self._at = before
+
+
+class _Opaques:
+    """The opaque numbers of requests. They follow from the place in the program, too."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    def __next__(self) -> int:
+        return int.from_bytes(self._web.random_bytes(3), "big")
 
 
 class _Task:

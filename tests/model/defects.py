@@ -1,0 +1,291 @@
+"""Defects by name, each a patch of the real code. Each must be found, in a case that says which rule it takes away.
+
+One that is not found would show that the cases, the faults or the properties lack something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from sharedsession.backends.base import Stored
+from sharedsession.backends.memcached import protocol as meta
+from sharedsession.backends.memcached.node import MemcachedStore
+from sharedsession.backends.ring.read_result import ReadResult
+from sharedsession.backends.ring.replicated_end import ReplicatedEnd
+from sharedsession.backends.ring.replicated_write import ReplicatedWrite
+from sharedsession.backends.ring.store import RingStore
+from sharedsession.engine.commit import Committer
+from sharedsession.engine.lock import Lock, LockStore
+from sharedsession.engine.stamps import Stamps
+from sharedsession.records import Record, Stamp
+from tests.model import cases
+from tests.model.explorer import Bounds, Case
+
+
+class Patch(NamedTuple):
+    """What stands in the place of a function of the library.
+
+    Attributes:
+        owner: the module or class.
+        name: of the function.
+        made: takes the real function, and returns what takes its place.
+    """
+
+    owner: Any
+    name: str
+    made: Callable[[Any], Any]
+
+
+class Defect(NamedTuple):
+    """A defect, and the case that finds it.
+
+    Attributes:
+        patches: that make it.
+        case: makes the case.
+    """
+
+    patches: tuple[Patch, ...]
+    case: Callable[[], Case]
+
+
+@contextmanager
+def planted(defect: Defect) -> Iterator[None]:
+    """Runs with a defect."""
+    with ExitStack() as stack:
+        for owner, attribute, made in defect.patches:
+            stack.enter_context(patch.object(owner, attribute, made(owner.__dict__[attribute])))
+        yield
+
+
+def _always(value: Any) -> Callable[[Any], Any]:
+    return lambda _real: lambda *_args, **_options: value
+
+
+def _always_later(value: Any) -> Callable[[Any], Any]:
+    async def constant(*_args: Any, **_options: Any) -> Any:
+        return value
+
+    return lambda _real: constant
+
+
+def _tokens_of_any_connection(real: Any) -> Any:
+    def request(self: Any, command: Any, key: str, _serial: int | None, *arguments: Any) -> Any:
+        return real(self, command, key, None, *arguments)
+
+    return request
+
+
+def _replaces_blindly(_real: Any) -> Any:
+    return lambda key, value, exptime, _cas, opaque: (
+        b"ms %b %d c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), exptime, opaque, value)
+    )
+
+
+def _adds_blindly(_real: Any) -> Any:
+    return lambda key, value, exptime, opaque: (
+        b"ms %b %d c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), exptime, opaque, value)
+    )
+
+
+def _forgets_the_flag(real: Any) -> Any:
+    return lambda *args: real(*args).replace(b" F1 ", b" ", 1).replace(b" F1 ", b" ", 1)
+
+
+def _repairs_blindly(_real: Any) -> Any:
+    async def repair(self: Any, result: Any, best: Any, _order: Any, read: Any, timeout: float) -> None:
+        async def put(store: Any) -> Any:
+            data = b"ms %b %d c T%d O%d\r\n%b\r\n"
+            command = lambda key, opaque: data % (key.encode(), len(best.value), 1000, opaque, best.value)  # noqa: E731
+            return await store._ask(command, read.key, timeout)
+
+        for node in [*result.missing(), *result.outdated(best)]:
+            await self._nodes[node].ask(put, timeout)
+
+    return repair
+
+
+def _believes_the_first(real: Any) -> Any:
+    def agreed(self: ReadResult, owners: Any) -> Stored | None:
+        live = [reply for node in owners if isinstance(reply := self.replies.get(node), Stored)]
+        return live[0] if live else real(self, owners)
+
+    return agreed
+
+
+def _takes_any_copy(_real: Any) -> Any:
+    return property(lambda self: next((copy for copy in self._live(self._order) if self.is_genuine(copy)), None))
+
+
+def _ends_at_owners_only(real: Any) -> Any:
+    def init(self: ReplicatedEnd, nodes: Any, owners: int, *args: Any) -> None:
+        real(self, {node: nodes[node] for node in list(nodes)[:owners]}, owners, *args)
+
+    return init
+
+
+def _confirmed_by_any(_real: Any) -> Any:
+    return lambda _self, held: any(isinstance(before, list) for before in held.values())
+
+
+def _writes_side_by_side(_real: Any) -> Any:
+    """Both compare-and-swaps at once, as no remark under S27 allows."""
+
+    async def begin(self: Any, write: ReplicatedWrite, order: Any) -> bool:
+        nodes = [node for node in self._askable(order) if write.may_begin_at(node)][: self._replicas]
+        begun = await self._gather([write.begin_at(node) for node in nodes])
+        return any(begun)
+
+    return begin
+
+
+def _acknowledges_a_refusal(_real: Any) -> Any:
+    async def carry(self: Any, write: ReplicatedWrite, nodes: Any) -> bool:
+        others = [node for node in nodes if node not in write.stored]
+        await self._gather([write.bring_to(node) for node in others[: self._replicas - len(write.stored)]])
+        return True
+
+    return carry
+
+
+def _includes_everything(_real: Any) -> Any:
+    async def bring_from(self: Any, node: int, reply: Any) -> Any:
+        if isinstance(reply, Stored):
+            self.stored[node] = reply.version
+            return True
+        return self._noted(node, await self._put(node, None)) if reply is None else False
+
+    return bring_from
+
+
+def _leaves_the_stamp(_real: Any) -> Any:
+    async def change(self: Any, identity: Any, found: Any, _spare: Any, budget: Any) -> Any:
+        return await self.of_login(identity, found, budget)
+
+    return change
+
+
+def _takes_a_fresh_stamp(_real: Any) -> Any:
+    async def stamp_of(self: Any, _state: Any, identity: Any, _record: Any, standing: Any, budget: Any) -> Any:
+        found = await self._stamps.of_login(identity.stamp, standing.stamp, budget)
+        return found.value
+
+    return stamp_of
+
+
+def _supersedes_nothing(_real: Any) -> Any:
+    async def supersede(*_args: Any) -> None:
+        """The old ID stays as it was."""
+
+    return supersede
+
+
+def _goes_on_after_a_logout(real: Any) -> Any:
+    async def supersede(self: Any, note: bytes, note_ttl: float, versions: Any) -> bool:
+        await real(self, note, note_ttl, versions)
+        return True
+
+    return supersede
+
+
+def _drops_the_others(_real: Any) -> Any:
+    return lambda self, session, state, base, ours, theirs: ours.following(theirs, ours.items, self._random_bytes(4))
+
+
+def _forgets_lost_answers(_real: Any) -> Any:
+    return lambda self, others: any(self is other for other in others)
+
+
+def _is_never_locked(real: Any) -> Any:
+    async def read(self: Any, lock: Any) -> Any:
+        stored = await real(self, lock)
+        return stored and stored._replace(record=stored.record._replace(items={}))
+
+    return read
+
+
+def _lets_it_shrink(_real: Any) -> Any:
+    async def give_back(_self: Any, _key: Any, _kept: Any, ttl: Any, *_args: Any) -> Any:
+        return ttl
+
+    return give_back
+
+
+def _case(make: Callable[..., Case], nodes: int, bounds: Bounds | None = None, **options: Any) -> Callable[[], Case]:
+    return lambda: make(nodes, bounds or Bounds(), name=make.__name__.replace("_", " "), **options)
+
+
+DEFECTS: dict[str, Defect] = {
+    "a CAS token outlives its connection": Defect(
+        (Patch(MemcachedStore, "_request", _tokens_of_any_connection),),
+        _case(cases.a_writer_and_a_logout, 1, Bounds(restarts=1), replicas=1),
+    ),
+    "no compare-and-swap": Defect((Patch(meta, "replace", _replaces_blindly),), _case(cases.a_writer_and_a_logout, 2)),
+    "a copy is set, not added": Defect(
+        (Patch(meta, "add", _adds_blindly),), _case(cases.login_and_logout, 1, Bounds(duplicates=1), replicas=1)
+    ),
+    "repair by set": Defect((Patch(RingStore, "_repair", _repairs_blindly),), _case(cases.repair_and_logout, 2)),
+    "the flag of a tombstone is dropped": Defect(
+        (
+            Patch(meta, "write_tombstone", _forgets_the_flag),
+            Patch(meta, "add_tombstone", _forgets_the_flag),
+        ),
+        _case(cases.a_writer_and_a_logout, 2),
+    ),
+    "a logout is confirmed by a node that is no owner": Defect(
+        (Patch(ReplicatedEnd, "_is_confirmed", _confirmed_by_any),),
+        _case(cases.unread_logout, 3, cut={"logout": [0, 1]}),
+    ),
+    "a logout is confirmed by nobody": Defect(
+        (Patch(ReplicatedEnd, "_is_confirmed", _always(True)),),
+        _case(cases.unread_logout, 2, cut={"logout": [0, 1]}),
+    ),
+    "a logout reaches the owners only": Defect(
+        (Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),),
+        _case(cases.a_writer_and_a_logout, 3, Bounds(losses=1)),
+    ),
+    "both compare-and-swaps at once": Defect(
+        (Patch(RingStore, "_begin", _writes_side_by_side),), _case(cases.writers, 2, Bounds(losses=1))
+    ),
+    "a write is acknowledged whatever the others say": Defect(
+        (Patch(RingStore, "_carry", _acknowledges_a_refusal),), _case(cases.writers, 2, Bounds(losses=1))
+    ),
+    "a write is acknowledged with one copy": Defect(
+        (Patch(RingStore, "_carry", _always_later(True)),), _case(cases.a_node_is_emptied, 3, Bounds(restarts=1))
+    ),
+    "another's write counts as ours": Defect(
+        (Patch(ReplicatedWrite, "_bring_from", _includes_everything),), _case(cases.writers, 2, Bounds(losses=1))
+    ),
+    "a read believes the first copy": Defect(
+        (Patch(ReadResult, "agreed", _believes_the_first),), _case(cases.missed_logout, 2)
+    ),
+    "a read takes any copy": Defect(
+        (Patch(ReadResult, "best", _takes_any_copy),), _case(cases.writers, 2, cut={"A": [0]})
+    ),
+    "a merge drops what the others wrote": Defect(
+        (Patch(Committer, "_reconciled", _drops_the_others),), _case(cases.writers, 2)
+    ),
+    "a write whose answer was lost is made again": Defect(
+        (Patch(Record, "includes_any", _forgets_lost_answers),), _case(cases.adders, 2, Bounds(losses=1))
+    ),
+    "the old ID is not ended": Defect((Patch(Committer, "_supersede", _supersedes_nothing),), _case(cases.new_id, 2)),
+    "a new ID does not mind a logout": Defect(
+        (Patch(ReplicatedEnd, "supersede", _goes_on_after_a_logout),), _case(cases.new_id_and_logout, 2)
+    ),
+    "the stamp is not read": Defect((Patch(Stamp, "admits", _always(True)),), _case(cases.log_out_everywhere_unlisted, 2)),
+    "the stamp is not changed": Defect(
+        (Patch(Stamps, "change", _leaves_the_stamp),), _case(cases.log_out_everywhere_unlisted, 2)
+    ),
+    "a new ID takes a fresh stamp": Defect(
+        (Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),), _case(cases.log_out_everywhere_and_new_id, 2)
+    ),
+    "a lock is never held, and nobody insists on it": Defect(
+        (Patch(LockStore, "_read", _is_never_locked), Patch(Lock, "insist", _always_later(None))),
+        _case(cases.locked, 2),
+    ),
+    "reads renew tombstones": Defect(
+        (Patch(MemcachedStore, "_give_back", _lets_it_shrink),), _case(cases.life_of_a_tombstone, 2)
+    ),
+}
