@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test quick farm simulate libraries bench fuzz mutate check coverage clean
+.PHONY: demo test quick farm simulate model libraries bench fuzz mutate check coverage clean
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
@@ -46,6 +46,10 @@ simulate: .venv/.dev
 	@$(BIN)/python -m tests.simulation --seeds $$(( $(SEEDS) / 5 )) --faults 2 --notes .simulation/two-faults.json
 	@$(BIN)/python -m tests.support.fetch
 	@SIMULATION_SEQUENCES=10000 $(BIN)/python -m pytest -q -n $(JOBS) tests/simulation/test_memcached.py tests/simulation/test_redis.py
+
+# The model: the library's own code in every order that a network allows. `make test` has its short cases.
+model: .venv/.dev
+	@$(BIN)/python -m tests.model
 
 # Login libraries and frameworks of others, dropped in as the pages of docs/ say, in two processes over one store.
 libraries: .venv/libraries/.made

@@ -6,8 +6,8 @@ each, for `make model`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tests.model import programs as do
 from tests.model.explorer import Bounds, Case
@@ -352,7 +352,13 @@ def _made(make: Callable[..., Case], nodes: int, bounds: Bounds, **options: Any)
     return name, lambda: make(nodes, bounds, name=name, **options)
 
 
-CASES: dict[str, Made] = dict(
+def _named(cases: Sequence[tuple[str, Made]]) -> dict[str, Made]:
+    names = dict(cases)
+    assert len(names) == len(cases), "two cases have one name"
+    return names
+
+
+CASES = _named(
     [
         _made(two_writers_and_a_logout, 2, _NONE),
         _made(two_writers_and_a_logout, 3, _NONE),
@@ -399,7 +405,7 @@ CASES: dict[str, Made] = dict(
     ]
 )
 
-LONG_CASES: dict[str, Made] = dict(
+LONG_CASES = _named(
     [
         _made(two_writers_and_a_logout, 2, _LOSS),
         _made(two_writers_and_a_logout, 2, _LATE),
@@ -447,5 +453,37 @@ LONG_CASES: dict[str, Made] = dict(
         _made(life_of_a_tombstone, 2, _LOSS),
         _made(bound_of_a_missed_logout, 3, Bounds(losses=2, restarts=2)),
         _made(a_node_is_emptied, 3, Bounds(restarts=1, losses=1, losing=[0], frail=[0])),
+    ]
+)
+
+
+class Limit(NamedTuple):
+    """What is not promised.
+
+    Attributes:
+        case: in which it happens.
+        named: how docs/promises.md names it.
+    """
+
+    case: Made
+    named: str
+
+
+def _limit(named: str, make: Callable[..., Case], nodes: int, bounds: Bounds, **options: Any) -> tuple[str, Limit]:
+    name, case = _made(make, nodes, bounds, **options)
+    return f"{name} (limit)", Limit(case, named)
+
+
+LIMITS: dict[str, Limit] = dict(
+    [
+        _limit(
+            "With two nodes: one web node is cut off from the first, another one from the second.",
+            writers,
+            2,
+            _NONE,
+            cut={"A": [0], "B": [1]},
+        ),
+        _limit("on a ring while both owners of the session can be reached", locked, 2, _LOSS),
+        _limit("a second fault, of that node, undoes it", a_writer_and_a_logout, 2, Bounds(losses=1, restarts=1)),
     ]
 )

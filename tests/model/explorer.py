@@ -49,10 +49,22 @@ class Bounds:
     losing: Sequence[int] | None = None
 
     def __str__(self) -> str:
-        names = ("losses", "duplicates", "restarts", "evictions")
-        told = [f"{getattr(self, name)} {name if getattr(self, name) > 1 else name[:-1]}" for name in names]
-        return ", ".join([each.replace("losse", "loss") if each.endswith("losse") else each for each in told
-                          if not each.startswith("0")]) or "no fault"
+        lost, emptied = _at(self.losing), _at(self.frail)
+        told = [
+            _counted(self.losses, "loss", "losses", lost),
+            _counted(self.duplicates, "duplicate", "duplicates", ""),
+            _counted(self.restarts, "restart", "restarts", emptied),
+            _counted(self.evictions, "eviction", "evictions", emptied),
+        ]
+        return ", ".join(filter(None, told)) or "no fault"
+
+
+def _at(nodes: Sequence[int] | None) -> str:
+    return "" if nodes is None else f" at node {', '.join([str(node + 1) for node in nodes])}"
+
+
+def _counted(count: int, one: str, more: str, where: str) -> str:
+    return f"{count} {one if count == 1 else more}{where}" if count else ""
 
 
 class View(NamedTuple):

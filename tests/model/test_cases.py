@@ -1,0 +1,48 @@
+"""Every case is searched completely at its bounds, every defect dies in one, and every limit is as the docs name it."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.model.cases import CASES, LIMITS
+from tests.model.defects import DEFECTS, planted
+from tests.model.explorer import Explorer
+from tests.model.words import told
+
+_PROMISES = Path(__file__).parents[2] / "docs" / "promises.md"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What the library logs of ten thousand outages is of no use."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_is_searched_completely(name: str) -> None:
+    explorer = Explorer(CASES[name]())
+    found = explorer.run()
+    assert found.is_complete, told(explorer, found)
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_dies(name: str) -> None:
+    """The same case holds without it."""
+    defect = DEFECTS[name]
+    with planted(defect):
+        found = Explorer(defect.case()).run()
+    assert found.violation
+    assert Explorer(defect.case()).run(len(found.trace) and found.states).violation is None
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_is_as_it_is_named(name: str) -> None:
+    """What is not promised does happen, so the docs are right to say so, and in their words."""
+    limit = LIMITS[name]
+    found = Explorer(limit.case()).run()
+    assert found.violation
+    assert limit.named in " ".join(_PROMISES.read_text().split())
