@@ -1,7 +1,7 @@
 """Explores the cases, and prints what was searched: ``python -m tests.model`` or ``make model``.
 
-Options: ``--short`` for those of every test run, ``--markdown`` for the table of docs/proof.md, ``--only WORDS`` for the
-cases whose name has the words.
+Options: ``--short`` for those of every test run, ``--markdown`` for the table of docs/proof.md, ``--only WORDS`` for
+the cases whose name has the words.
 """
 
 import argparse

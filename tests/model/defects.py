@@ -21,8 +21,8 @@ from sharedsession.engine.commit import Committer
 from sharedsession.engine.lock import Lock, LockStore
 from sharedsession.engine.stamps import Stamps
 from sharedsession.records import Record, Stamp
-from tests.model import cases
-from tests.model.explorer import Bounds, Case
+from tests.model import scenarios as play
+from tests.model.case import Bounds, Case
 
 
 class Patch(NamedTuple):
@@ -213,79 +213,79 @@ def _lets_it_shrink(_real: Any) -> Any:
     return give_back
 
 
-def _case(make: Callable[..., Case], nodes: int, bounds: Bounds | None = None, **options: Any) -> Callable[[], Case]:
+def _in(make: Callable[..., Case], nodes: int, bounds: Bounds | None = None, **options: Any) -> Callable[[], Case]:
     return lambda: make(nodes, bounds or Bounds(), name=make.__name__.replace("_", " "), **options)
 
 
 DEFECTS: dict[str, Defect] = {
     "a CAS token outlives its connection": Defect(
         (Patch(MemcachedStore, "_request", _tokens_of_any_connection),),
-        _case(cases.a_writer_and_a_logout, 1, Bounds(restarts=1), replicas=1),
+        _in(play.a_writer_and_a_logout, 1, Bounds(restarts=1), replicas=1),
     ),
-    "no compare-and-swap": Defect((Patch(meta, "replace", _replaces_blindly),), _case(cases.a_writer_and_a_logout, 2)),
+    "no compare-and-swap": Defect((Patch(meta, "replace", _replaces_blindly),), _in(play.a_writer_and_a_logout, 2)),
     "a copy is set, not added": Defect(
-        (Patch(meta, "add", _adds_blindly),), _case(cases.login_and_logout, 1, Bounds(duplicates=1), replicas=1)
+        (Patch(meta, "add", _adds_blindly),), _in(play.login_and_logout, 1, Bounds(duplicates=1), replicas=1)
     ),
-    "repair by set": Defect((Patch(RingStore, "_repair", _repairs_blindly),), _case(cases.repair_and_logout, 2)),
+    "repair by set": Defect((Patch(RingStore, "_repair", _repairs_blindly),), _in(play.repair_and_logout, 2)),
     "the flag of a tombstone is dropped": Defect(
         (
             Patch(meta, "write_tombstone", _forgets_the_flag),
             Patch(meta, "add_tombstone", _forgets_the_flag),
         ),
-        _case(cases.a_writer_and_a_logout, 2),
+        _in(play.a_writer_and_a_logout, 2),
     ),
     "a logout is confirmed by a node that is no owner": Defect(
         (Patch(ReplicatedEnd, "_is_confirmed", _confirmed_by_any),),
-        _case(cases.unread_logout, 3, cut={"logout": [0, 1]}),
+        _in(play.unread_logout, 3, cut={"logout": [0, 1]}),
     ),
     "a logout is confirmed by nobody": Defect(
         (Patch(ReplicatedEnd, "_is_confirmed", _always(True)),),
-        _case(cases.unread_logout, 2, cut={"logout": [0, 1]}),
+        _in(play.unread_logout, 2, cut={"logout": [0, 1]}),
     ),
     "a logout reaches the owners only": Defect(
         (Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),),
-        _case(cases.a_writer_and_a_logout, 3, Bounds(losses=1)),
+        _in(play.a_writer_and_a_logout, 3, Bounds(losses=1)),
     ),
     "both compare-and-swaps at once": Defect(
-        (Patch(RingStore, "_begin", _writes_side_by_side),), _case(cases.writers, 2, Bounds(losses=1))
+        (Patch(RingStore, "_begin", _writes_side_by_side),), _in(play.writers, 2, Bounds(losses=1))
     ),
     "a write is acknowledged whatever the others say": Defect(
-        (Patch(RingStore, "_carry", _acknowledges_a_refusal),), _case(cases.writers, 2, Bounds(losses=1))
+        (Patch(RingStore, "_carry", _acknowledges_a_refusal),), _in(play.writers, 2, Bounds(losses=1))
     ),
     "a write is acknowledged with one copy": Defect(
-        (Patch(RingStore, "_carry", _always_later(True)),), _case(cases.a_node_is_emptied, 3, Bounds(restarts=1))
+        (Patch(RingStore, "_carry", _always_later(True)),), _in(play.a_node_is_emptied, 3, Bounds(restarts=1))
     ),
     "another's write counts as ours": Defect(
-        (Patch(ReplicatedWrite, "_bring_from", _includes_everything),), _case(cases.writers, 2, Bounds(losses=1))
+        (Patch(ReplicatedWrite, "_bring_from", _includes_everything),), _in(play.writers, 2, Bounds(losses=1))
     ),
     "a read believes the first copy": Defect(
-        (Patch(ReadResult, "agreed", _believes_the_first),), _case(cases.missed_logout, 2)
+        (Patch(ReadResult, "agreed", _believes_the_first),), _in(play.missed_logout, 2)
     ),
     "a read takes any copy": Defect(
-        (Patch(ReadResult, "best", _takes_any_copy),), _case(cases.writers, 2, cut={"A": [0]})
+        (Patch(ReadResult, "best", _takes_any_copy),), _in(play.writers, 2, cut={"A": [0]})
     ),
     "a merge drops what the others wrote": Defect(
-        (Patch(Committer, "_reconciled", _drops_the_others),), _case(cases.writers, 2)
+        (Patch(Committer, "_reconciled", _drops_the_others),), _in(play.writers, 2)
     ),
     "a write whose answer was lost is made again": Defect(
-        (Patch(Record, "includes_any", _forgets_lost_answers),), _case(cases.adders, 2, Bounds(losses=1))
+        (Patch(Record, "includes_any", _forgets_lost_answers),), _in(play.adders, 2, Bounds(losses=1))
     ),
-    "the old ID is not ended": Defect((Patch(Committer, "_supersede", _supersedes_nothing),), _case(cases.new_id, 2)),
+    "the old ID is not ended": Defect((Patch(Committer, "_supersede", _supersedes_nothing),), _in(play.new_id, 2)),
     "a new ID does not mind a logout": Defect(
-        (Patch(ReplicatedEnd, "supersede", _goes_on_after_a_logout),), _case(cases.new_id_and_logout, 2)
+        (Patch(ReplicatedEnd, "supersede", _goes_on_after_a_logout),), _in(play.new_id_and_logout, 2)
     ),
-    "the stamp is not read": Defect((Patch(Stamp, "admits", _always(True)),), _case(cases.log_out_everywhere_unlisted, 2)),
+    "the stamp is not read": Defect((Patch(Stamp, "admits", _always(True)),), _in(play.log_out_everywhere_unlisted, 2)),
     "the stamp is not changed": Defect(
-        (Patch(Stamps, "change", _leaves_the_stamp),), _case(cases.log_out_everywhere_unlisted, 2)
+        (Patch(Stamps, "change", _leaves_the_stamp),), _in(play.log_out_everywhere_unlisted, 2)
     ),
     "a new ID takes a fresh stamp": Defect(
-        (Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),), _case(cases.log_out_everywhere_and_new_id, 2)
+        (Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),), _in(play.log_out_everywhere_and_new_id, 2)
     ),
     "a lock is never held, and nobody insists on it": Defect(
         (Patch(LockStore, "_read", _is_never_locked), Patch(Lock, "insist", _always_later(None))),
-        _case(cases.locked, 2),
+        _in(play.locked, 2),
     ),
     "reads renew tombstones": Defect(
-        (Patch(MemcachedStore, "_give_back", _lets_it_shrink),), _case(cases.life_of_a_tombstone, 2)
+        (Patch(MemcachedStore, "_give_back", _lets_it_shrink),), _in(play.life_of_a_tombstone, 2)
     ),
 }

@@ -18,239 +18,15 @@ A case is searched completely at its bounds, or the result says that it was not.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tests.model.world import LOST, Farm, Message, Path, Program, Reply, Web
-
-_BROKEN = Reply(None, run=-2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """How much may go wrong in one case.
-
-    Attributes:
-        losses: requests that somebody waits for in vain.
-        duplicates: requests that are carried out twice.
-        restarts: of nodes, which are empty then.
-        evictions: of items.
-        frail: the nodes that the last two befall; ``None``: any.
-        losing: the nodes whose requests and replies get lost; ``None``: any.
-    """
-
-    losses: int = 0
-    duplicates: int = 0
-    restarts: int = 0
-    evictions: int = 0
-    frail: Sequence[int] | None = None
-    losing: Sequence[int] | None = None
-
-    def __str__(self) -> str:
-        lost, emptied = _at(self.losing), _at(self.frail)
-        told = [
-            _counted(self.losses, "loss", "losses", lost),
-            _counted(self.duplicates, "duplicate", "duplicates", ""),
-            _counted(self.restarts, "restart", "restarts", emptied),
-            _counted(self.evictions, "eviction", "evictions", emptied),
-        ]
-        return ", ".join(filter(None, told)) or "no fault"
-
-
-def _at(nodes: Sequence[int] | None) -> str:
-    return "" if nodes is None else f" at node {', '.join([str(node + 1) for node in nodes])}"
-
-
-def _counted(count: int, one: str, more: str, where: str) -> str:
-    return f"{count} {one if count == 1 else more}{where}" if count else ""
-
-
-class View(NamedTuple):
-    """What a property sees of a state.
-
-    Attributes:
-        farm: of the case.
-        nodes: what they hold, by number.
-        facts: what the web nodes have told.
-        now: seconds since it began.
-        is_over: whether every program is.
-        is_sound: whether no fault has happened yet.
-    """
-
-    farm: Farm
-    nodes: tuple[int, ...]
-    facts: frozenset[str]
-    now: float
-    is_over: bool
-    is_sound: bool
-
-    def look(self, program: Program, silent: Sequence[int] = ()) -> Any:
-        """Returns what a web node that was just started returns from a program, while nothing else happens."""
-        return self.farm.looked(program, self.nodes, self.now, tuple(silent))
-
-
-Property = Callable[[View], str | None]
-"""Returns what is wrong in a state; ``None`` if nothing is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What is explored.
-
-    Attributes:
-        name: in one line.
-        farm: makes its farm.
-        actors: the programs that run side by side, by name.
-        nodes: what they hold at the beginning.
-        properties: what must be true in every state.
-        bounds: how much may go wrong.
-        times: the seconds after the beginning to which time may jump.
-        cut: the nodes that a web node never reaches, by its name.
-        lives: whether the lives of items matter, so that a read that only renews counts as a change.
-    """
-
-    name: str
-    farm: Farm
-    actors: Mapping[str, Program]
-    nodes: tuple[int, ...]
-    properties: Mapping[str, Property]
-    bounds: Bounds = field(default_factory=Bounds)
-    times: Sequence[float] = ()
-    cut: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    lives: bool = False
-
-
-class Told(NamedTuple):
-    """One answer that a web node got.
-
-    Attributes:
-        path: where in its program.
-        reply: the number of the answer.
-        node: whose answer it is.
-        turn: how many answers of that node came before. Those of different nodes may come in any order,
-        epoch: but not before, or after, one that turned something: so many did before this one.
-        turns: whether it is one: a failure, or the answer of a node that was taken to be down.
-    """
-
-    path: Path
-    reply: int
-    node: int
-    turn: int
-    epoch: int
-    turns: bool
-
-
-Replies = frozenset[Told]
-
-
-class Position(NamedTuple):
-    """Where a web node stands.
-
-    Attributes:
-        actor: which one.
-        replies: all that it was told; empty once it is over.
-        waiting: what it waits for.
-        facts: what it has told.
-    """
-
-    actor: int
-    replies: Replies
-    waiting: tuple[Message, ...]
-    facts: frozenset[str]
-
-
-class Positions:
-    """All positions that web nodes were found at, each under a number."""
-
-    def __init__(self, case: Case) -> None:
-        self._case = case
-        self._names = list(case.actors)
-        self.known: list[Position] = []
-        self._numbers: dict[object, int] = {}
-        self._steps: dict[tuple[int, Path, int], int] = {}
-        self._webs: dict[int, Web] = {}
-        self._replies: list[Reply] = [LOST, _BROKEN]
-        self._reply_numbers: dict[Reply, int] = {LOST: 0, _BROKEN: 1}
-        self.replayed = 0
-
-    def first(self, nodes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Runs each program alone until it is ready, one after the other. Returns nodes and positions."""
-        positions = [self._number(actor, frozenset(), self._begun(actor)) for actor in range(len(self._names))]
-        left = list(nodes)
-        for actor, position in enumerate(positions):
-            while not self._is_ready(position):
-                path, node, data, _ = self.known[position].waiting[0]
-                left[node], reply = self._case.farm.nodes.execute(left[node], data, 0.0)
-                position = self.after(position, path, reply)
-            positions[actor] = position
-        for actor, position in enumerate(positions):
-            (message,) = self.known[position].waiting
-            positions[actor] = self.after(position, message.path, Reply(b""))
-        return tuple(left), tuple(positions)
-
-    def _is_ready(self, position: int) -> bool:
-        return all(message.is_ready for message in self.known[position].waiting)
-
-    def after(self, position: int, path: Path, reply: Reply) -> int:
-        """Returns the number of the position after an answer."""
-        number = self._reply_numbers.setdefault(reply, len(self._replies))
-        if number == len(self._replies):
-            self._replies.append(reply)
-        found = self._steps.get((position, path, number))
-        if found is None:
-            actor, replies, waiting, _ = self.known[position]
-            web = self._webs.pop(position, None) or self._replayed(position)
-            node = next(message.node for message in waiting if message.path == path)
-            turn, epoch, down = sum(each.node == node for each in replies), sum(each.turns for each in replies), web.down
-            web.deliver(path, self._replies[number])
-            told = Told(path, number, node, turn, epoch, number < 2 or down != web.down)
-            found = self._number(actor, replies | {told}, web)
-            self._steps[position, path, number] = found
-        return found
-
-    def _begun(self, actor: int) -> Web:
-        name = self._names[actor]
-        cut = frozenset(self._case.cut.get(name, ()))
-        return Web(self._case.farm, name, self._case.actors[name], cut=cut)
-
-    def _replayed(self, position: int) -> Web:
-        """Runs a program from the beginning, since the one that stood here has gone on."""
-        self.replayed += 1
-        actor, replies, waiting, _ = self.known[position]
-        web, turns = self._begun(actor), Counter[int]()
-        left = sorted(replies, key=lambda told: (told.epoch, told.turns, self._replies[told.reply].now))
-        while left:
-            told = next(told for told in left if told.path in web.waiting and told.turn == turns[told.node])
-            left.remove(told)
-            turns[told.node] += 1
-            web.deliver(told.path, self._replies[told.reply])
-        assert set(web.waiting.values()) == set(waiting), "a web node is no function of its answers"
-        return web
-
-    def close(self) -> None:
-        """Ends all programs."""
-        for web in self._webs.values():
-            web.close()
-        self._webs.clear()
-
-    def _number(self, actor: int, replies: Replies, web: Web) -> int:
-        facts = frozenset(web.facts)
-        is_over = web.is_done and not web.waiting
-        key = (actor, "over", facts) if is_over else (actor, replies)  # where it is over, nothing matters but what it told
-        number = self._numbers.setdefault(key, len(self.known))
-        if number < len(self.known):
-            web.close()
-        else:
-            kept = Replies() if is_over else replies
-            self.known.append(Position(actor, kept, tuple(web.waiting.values()), facts))
-            self._webs[number] = web
-        return number
-
+from tests.model.case import Case, View
+from tests.model.nodes import LOST, Message, Reply
+from tests.model.positions import BROKEN, Positions
 
 State = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, tuple[int, int, int, int]]
-"""Nodes; positions; requests that are late; the time; the faults that are left: losses, duplicates, restarts, evictions."""
+"""Nodes; positions; late requests; the time; the losses, duplicates, restarts and evictions that are left."""
 
 
 class Step(NamedTuple):
@@ -265,6 +41,10 @@ class Step(NamedTuple):
     kind: str
     actor: int
     what: Any
+
+
+Parents = dict[State, tuple[State, Step] | None]
+"""From where each state was reached first."""
 
 
 class Found(NamedTuple):
@@ -307,30 +87,29 @@ class Explorer:
         """Searches until there is a violation, no state is left, or there are more than so many."""
         began = time.process_time()
         first: State = (*self.positions.first(self.case.nodes), (), 0, self._faults)
-        parents: dict[State, tuple[State, Step] | None] = {first: None}
-        level, violation, bad = [first], self._wrong(first), first
-        while level and violation is None and (most is None or len(parents) <= most):
-            following: list[State] = []
-            for state in level:
-                for step, after in self._steps(state):
-                    if after in parents:
-                        continue
+        parents: Parents = {first: None}
+        level, bad = [first], first if self._wrong(first) else None
+        while level and bad is None and (most is None or len(parents) <= most):
+            level, bad = self._next_level(level, parents)
+        self.positions.close()
+        trace, at = list[tuple[State, Step, State]](), bad
+        while at is not None and (came := parents[at]) is not None:
+            trace.insert(0, (*came, at))
+            at = came[0]
+        violation = None if bad is None else self._wrong(bad)
+        return Found(len(parents), time.process_time() - began, bad is None and not level, violation, trace)
+
+    def _next_level(self, level: list[State], parents: Parents) -> tuple[list[State], State | None]:
+        """Returns the states that are one step further and new; and one in which a property does not hold, if any."""
+        following: list[State] = []
+        for state in level:
+            for step, after in self._steps(state):
+                if after not in parents:
                     parents[after] = state, step
                     following.append(after)
-                    violation = self._wrong(after)
-                    if violation is not None:
-                        bad = after
-                        break
-                if violation is not None:
-                    break
-            level = following
-        self.positions.close()
-        seconds = time.process_time() - began
-        trace: list[tuple[State, Step, State]] = []
-        while violation is not None and (came := parents[bad]) is not None:
-            trace.insert(0, (*came, bad))
-            bad = came[0]
-        return Found(len(parents), seconds, violation is None and not level, violation, trace)
+                    if self._wrong(after) is not None:
+                        return following, after
+        return following, None
 
     # -- what may happen
 
@@ -373,7 +152,7 @@ class Explorer:
             return
         losses, duplicates, restarts, evictions = faults
         if run is not None and run != self.nodes.run(nodes[node]):
-            broken = _put(positions, actor, self.positions.after(position, path, _BROKEN))
+            broken = _put(positions, actor, self.positions.after(position, path, BROKEN))
             yield Step("broken", actor, path), (nodes, broken, late, now, faults)
             return
         contents, reply = self.nodes.execute(nodes[node], data, self.times[now])

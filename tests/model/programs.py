@@ -2,22 +2,16 @@
 
 A program is a request or two, by the library's own objects. It tells what its visitor was told, as a fact: "ended" is a
 logout that was confirmed, "wrote a" a change that was acknowledged. What is not told is not promised.
-
-A property is a promise, in terms of facts and of what a web node that was just started would read. It is asked in every
-state, not only in the last ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from sharedsession.errors import BackendUnavailable, LockTimeout, SessionEnded, SessionError
-from tests.model.explorer import Property, View
 from tests.model.world import Farm, Program, Web
 
-UNAVAILABLE = "cannot answer"
 PRINCIPAL = "alice"
 
 
@@ -90,8 +84,8 @@ class Stored:
 # -- programs
 
 
-def logs_in(principal: str | None, fact: str = "") -> Program:
-    """A new session. It tells a fact with the token, if there is one."""
+def logs_in(principal: str | None) -> Callable[[Web], Coroutine[Any, Any, bytes]]:
+    """A new session. It returns the token, if it is stored."""
 
     async def program(web: Web) -> bytes:
         session = web.open(b"")
@@ -103,10 +97,7 @@ def logs_in(principal: str | None, fact: str = "") -> Program:
             await web.engine.finish(session)
         except BackendUnavailable:
             return b""
-        token = session._state.outcome.token
-        if token and fact and not session._state.dropped:
-            web.tell(f"{fact} {token}")
-        return (token or "").encode()
+        return (session._state.outcome.token or "").encode()
 
     return program
 
@@ -193,7 +184,7 @@ def regenerates(token: bytes, *, grace: float = 0.0) -> Program:
 
 
 def reads(token: bytes, *, times: int = 1, may_end: bool = False) -> Program:
-    """Reads at some moment, and finds what was acknowledged before that. A web node sees no session again that had ended.
+    """Reads at some moment, and finds what was acknowledged before that; nobody sees a session again that had ended.
 
     Args:
         token: of the session.
@@ -214,7 +205,7 @@ def reads(token: bytes, *, times: int = 1, may_end: bool = False) -> Program:
             is_alive = session._state.record is not None
             if is_alive and ("ended" in facts or was_ended):
                 web.tell(f"WRONG: a session that has ended is read: {dict(session)}")
-            if is_alive and (lost := _lost(facts, dict(session))):
+            if is_alive and (lost := lost_of(facts, dict(session))):
                 web.tell(f"WRONG: what was acknowledged before the read is not read: {lost}")
             if not is_alive and not may_end:
                 web.tell("WRONG: a session that nobody has ended is not found")
@@ -264,6 +255,8 @@ def counts_under_lock(token: bytes, name: str) -> Program:
         await web.ready()
         try:
             async with session.lock(timeout=0.0):
+                if "n" not in session:
+                    return  # the session is lost
                 session["n"] = session["n"] + 1
         except (BackendUnavailable, LockTimeout, SessionEnded, SessionError):
             return
@@ -272,172 +265,8 @@ def counts_under_lock(token: bytes, name: str) -> Program:
     return program
 
 
-# -- looks of a web node that was just started
-
-
-@cache
-def _look(token: bytes) -> Program:
-    async def look(web: Web) -> Any:
-        session = web.open(token)
-        try:
-            await session.load()
-        except BackendUnavailable:
-            return UNAVAILABLE
-        return dict(session) if session._state.record is not None else None
-
-    return look
-
-
-def _all_looks(view: View, token: bytes, *, one_silent: bool) -> list[Any]:
-    silents: list[Sequence[int]] = [()]
-    if one_silent:
-        silents += [(node,) for node in range(view.farm.size)]
-    return [view.look(_look(token), silent) for silent in silents]
-
-
-def _lost(facts: frozenset[str], data: dict[str, Any]) -> list[str]:
+def lost_of(facts: frozenset[str], data: dict[str, Any]) -> list[str]:
+    """Returns what was acknowledged and is not part of what was read."""
     written = {fact.split()[1] for fact in facts if fact.startswith("wrote ")}
     added = sum(fact.startswith("added ") for fact in facts)
     return [*sorted(written - data.keys()), *(["a sum"] if data.get("n", 0) < added else [])]
-
-
-# -- properties
-
-
-def logout_is_final(token: bytes, *, one_silent: bool = False, fact: str = "ended") -> Property:
-    """G1, G2, S5, S10, S13: after a confirmed logout nobody reads the session any more."""
-
-    def holds(view: View) -> str | None:
-        if fact in view.facts:
-            for data in _all_looks(view, token, one_silent=one_silent):
-                if isinstance(data, dict):
-                    return f"it has ended, and is read: {data}"
-        return None
-
-    return holds
-
-
-def new_session_has_ended(view: View) -> str | None:
-    """S10: what was sent to store a session does not bring it back after its end."""
-    for token in _told(view, "out"):
-        data = view.look(_look(token))
-        if isinstance(data, dict):
-            return f"it has ended, and is read: {data}"
-    return None
-
-
-def writes_stay(token: bytes, *, one_silent: bool = False, most: int = 99) -> Property:
-    """S3, S27: what was acknowledged is part of what everybody reads; what is added counts once."""
-
-    def holds(view: View) -> str | None:
-        for data in _all_looks(view, token, one_silent=one_silent):
-            if isinstance(data, dict) and (lost := _lost(view.facts, data)):
-                return f"acknowledged, and lost: {', '.join(lost)}: {data} is read"
-            if isinstance(data, dict) and data.get("n", 0) > most:
-                return f"something was added twice: {data} is read"
-        return None
-
-    return holds
-
-
-def stays_alive(token: bytes, *, one_silent: bool = False) -> Property:
-    """L1, Outage: nobody has ended it, so nobody is told that there is none."""
-
-    def holds(view: View) -> str | None:
-        looks = _all_looks(view, token, one_silent=one_silent)
-        return "nobody has ended it, and there is none" if None in looks else None
-
-    return holds
-
-
-def is_found(token: bytes) -> Property:
-    """D1, L1: with all nodes up a web node that was just started reads it."""
-
-    def holds(view: View) -> str | None:
-        data = view.look(_look(token))
-        return None if isinstance(data, dict) else f"all nodes answer, and it is read as {data}"
-
-    return holds
-
-
-def old_id_is_dead(token: bytes, *, grace: bool = False) -> Property:
-    """S12: after a new ID nobody reads anything by the old one; what it shows in its grace ends with the session."""
-
-    def holds(view: View) -> str | None:
-        new = _told(view, "renewed")
-        if not new:
-            return None
-        for data in _all_looks(view, token, one_silent=False):
-            if data and data != UNAVAILABLE and not grace:
-                return f"the old ID shows {data}"
-        if "ended" in view.facts:
-            for each in (token, *new):
-                data = view.look(_look(each))
-                if isinstance(data, dict) and data:
-                    return f"it has ended, and is read: {data}"
-        return None
-
-    return holds
-
-
-def new_id_lives(view: View) -> str | None:
-    """S12: the session goes on under its new ID unless somebody ends it."""
-    for new in _told(view, "renewed"):
-        if "ended" not in view.facts and view.look(_look(new)) is None:
-            return "the session is not found by its new ID"
-    return None
-
-
-def logged_out_everywhere(tokens: Sequence[bytes], *, fact: str = "revoked", one_silent: bool = False) -> Property:
-    """S14: after "log out everywhere" no session is valid that was stored before."""
-
-    def holds(view: View) -> str | None:
-        if fact in view.facts:
-            for token in tokens:
-                for data in _all_looks(view, token, one_silent=one_silent):
-                    if isinstance(data, dict):
-                        return f"everything was ended, and this is read: {data}"
-        return None
-
-    return holds
-
-
-def spared(token: bytes) -> Property:
-    """S15: the session that asks goes on."""
-
-    def holds(view: View) -> str | None:
-        is_there = view.look(_look(token)) is not None
-        return None if is_there or "revoked others" not in view.facts else "the session that is spared has ended"
-
-    return holds
-
-
-def tombstones_keep_their_life(key: bytes, least: float) -> Property:
-    """S11: no read shortens the life of a tombstone."""
-
-    def holds(view: View) -> str | None:
-        if not view.is_over:
-            return None
-        for node, number in enumerate(view.nodes):
-            item = view.farm.nodes.items(number, view.now).get(key)
-            left = view.farm.nodes.left(number, key, view.now) if item is not None and item.flags else None
-            if left is not None and left < least - view.now:
-                return f"the tombstone on node {node + 1} lives for {left} s only, {least - view.now} are promised"
-        return None
-
-    return holds
-
-
-def dead_after(token: bytes, seconds: float) -> Property:
-    """G3: so many seconds after an end nobody reads it, whatever was lost."""
-
-    def holds(view: View) -> str | None:
-        if "ended" in view.facts and view.now >= seconds and isinstance(data := view.look(_look(token)), dict):
-            return f"{view.now:g} s after its end it is read: {data}"
-        return None
-
-    return holds
-
-
-def _told(view: View, fact: str) -> list[bytes]:
-    return [each.split()[1].encode() for each in view.facts if each.startswith(f"{fact} ")]

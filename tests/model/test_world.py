@@ -3,9 +3,11 @@
 import logging
 
 from tests.model import programs as do
+from tests.model import properties as must
+from tests.model.case import Bounds, Case, View
 from tests.model.cases import CASES
 from tests.model.defects import DEFECTS, planted
-from tests.model.explorer import Bounds, Case, Explorer
+from tests.model.explorer import Explorer
 from tests.model.programs import Stored
 from tests.model.words import told
 
@@ -31,8 +33,8 @@ def test_a_request_that_is_late_is_carried_out_at_any_later_time() -> None:
     stored = Stored(2)
     seen: set[bool] = set()
 
-    def note(view: object) -> None:
-        seen.add(do.logout_is_final(stored.token)(view._replace(facts=frozenset({"ended"}))) is None)  # type: ignore[attr-defined]
+    def note(view: View) -> None:
+        seen.add(must.logout_is_final(stored.token)(view._replace(facts=frozenset({"ended"}))) is None)
 
     case = Case(
         name="late",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.model.explorer import Explorer, Found, State, Step
-from tests.model.world import Farm, Message
+from tests.model.nodes import Message
+from tests.model.world import Farm
 
 _ENDINGS = {
     "twice": ", and a second time later",

@@ -5,8 +5,6 @@ environment without chance. Its program is a coroutine, and a coroutine is a det
 it gets. So a web node *is* its answers: the explorer keeps those, and whenever it must know what comes next, it runs
 the program over them from the beginning. No second protocol is written down here that could drift from the first.
 
-- A node is a `SimulatedMemcached`, which a differential test holds to the real one. What it does with a request is
-  worked out once for each pair of contents and request (`Nodes.execute`).
 - What a web node has asked, and not been answered yet, are its `Message`s. There are several while it gathers.
 - Bytes are random in nothing but name: they follow from who asks, at which point of the program, how often before. So
   two orders of the same answers lead to the same bytes.
@@ -17,8 +15,8 @@ the program over them from the beginning. No second protocol is written down her
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
 from sharedsession import MachineKey, Session
 from sharedsession.backends.memcached.node import MemcachedServer
@@ -28,166 +26,21 @@ from sharedsession.backends.ring.hints import Hints
 from sharedsession.backends.ring.node import RingNode
 from sharedsession.backends.ring.store import RingStore
 from sharedsession.backends.tombstone import has_note, is_tombstone
-from sharedsession.backends.wire.protocol import INCOMPLETE, Address, Answer, Check, Request, StaleToken, checked
+from sharedsession.backends.wire.protocol import Address
 from sharedsession.engine import Engine
 from sharedsession.environment import Environment
-from sharedsession.errors import BackendUnavailable
 from sharedsession.farm import ThisNode
 from sharedsession.keys import Identity
 from sharedsession.observe import Observer
 from sharedsession.records import Record, codec
 from sharedsession.settings import Settings
-from tests.simulation.memcached import SimulatedMemcached
+from tests.model.nodes import FACTS, LOST, READY, START, Message, Nodes, Path, Reply
+from tests.model.stand_ins import TIMEOUT, Ask, ModelClient, ModelDriver
 
 IDLE = 1000.0  # seconds
-TIMEOUT = 1.0
 SECRET = "model-4f1c9be0a7d2835e6f90b1c2d3e4f5a6"
-_START = 1_700_000_000.0
-_UP_BEFORE = 1_000_000.0  # seconds for which the nodes have been up when it begins: they would know
-_FACTS = -1  # stands for a node in a `Message` that asks what is known by now
-_READY = -2  # the same in one that waits for the others to be ready
 
-Path = tuple[int, ...]
 Program = Callable[["Web"], Coroutine[Any, Any, object]]
-
-
-class Message(NamedTuple):
-    """What a web node waits for.
-
-    Attributes:
-        path: where in its program.
-        node: whom it asks.
-        data: the bytes.
-        run: the run of the node that its connection leads to, where only that one may answer; else ``None``.
-    """
-
-    path: Path
-    node: int
-    data: bytes
-    run: int | None
-
-    @property
-    def asks_facts(self) -> bool:
-        """Whether it is no request, but the beginning of an operation."""
-        return self.node == _FACTS
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it waits for the race to begin."""
-        return self.node == _READY
-
-
-class Reply(NamedTuple):
-    """What comes back.
-
-    Attributes:
-        data: the bytes; ``None``: the connection was broken, since the node was restarted.
-        run: how often the node was restarted before.
-        uptime: of the node in seconds.
-        now: seconds since the world began.
-        facts: what web nodes had told by then, to a message that asks for it.
-    """
-
-    data: bytes | None
-    run: int = 0
-    uptime: int = 0
-    now: float = 0.0
-    facts: frozenset[str] = frozenset()
-
-
-LOST = Reply(None, run=-1)
-"""No reply came in time."""
-
-
-class ModelMemcached(SimulatedMemcached):
-    """A memcached whose CAS numbers count the changes of one key."""
-
-    run = 0
-
-    def restart(self) -> None:
-        super().restart()
-        self.changes: dict[bytes, int] = {}
-
-    def copy(self) -> ModelMemcached:
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self), _items=self._items.copy(), changes=self.changes.copy())
-        return twin
-
-    def store(self, mode: int, key: bytes, *arguments: Any) -> tuple[bytes, int]:
-        self._newest_cas = self.changes.get(key, 0)
-        stored: tuple[bytes, int] = super().store(mode, key, *arguments)
-        self.changes[key] = self._newest_cas
-        return stored
-
-    def contents(self) -> tuple[object, ...]:
-        """Returns what decides on all that it will do."""
-        self.keys()  # forgets what has expired
-        return self.run, self._started, tuple(sorted(self._items.items())), tuple(sorted(self.changes.items()))
-
-
-class Nodes:
-    """All contents that nodes have been found with, each under a number."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._known: list[ModelMemcached] = []
-        self._numbers: dict[object, int] = {}
-        self._done: dict[tuple[int, bytes, float], tuple[int, Reply]] = {}
-        fresh = ModelMemcached(lambda: _START + self.now)
-        fresh._started -= _UP_BEFORE
-        fresh.tick()
-        self.empty = self._number(fresh)
-
-    def execute(self, node: int, data: bytes, now: float) -> tuple[int, Reply]:
-        """Returns the number of the contents after a request, and the reply."""
-        found = self._done.get((node, data, now))
-        if found is None:
-            self.now = now
-            server = self._known[node].copy()
-            reply = server.connect().receive(data)
-            found = self._number(server), Reply(reply, server.run, server.second - 60, now)
-            self._done[node, data, now] = found
-        return found
-
-    def restarted(self, node: int, now: float) -> int:
-        """Returns the number of the contents after a restart."""
-        self.now = now
-        server = self._known[node].copy()
-        server.run += 1
-        server.restart()
-        return self._number(server)
-
-    def without(self, node: int, key: bytes, now: float) -> int:
-        """Returns the number of the contents after a key was evicted."""
-        self.now = now
-        server = self._known[node].copy()
-        server.evict(key)
-        server.evictions = 0
-        return self._number(server)
-
-    def run(self, node: int) -> int:
-        """Returns how often a node was restarted."""
-        return self._known[node].run
-
-    def items(self, node: int, now: float) -> Mapping[bytes, Any]:
-        """Returns what a node holds."""
-        self.now = now
-        server = self._known[node]
-        server.keys()
-        return server._items
-
-    def left(self, node: int, key: bytes, now: float) -> int:
-        """Returns the seconds that an item has left to live."""
-        self.now = now
-        server = self._known[node]
-        server.look_at_clock()
-        return int(server._items[key].exptime) - server.second
-
-    def _number(self, server: ModelMemcached) -> int:
-        number = self._numbers.setdefault(server.contents(), len(self._known))
-        if number == len(self._known):
-            self._known.append(server)
-        return number
 
 
 class Chance:
@@ -223,14 +76,14 @@ class Farm:
         self.replicas = min(replicas, nodes)
         self.chance = Chance()
         self.environment = Environment(
-            clock=lambda: _START + self.chance.now,
+            clock=lambda: START + self.chance.now,
             monotonic=self.chance.monotonic,
             random_bytes=self.chance.random_bytes,
         )
         self.ring = HashRing([Place(str(node + 1)) for node in range(nodes)])
         chosen = {"idle_timeout": IDLE, "absolute_timeout": 10 * IDLE, "timeout": TIMEOUT, "encrypt": False}
         keywords = {"secret_key": SECRET, "farm_check": None, "backend": _NoBackend(), **chosen, **settings}
-        self.settings = Settings.load(keywords, environ={}, environment=self.environment)  # type: ignore[arg-type]
+        self.settings = Settings.load(keywords, environ={}, environment=self.environment)
         self.nodes = Nodes()
         self.names: dict[str, str] = {}
         self._identities: dict[str, Identity] = {}
@@ -338,13 +191,13 @@ class Web:
 
     async def begin(self) -> frozenset[str]:
         """Begins an operation at some moment. Returns all that was told before it."""
-        return (await _Ask(_FACTS, b"", None)).facts
+        return (await Ask(FACTS, b"", None)).facts
 
     async def ready(self) -> None:
         """Ends what a program does while nothing else happens. From here on all of them race."""
         is_first, self._was_ready = not self._was_ready, True
         if is_first:
-            await _Ask(_READY, b"", None)
+            await Ask(READY, b"", None)
 
     # -- what the explorer uses
 
@@ -412,7 +265,7 @@ class Web:
                     return
                 task, value = parent, [parent.results[at] for at in range(len(parent.results))]
                 continue
-            if isinstance(wanted, _Ask):
+            if isinstance(wanted, Ask):
                 if wanted.node in self._cut:
                     self.waited += TIMEOUT
                     value = LOST
@@ -474,162 +327,6 @@ class _Task:
         self.coroutine.close()
         if self.parent is not None:
             self.parent.close()
-
-
-class _Ask:
-    """Waits for an answer."""
-
-    __slots__ = ("data", "node", "run")
-
-    def __init__(self, node: int, data: bytes, run: int | None) -> None:
-        self.node = node
-        self.data = data
-        self.run = run
-
-    def __await__(self) -> Generator[_Ask, Reply, Reply]:
-        return (yield self)
-
-
-class _Together:
-    """Waits for several coroutines."""
-
-    __slots__ = ("coroutines",)
-
-    def __init__(self, coroutines: Sequence[Coroutine[Any, Any, Any]]) -> None:
-        self.coroutines = coroutines
-
-    def __await__(self) -> Generator[_Together, list[Any], list[Any]]:
-        return (yield self)
-
-
-class ModelClient:
-    """Same as `sharedsession.backends.wire.client.Client`: one connection, which is opened with the first request.
-
-    As the real clients it closes the connection after a failure, sends no token over a newer one, and sends a request
-    without a token once more where it finds the connection closed.
-    """
-
-    def __init__(self, web: Web, node: int, server: MemcachedServer) -> None:
-        self._web = web
-        self._node = node
-        self._server = server
-        self._serial = 0  # of the connection; 0: there is none
-        self._run = -1
-
-    async def ask(self, request: Request, timeout: float) -> Answer:
-        """Same as `Client.ask`."""
-        del timeout  # the explorer decides what comes too late
-        if self._web.is_closed:
-            raise BackendUnavailable("over")
-        guard, token = self._server.guard, request.newest_serial
-        guard.begin(anyway=request.anyway)
-        if token is not None and not 0 < self._serial <= token:
-            raise StaleToken
-        reply = await _Ask(self._node, request.data, None if token is None else self._run)
-        if reply is LOST:
-            self._serial = 0
-            raise guard.failed(TimeoutError())
-        if reply.data is None:
-            self._serial = 0
-            raise StaleToken
-        if not self._serial or self._run != reply.run:
-            self._open(reply)
-        guard.worked(0.0, TIMEOUT)
-        return Answer(self._parsed(request, reply.data), self._serial)
-
-    async def ask_afresh(self, request: Request, timeout: float) -> Answer:
-        """Same as `Client.ask_afresh`."""
-        return await self.ask(request, timeout)
-
-    def close(self) -> None:
-        """Same as `Client.close`."""
-        self._serial = 0
-
-    def _open(self, reply: Reply) -> None:
-        self._run = reply.run
-        self._serial = self._server.guard.next_serial()
-        self._server._greeted([{b"uptime": b"%d" % reply.uptime}, {}])
-
-    def _parsed(self, request: Request, data: bytes) -> Any:
-        parser = self._server.protocol.Parser()
-        parser.feed(data)
-
-        def following(check: Check | None) -> Any:
-            reply = parser.pop()
-            assert reply is not INCOMPLETE
-            return checked(reply, check)
-
-        first = following(request.check)
-        return [first, *[following(check) for check in request.more]] if request.more else first
-
-
-class ModelDriver:
-    """Same as `sharedsession.concurrency.Driver`: what it gathers waits side by side, and the explorer picks who is first.
-
-    What repeats does not; a program asks for it where that matters.
-    """
-
-    blocking = False
-
-    def __init__(self, web: Web) -> None:
-        self._web = web
-
-    def run(self, step: Callable[[], Coroutine[Any, Any, Any]]) -> Awaitable[Any]:
-        return step()
-
-    async def gather(self, coroutines: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-        if self._web.is_closed:
-            for coroutine in coroutines:
-                coroutine.close()
-            raise BackendUnavailable("over")
-        found: list[Any] = await _Together(coroutines)
-        return found
-
-    def queue(self) -> ModelQueue:
-        return ModelQueue()
-
-    def timer(self, step: object, *, at_once: bool = False) -> ModelDriver:
-        del step, at_once
-        return self
-
-    def ensure(self, seconds: float) -> None:
-        """Same as `Timer.ensure`."""
-
-    def repeat(self, seconds: float, step: object) -> Callable[[], Awaitable[None]]:
-        del seconds, step
-        return _stop
-
-    def background(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._web.start(step())
-
-    async def pause(self, seconds: float) -> None:
-        del seconds
-
-
-async def _stop() -> None:
-    """Nothing repeats."""
-
-
-class ModelQueue:
-    """Same as `KeyedQueue`, for a web node that serves one request at a time."""
-
-    def __init__(self) -> None:
-        self._held: set[str] = set()
-
-    def acquire(self, key: str) -> bool:
-        is_free = key not in self._held
-        self._held.add(key)
-        return is_free
-
-    async def wait(self, key: str, timeout: float) -> bool:
-        raise AssertionError("one request at a time")
-
-    def release(self, key: str) -> None:
-        self._held.discard(key)
-
-    def waiting(self, key: str) -> int:
-        del key
-        return 0
 
 
 class _NoBackend(RingBackend):
