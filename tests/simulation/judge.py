@@ -276,7 +276,8 @@ class Judge:
     def _outlived(self, watched: Watched) -> Iterator[str]:
         socket, ends = watched.socket, watched.ends
         assert socket.accepted is not None
-        over = [each.span.end for each in ends.logouts if each.acked and each.chain is watched.chain]
+        afterwards = Look(watched.chain, watched.token, Span(NEVER, NEVER), None, watched.by)
+        over = [each.span.end for each in ends.logouts if ends._logs_out(each, afterwards)]
         over += [each.span.end for each in ends.revocations if ends._ends(each, watched.chain)]
         for end in over:
             latest = max(end, socket.accepted) + 2 * WEBSOCKET_CHECK + 1.0
