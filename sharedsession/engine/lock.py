@@ -227,10 +227,15 @@ class SessionLock(Generic[S]):
             raise
 
     async def _load_anew(self) -> None:
-        """Loads the session, and writes it once: from then on a writer that read it before is refused."""
+        """Loads the session, and writes it once: from then on a writer that read it before is refused.
+
+        If the lock was lost before that, its next holder is such a writer, and this one must not go on.
+        """
         await self._engine.load_now(self._session)
         self._state.must_rewrite = self._state.record is not None
         await self._engine.commit_now(self._session)
+        if self._state.held_lock is not None:
+            await self._state.held_lock.insist()
 
     async def _acquired(self, identity: Identity) -> Lock:
         store, deadline = self._store, self._store.monotonic() + self._timeout

@@ -123,6 +123,7 @@ LONG_CASES = _named(
         _made(play.log_out_the_others, 2, _LOSS),
         _made(play.log_out_the_others, 3, _NONE),
         _made(play.locked, 3, _NONE),
+        _made(play.locked_by_one_that_stands_still, 2, _NONE),
         _made(play.locked, 2, _RESTART),
         _made(play.life_of_a_tombstone, 3, _NONE),
         _made(play.life_of_a_tombstone, 2, _LOSS),

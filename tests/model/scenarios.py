@@ -280,6 +280,11 @@ def locked(nodes: int, bounds: Bounds, replicas: int = 2, **options: Any) -> Cas
     )
 
 
+def locked_by_one_that_stands_still(nodes: int, bounds: Bounds, replicas: int = 2, **options: Any) -> Case:
+    """The same, where a lease may run out while its holder stands still."""
+    return locked(nodes, bounds, replicas, times=(11.0,), **options)
+
+
 def life_of_a_tombstone(nodes: int, bounds: Bounds, **options: Any) -> Case:
     """Readers find a tombstone and leave its life alone, late or not."""
     stored = Stored(nodes)
