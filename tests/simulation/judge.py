@@ -134,7 +134,7 @@ class EndsInTime(Ends):
         return self.is_forgetful or self._is_in_trouble(login) or super()._is_excused(login)
 
     def _must_live(self, chain: Chain, until: float) -> bool:
-        if self.is_forgetful or not super()._must_live(chain, until) or self._is_in_trouble(chain.login):
+        if self.is_forgetful or not super()._must_live(chain, until) or self._may_be_undone(chain.login):
             return False
         if any(not each.acked and each.span.begin < until for each in self.revocations):
             return False  # without an answer, it may still be on its way
@@ -142,8 +142,15 @@ class EndsInTime(Ends):
         latest = max([chain.login.begin, *seen])
         return until - latest < 0.9 * self.idle - _WHOLE_SECONDS
 
+    def _may_be_undone(self, login: Span) -> bool:
+        """Returns whether a login may be undone by another stamp: docs/promises.md, logins while nodes are away."""
+        others = [other.login for other in self.chains if other.login is not login]
+        beside = any(other.begin < login.end and login.begin < other.end for other in others)
+        is_first = not any(other.end < login.begin for other in others)
+        return self._is_in_trouble(login) or (self.may_lose_answers and beside and is_first)
+
     def _is_in_trouble(self, login: Span) -> bool:
-        """Returns whether two things were broken during a login: docs/promises.md, a login while two nodes are away."""
+        """Returns whether two things were broken during a login."""
         return any(begin < login.end and login.begin < end for begin, end in self.troubles)
 
     def _shows_view(self, look: Look) -> bool:
