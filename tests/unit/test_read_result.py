@@ -94,12 +94,6 @@ def test_nothing_and_silence_have_no_best():
     assert (result.best, result.damaged) == (None, None)
 
 
-def test_of_two_first_versions_the_one_on_enough_nodes_wins():
-    """Of two that were added at once, only that one can have been acknowledged, though an owner has the other one."""
-    assert result_of(copy(b"7a"), copy(b"7b"), copy(b"7a")).best == copy(b"7a")
-    assert result_of(copy(b"7b"), copy(b"7a"), copy(b"7a")).best == copy(b"7a")
-
-
 def test_of_two_of_one_number_the_later_node_wins():
     """What has passed the owners behind is what writers acknowledge; the first owner may hold more than that."""
     assert result_of(copy(b"7a"), copy(b"7b")).best == copy(b"7b")

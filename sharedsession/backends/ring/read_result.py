@@ -91,10 +91,7 @@ class ReadResult:
 
     @property
     def best(self) -> Stored | None:
-        """The newest copy that opens: of those that no other one was made from, what the last owner's copy became.
-
-        One on as many nodes as there are owners comes first: only it can have been acknowledged.
-        """
+        """The newest copy that opens: of those that no other one was made from, what the last owner's copy became."""
         return self._newest_of(self._opening(self._order), self._opening(self._order[: self._owners]))
 
     @property
@@ -152,7 +149,6 @@ class ReadResult:
 
     def _newest_of(self, genuine: list[Stored], owned: list[Stored]) -> Stored | None:
         newest = [copy for copy in genuine if not any(self._is_behind(copy, other) for other in genuine)] or genuine
-        newest = [copy for copy in newest if self.copies(copy) >= self._owners] or newest
         last = owned[-1] if owned else None
         made = [copy for copy in newest if last and (copy.value == last.value or self._is_behind(last, copy))] or newest
         # What only another node has may never have been acknowledged.
