@@ -115,6 +115,14 @@ def _believes_the_first(real: Any) -> Any:
     return agreed
 
 
+def _prefers_the_most(real: Any) -> Any:
+    def newest_of(self: ReadResult, genuine: list[Stored], owned: list[Stored]) -> Stored | None:
+        most = [copy for copy in genuine if self.copies(copy) >= self._owners]
+        return real(self, most or genuine, owned)
+
+    return newest_of
+
+
 def _takes_any_copy(_real: Any) -> Any:
     return property(lambda self: next((copy for copy in self._live(self._order) if self.is_genuine(copy)), None))
 
@@ -263,6 +271,9 @@ DEFECTS: dict[str, Defect] = {
     ),
     "a read takes any copy": Defect(
         (Patch(ReadResult, "best", _takes_any_copy),), _in(play.writers, 2, cut={"A": [0]})
+    ),
+    "a read prefers the copy on enough nodes": Defect(
+        (Patch(ReadResult, "_newest_of", _prefers_the_most),), _in(play.writers, 3, Bounds(losses=1), count=3)
     ),
     "a merge drops what the others wrote": Defect(
         (Patch(Committer, "_reconciled", _drops_the_others),), _in(play.writers, 2)
