@@ -30,8 +30,8 @@ quick: .venv/.dev
 	@$(BIN)/python -m pytest -q -n auto -m "not server" tests/unit tests/contract tests/fuzz \
 		tests/test_architecture.py tests/test_docs.py
 
-# The fault laboratory for hours: 5,000 answered logins in each case, where `make test` has 25, and 10,000 rounds on each
-# store, where it has 25: what the simulator and the model prove in more orders, it holds to real processes.
+# The fault laboratory for hours: 5,000 answered logins in each case, where `make test` has 50, and 10,000 rounds on each
+# store, where it has 60: what the simulator and the model prove in more orders, it holds to real processes.
 farm: export FARM_LOGINS ?= 5000
 farm: export FARM_ROUNDS ?= 10000
 farm: .venv/.dev

@@ -19,7 +19,7 @@ from tests.support.relay import Relay
 from tests.support.servers import Memcached
 from tests.support.webprocess import Reply, WebProcess
 
-LOGINS = int(os.environ.get("FARM_LOGINS", "25"))  # answered logins in each case; `make farm` asks for 5,000
+LOGINS = int(os.environ.get("FARM_LOGINS", "50"))  # answered logins in each case; `make farm` asks for 5,000
 LONG = LOGINS >= 1000
 TIMEOUT = 0.25
 WINDOW = 0.4

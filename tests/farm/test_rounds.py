@@ -10,7 +10,7 @@ from tests.farm.places import MemcachedPlace, Place, RedisPlace, RingPlace, Sqli
 from tests.farm.rounds import Campaign
 from tests.support.binaries import MissingServerError
 
-ROUNDS = int(os.environ.get("FARM_ROUNDS", "25"))  # on each store; `make farm` asks for 10,000
+ROUNDS = int(os.environ.get("FARM_ROUNDS", "60"))  # on each store; `make farm` asks for 10,000
 PARTS = 4 if ROUNDS >= 1000 else 1
 STORES = ("sqlite", "redis", "memcached", "ring")
 

@@ -43,7 +43,7 @@ class Line:
 
     def packet(self, keys: Sequence[str] = KEYS, newest_serial: int | None = None) -> Request:
         """Reads some keys in one packet."""
-        answers = self.protocol.answers_get if self.protocol is text else meta.answers
+        answers = self.protocol.answers_get
         requests = [
             Request(self.protocol.get(key, None, number), (answers, key, number), newest_serial)
             for number, key in enumerate(keys, 1)

@@ -123,6 +123,7 @@ LONG_CASES = _named(
         _made(play.log_out_the_others, 2, _LOSS),
         _made(play.log_out_the_others, 3, _NONE),
         _made(play.locked, 3, _NONE),
+        _made(play.locked, 2, _LOSS),
         _made(play.locked_by_one_that_stands_still, 2, _NONE),
         _made(play.locked, 2, _RESTART),
         _made(play.life_of_a_tombstone, 3, _NONE),
@@ -159,7 +160,6 @@ LIMITS: dict[str, Limit] = dict(
             _NONE,
             cut={"A": [0], "B": [1]},
         ),
-        _limit("on a ring while both owners of the session can be reached", play.locked, 2, _LOSS),
         _limit("a second fault, of that node, undoes it", play.a_writer_and_a_logout, 2, Bounds(losses=1, restarts=1)),
     ]
 )

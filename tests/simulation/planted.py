@@ -247,7 +247,6 @@ BUGS: dict[str, Bug] = {
     "silence means nothing": Bug((Patch(RingStore, "_would_know", _always(True)),), seed=44, faults=2, store="ring"),
     "a write on one copy": Bug((Patch(RingStore, "_carry", _acknowledges_one_copy),), seed=7),
     "any copy includes a write": Bug((Patch(ReplicatedWrite, "_bring_from", _includes_everything),), seed=7),
-    "no repair": Bug((Patch(RingStore, "_repair", _always_later(None)),), seed=502, faults=2, store="ring"),
     # IDs
     "an old ID lives on": Bug((Patch(Committer, "_supersede", _always_later(None)),)),
     "a tombstone is touched": Bug((Patch(MemcachedStore, "_give_back", _lets_the_stone_shrink),), seed=72),

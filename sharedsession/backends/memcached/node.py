@@ -127,7 +127,7 @@ class MemcachedStore:
         """
         life, back = (life_of(kept), plain(kept)) if ttl is None else (ttl, kept)
         if ttl is not None and 0 <= math.ceil(touch) - ttl <= 1:
-            life = max(ttl, float(math.floor(end_of(kept) - self._clock())))
+            life = float(math.floor(end_of(kept) - self._clock()))
         if life != touch:
             with suppress(BackendUnavailable):  # the tombstone was found, and that is what was asked
                 await self._write_tombstone_if(key, back, life, timeout, token)
