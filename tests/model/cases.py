@@ -127,7 +127,6 @@ LONG_CASES = _named(
         _made(play.locked_by_one_that_stands_still, 2, _NONE),
         _made(play.locked, 2, _RESTART),
         _made(play.life_of_a_tombstone, 3, _NONE),
-        _made(play.life_of_a_tombstone, 2, _LOSS),
         _made(play.bound_of_a_missed_logout, 3, Bounds(losses=2, restarts=2)),
         _made(play.a_node_is_emptied, 3, Bounds(restarts=1, losses=1, losing=[0], frail=[0])),
     ]
@@ -160,6 +159,7 @@ LIMITS: dict[str, Limit] = dict(
             _NONE,
             cut={"A": [0], "B": [1]},
         ),
+        _limit("leaves a tombstone with the life of a session", play.life_of_a_tombstone, 2, _LOSS),
         _limit("a second fault, of that node, undoes it", play.a_writer_and_a_logout, 2, Bounds(losses=1, restarts=1)),
     ]
 )
