@@ -19,6 +19,7 @@ _NOTE_LIFE = struct.Struct(">I")
 _PLAIN = len(_MARK) + _LIVES.size
 _HEAD = _PLAIN + _NOTE_LIFE.size
 _LONGEST = 2**32 - 1
+_CLOCKS_DIFFER = 1200.0  # seconds: one ten minutes ahead, one ten minutes behind
 
 
 class Tombstone(NamedTuple):
@@ -77,6 +78,25 @@ def life_of(kept: bytes) -> float:
 def end_of(kept: bytes) -> float:
     """Returns when a tombstone ends by its writer's clock, in seconds since the epoch."""
     return float(_LIVES.unpack_from(kept, len(_MARK))[1])
+
+
+def life_before(kept: bytes, left: float, touch: float, now: float) -> float:
+    """Returns the life that a tombstone had before reads renewed it, in a store that cannot renew records alone.
+
+    A reader gives that life back. Until it does, or if its answer was lost, the tombstone has the life of a session. A
+    moment later that shows, and its own end tells the right life. Later it shows only by more than clocks may differ;
+    then no note is shown any more.
+
+    Args:
+        kept: as the store keeps it.
+        left: seconds that it has left to live, as the store tells.
+        touch: the seconds with which reads renew.
+        now: seconds since the epoch.
+    """
+    own, full = end_of(kept) - now, life_of(kept)
+    if left > full or 0 <= math.ceil(touch) - left <= 1:
+        return float(math.floor(min(own, full)))
+    return max(left, float(math.floor(own - _CLOCKS_DIFFER)))
 
 
 def note_on(kept: bytes, left: float | None) -> bytes:

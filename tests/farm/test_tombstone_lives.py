@@ -25,6 +25,7 @@ READS = 1000
 CONNECTIONS = 6
 IDLE = 600.0  # each read would renew with this
 LIFE = 5000.0
+CLOCKS_DIFFER = 1200.0  # seconds by which it is shorter when it comes back later
 KEY = "ss:key"
 STORES = ("memcached", "ring", "redis", "valkey", "sqlite")
 
@@ -113,4 +114,7 @@ def test_a_read_whose_answer_was_lost_is_made_good_by_the_next(
     assert isinstance(found, Ended)
     assert found.note == (b"note" if end is noted else b"")
     assert abs(lives(memcached)[0] - LIFE) <= 2
+    assert memcached.command("mg", KEY, f"T{IDLE - 60:.0f}").startswith(b"HD")  # the same, a minute ago
+    assert isinstance(backend.get(KEY, IDLE, 5.0), Ended)
+    assert abs(lives(memcached)[0] - (LIFE - CLOCKS_DIFFER)) <= 2
     backend.close()

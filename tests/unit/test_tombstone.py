@@ -2,7 +2,16 @@
 
 import pytest
 
-from sharedsession.backends.tombstone import Tombstone, end_of, has_note, is_tombstone, life_of, note_on, plain
+from sharedsession.backends.tombstone import (
+    Tombstone,
+    end_of,
+    has_note,
+    is_tombstone,
+    life_before,
+    life_of,
+    note_on,
+    plain,
+)
 
 PLAIN = Tombstone(1200.0).encode(1000.5)
 WITH_NOTE = Tombstone(1200.0, b"moved", 10.0).encode(1000.5)
@@ -65,3 +74,25 @@ def test_lives_beyond_what_can_be_written():
 def test_a_note_without_a_time_is_not_shown():
     """Not even in its first second."""
     assert note_on(Tombstone(60.0, b"moved").encode(), 60.0) == b""
+
+
+TWO_SESSIONS = Tombstone(3600.0, b"moved", 10.0).encode(1000.0)  # it ends at 4600
+
+
+@pytest.mark.parametrize(
+    ("left", "touch", "now", "life"),
+    [
+        (3590.0, 600.0, 1010.0, 3590.0),  # nobody renewed it
+        (600.0, 600.0, 1010.0, 3590.0),  # somebody did so a moment ago
+        (599.0, 600.0, 1011.0, 3589.0),
+        (600.0, 600.0, 910.0, 3600.0),  # by a clock that is behind it would live on, and show its note, for longer
+        (590.0, 600.0, 1020.0, 2380.0),  # it was long ago, and the clocks of web nodes may differ
+        (700.0, 600.0, 3900.0, 700.0),
+        (700.0, 600.0, 2700.0, 700.0),  # by a clock that is twenty minutes behind
+        (9000.0, 9000.0, 1010.0, 3590.0),  # the life of a session is longer
+        (8000.0, 9000.0, 1010.0, 3590.0),  # than it ever had
+    ],
+)
+def test_a_life_that_reads_took_comes_back(left, touch, now, life):
+    """As far as the clocks of web nodes can tell; it is never made shorter by them."""
+    assert life_before(TWO_SESSIONS, left, touch, now) == life

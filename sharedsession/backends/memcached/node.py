@@ -21,9 +21,9 @@ from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, 
 from sharedsession.backends.tombstone import (
     KeyState,
     Tombstone,
-    end_of,
     has_note,
     is_tombstone,
+    life_before,
     life_of,
     note_on,
     plain,
@@ -118,16 +118,16 @@ class MemcachedStore:
     ) -> float | None:
         """Gives a tombstone the life back that it had before this read, since memcached cannot renew records alone.
 
-        Another reader may have been faster: then the life reported here is the one that it has just set. It knows the
-        right one, unless its answer was lost; here the clock must do, and of two compare-and-swaps one is refused.
+        Another reader may have been faster, and give it back as well: one of the two compare-and-swaps is refused.
         Where the server reports no life, the tombstone becomes a plain one, with its full life.
 
         Returns:
             The life in seconds, as far as known.
         """
-        life, back = (life_of(kept), plain(kept)) if ttl is None else (ttl, kept)
-        if ttl is not None and 0 <= math.ceil(touch) - ttl <= 1:
-            life = float(math.floor(end_of(kept) - self._clock()))
+        if ttl is None:
+            life, back = life_of(kept), plain(kept)
+        else:
+            life, back = life_before(kept, ttl, touch, self._clock()), kept
         if life != touch:
             with suppress(BackendUnavailable):  # the tombstone was found, and that is what was asked
                 await self._write_tombstone_if(key, back, life, timeout, token)
