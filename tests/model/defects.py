@@ -5,10 +5,8 @@ One that is not found would show that the cases, the faults or the properties la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 from sharedsession.backends.base import Stored
 from sharedsession.backends.memcached import protocol as meta
@@ -23,20 +21,22 @@ from sharedsession.engine.stamps import Stamps
 from sharedsession.records import Record, Stamp
 from tests.model import scenarios as play
 from tests.model.case import Bounds, Case
-
-
-class Patch(NamedTuple):
-    """What stands in the place of a function of the library.
-
-    Attributes:
-        owner: the module or class.
-        name: of the function.
-        made: takes the real function, and returns what takes its place.
-    """
-
-    owner: Any
-    name: str
-    made: Callable[[Any], Any]
+from tests.support.planting import (
+    Patch,
+    adds_blindly,
+    always,
+    always_later,
+    believes_the_first,
+    ends_at_owners_only,
+    forgets_lost_answers,
+    forgets_the_flag,
+    includes_everything,
+    is_never_locked,
+    leaves_the_stamp,
+    lets_it_shrink,
+    replaces_blindly,
+    takes_any_copy,
+)
 
 
 class Defect(NamedTuple):
@@ -51,47 +51,11 @@ class Defect(NamedTuple):
     case: Callable[[], Case]
 
 
-@contextmanager
-def planted(defect: Defect) -> Iterator[None]:
-    """Runs with a defect."""
-    with ExitStack() as stack:
-        for owner, attribute, made in defect.patches:
-            stack.enter_context(patch.object(owner, attribute, made(owner.__dict__[attribute])))
-        yield
-
-
-def _always(value: Any) -> Callable[[Any], Any]:
-    return lambda _real: lambda *_args, **_options: value
-
-
-def _always_later(value: Any) -> Callable[[Any], Any]:
-    async def constant(*_args: Any, **_options: Any) -> Any:
-        return value
-
-    return lambda _real: constant
-
-
 def _tokens_of_any_connection(real: Any) -> Any:
     def request(self: Any, command: Any, key: str, _serial: int | None, *arguments: Any) -> Any:
         return real(self, command, key, None, *arguments)
 
     return request
-
-
-def _replaces_blindly(_real: Any) -> Any:
-    return lambda key, value, exptime, _cas, opaque: (
-        b"ms %b %d c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), exptime, opaque, value)
-    )
-
-
-def _adds_blindly(_real: Any) -> Any:
-    return lambda key, value, exptime, opaque: (
-        b"ms %b %d c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), exptime, opaque, value)
-    )
-
-
-def _forgets_the_flag(real: Any) -> Any:
-    return lambda *args: real(*args).replace(b" F1 ", b" ", 1).replace(b" F1 ", b" ", 1)
 
 
 def _repairs_blindly(_real: Any) -> Any:
@@ -107,31 +71,12 @@ def _repairs_blindly(_real: Any) -> Any:
     return repair
 
 
-def _believes_the_first(real: Any) -> Any:
-    def agreed(self: ReadResult, owners: Any) -> Stored | None:
-        live = [reply for node in owners if isinstance(reply := self.replies.get(node), Stored)]
-        return live[0] if live else real(self, owners)
-
-    return agreed
-
-
 def _prefers_the_most(real: Any) -> Any:
     def newest_of(self: ReadResult, genuine: list[Stored], owned: list[Stored]) -> Stored | None:
         most = [copy for copy in genuine if self.copies(copy) >= self._owners]
         return real(self, most or genuine, owned)
 
     return newest_of
-
-
-def _takes_any_copy(_real: Any) -> Any:
-    return property(lambda self: next((copy for copy in self._live(self._order) if self.is_genuine(copy)), None))
-
-
-def _ends_at_owners_only(real: Any) -> Any:
-    def init(self: ReplicatedEnd, nodes: Any, owners: int, *args: Any) -> None:
-        real(self, {node: nodes[node] for node in list(nodes)[:owners]}, owners, *args)
-
-    return init
 
 
 def _confirmed_by_any(_real: Any) -> Any:
@@ -156,23 +101,6 @@ def _acknowledges_a_refusal(_real: Any) -> Any:
         return True
 
     return carry
-
-
-def _includes_everything(_real: Any) -> Any:
-    async def bring_from(self: Any, node: int, reply: Any) -> Any:
-        if isinstance(reply, Stored):
-            self.stored[node] = reply.version
-            return True
-        return self._noted(node, await self._put(node, None)) if reply is None else False
-
-    return bring_from
-
-
-def _leaves_the_stamp(_real: Any) -> Any:
-    async def change(self: Any, identity: Any, found: Any, _spare: Any, budget: Any) -> Any:
-        return await self.of_login(identity, found, budget)
-
-    return change
 
 
 def _takes_a_fresh_stamp(_real: Any) -> Any:
@@ -202,25 +130,6 @@ def _drops_the_others(_real: Any) -> Any:
     return lambda self, session, state, base, ours, theirs: ours.following(theirs, ours.items, self._random_bytes(4))
 
 
-def _forgets_lost_answers(_real: Any) -> Any:
-    return lambda self, others: any(self is other for other in others)
-
-
-def _is_never_locked(real: Any) -> Any:
-    async def read(self: Any, lock: Any) -> Any:
-        stored = await real(self, lock)
-        return stored and stored._replace(record=stored.record._replace(items={}))
-
-    return read
-
-
-def _lets_it_shrink(_real: Any) -> Any:
-    async def give_back(_self: Any, _key: Any, _kept: Any, ttl: Any, *_args: Any) -> Any:
-        return ttl
-
-    return give_back
-
-
 def _in(make: Callable[..., Case], nodes: int, bounds: Bounds | None = None, **options: Any) -> Callable[[], Case]:
     return lambda: make(nodes, bounds or Bounds(), name=make.__name__.replace("_", " "), **options)
 
@@ -230,15 +139,15 @@ DEFECTS: dict[str, Defect] = {
         (Patch(MemcachedStore, "_request", _tokens_of_any_connection),),
         _in(play.a_writer_and_a_logout, 1, Bounds(restarts=1), replicas=1),
     ),
-    "no compare-and-swap": Defect((Patch(meta, "replace", _replaces_blindly),), _in(play.a_writer_and_a_logout, 2)),
+    "no compare-and-swap": Defect((Patch(meta, "replace", replaces_blindly),), _in(play.a_writer_and_a_logout, 2)),
     "a copy is set, not added": Defect(
-        (Patch(meta, "add", _adds_blindly),), _in(play.login_and_logout, 1, Bounds(duplicates=1), replicas=1)
+        (Patch(meta, "add", adds_blindly),), _in(play.login_and_logout, 1, Bounds(duplicates=1), replicas=1)
     ),
     "repair by set": Defect((Patch(RingStore, "_repair", _repairs_blindly),), _in(play.repair_and_logout, 2)),
     "the flag of a tombstone is dropped": Defect(
         (
-            Patch(meta, "write_tombstone", _forgets_the_flag),
-            Patch(meta, "add_tombstone", _forgets_the_flag),
+            Patch(meta, "write_tombstone", forgets_the_flag),
+            Patch(meta, "add_tombstone", forgets_the_flag),
         ),
         _in(play.a_writer_and_a_logout, 2),
     ),
@@ -247,11 +156,11 @@ DEFECTS: dict[str, Defect] = {
         _in(play.unread_logout, 3, cut={"logout": [0, 1]}),
     ),
     "a logout is confirmed by nobody": Defect(
-        (Patch(ReplicatedEnd, "_is_confirmed", _always(True)),),
+        (Patch(ReplicatedEnd, "_is_confirmed", always(True)),),
         _in(play.unread_logout, 2, cut={"logout": [0, 1]}),
     ),
     "a logout reaches the owners only": Defect(
-        (Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),),
+        (Patch(ReplicatedEnd, "__init__", ends_at_owners_only),),
         _in(play.a_writer_and_a_logout, 3, Bounds(losses=1)),
     ),
     "both compare-and-swaps at once": Defect(
@@ -261,17 +170,15 @@ DEFECTS: dict[str, Defect] = {
         (Patch(RingStore, "_carry", _acknowledges_a_refusal),), _in(play.writers, 2, Bounds(losses=1))
     ),
     "a write is acknowledged with one copy": Defect(
-        (Patch(RingStore, "_carry", _always_later(True)),), _in(play.a_node_is_emptied, 3, Bounds(restarts=1))
+        (Patch(RingStore, "_carry", always_later(True)),), _in(play.a_node_is_emptied, 3, Bounds(restarts=1))
     ),
     "another's write counts as ours": Defect(
-        (Patch(ReplicatedWrite, "_bring_from", _includes_everything),), _in(play.writers, 2, Bounds(losses=1))
+        (Patch(ReplicatedWrite, "_bring_from", includes_everything),), _in(play.writers, 2, Bounds(losses=1))
     ),
     "a read believes the first copy": Defect(
-        (Patch(ReadResult, "agreed", _believes_the_first),), _in(play.missed_logout, 2)
+        (Patch(ReadResult, "agreed", believes_the_first),), _in(play.missed_logout, 2)
     ),
-    "a read takes any copy": Defect(
-        (Patch(ReadResult, "best", _takes_any_copy),), _in(play.writers, 2, cut={"A": [0]})
-    ),
+    "a read takes any copy": Defect((Patch(ReadResult, "best", takes_any_copy),), _in(play.writers, 2, cut={"A": [0]})),
     "a read prefers the copy on enough nodes": Defect(
         (Patch(ReadResult, "_newest_of", _prefers_the_most),), _in(play.writers, 3, Bounds(losses=1), count=3)
     ),
@@ -279,24 +186,24 @@ DEFECTS: dict[str, Defect] = {
         (Patch(Committer, "_reconciled", _drops_the_others),), _in(play.writers, 2)
     ),
     "a write whose answer was lost is made again": Defect(
-        (Patch(Record, "includes_any", _forgets_lost_answers),), _in(play.adders, 2, Bounds(losses=1))
+        (Patch(Record, "includes_any", forgets_lost_answers),), _in(play.adders, 2, Bounds(losses=1))
     ),
     "the old ID is not ended": Defect((Patch(Committer, "_supersede", _supersedes_nothing),), _in(play.new_id, 2)),
     "a new ID does not mind a logout": Defect(
         (Patch(ReplicatedEnd, "supersede", _goes_on_after_a_logout),), _in(play.new_id_and_logout, 2)
     ),
-    "the stamp is not read": Defect((Patch(Stamp, "admits", _always(True)),), _in(play.log_out_everywhere_unlisted, 2)),
+    "the stamp is not read": Defect((Patch(Stamp, "admits", always(True)),), _in(play.log_out_everywhere_unlisted, 2)),
     "the stamp is not changed": Defect(
-        (Patch(Stamps, "change", _leaves_the_stamp),), _in(play.log_out_everywhere_unlisted, 2)
+        (Patch(Stamps, "change", leaves_the_stamp),), _in(play.log_out_everywhere_unlisted, 2)
     ),
     "a new ID takes a fresh stamp": Defect(
         (Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),), _in(play.log_out_everywhere_and_new_id, 2)
     ),
     "a lock is never held, and nobody insists on it": Defect(
-        (Patch(LockStore, "_read", _is_never_locked), Patch(Lock, "insist", _always_later(None))),
+        (Patch(LockStore, "_read", is_never_locked), Patch(Lock, "insist", always_later(None))),
         _in(play.locked, 2),
     ),
     "reads renew tombstones": Defect(
-        (Patch(MemcachedStore, "_give_back", _lets_it_shrink),), _in(play.life_of_a_tombstone, 2)
+        (Patch(MemcachedStore, "_give_back", lets_it_shrink),), _in(play.life_of_a_tombstone, 2)
     ),
 }

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.model.cases import CASES, LIMITS
-from tests.model.defects import DEFECTS, planted
+from tests.model.defects import DEFECTS
 from tests.model.explorer import Explorer
 from tests.model.words import told
+from tests.support.planting import patched
 
 _PROMISES = Path(__file__).parents[2] / "docs" / "promises.md"
 
@@ -33,7 +34,7 @@ def test_a_case_is_searched_completely(name: str) -> None:
 def test_a_defect_dies(name: str) -> None:
     """The same case holds without it."""
     defect = DEFECTS[name]
-    with planted(defect):
+    with patched(defect.patches):
         found = Explorer(defect.case()).run()
     assert found.violation
     assert Explorer(defect.case()).run(len(found.trace) and found.states).violation is None

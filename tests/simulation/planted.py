@@ -4,12 +4,9 @@ Each takes away one rule of the protocol, as somebody could who does not know wh
 shows what the visitors, the faults or the judge lack.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
-from sharedsession.backends.base import Stored
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.node import MemcachedStore
 from sharedsession.backends.redis.backend import RedisStore
@@ -29,20 +26,23 @@ from sharedsession.http import CLEAR
 from sharedsession.records import Record, Stamp
 from sharedsession.records.timeouts import TouchThrottle
 from sharedsession.session.changes import Changes
-
-
-class Patch(NamedTuple):
-    """What stands in the place of a function of the library.
-
-    Attributes:
-        owner: the module or class.
-        name: of the function.
-        made: takes the real function, and returns what takes its place.
-    """
-
-    owner: Any
-    name: str
-    made: Callable[[Any], Any]
+from tests.support.planting import (
+    Patch,
+    adds_blindly,
+    always,
+    always_later,
+    believes_the_first,
+    ends_at_owners_only,
+    forgets_lost_answers,
+    forgets_the_flag,
+    includes_everything,
+    is_never_locked,
+    leaves_the_stamp,
+    lets_it_shrink,
+    patched,
+    replaces_blindly,
+    takes_any_copy,
+)
 
 
 class Bug(NamedTuple):
@@ -61,46 +61,12 @@ class Bug(NamedTuple):
     store: str | None = None
 
 
-@contextmanager
-def planted(name: str | None) -> Iterator[None]:
+def planted(name: str | None) -> AbstractContextManager[None]:
     """Runs with a bug; ``None``: with none."""
-    with ExitStack() as stack:
-        for owner, attribute, made in BUGS[name].patches if name else ():
-            stack.enter_context(patch.object(owner, attribute, made(owner.__dict__[attribute])))
-        yield
-
-
-def _always(value: Any) -> Callable[[Any], Any]:
-    """A function in whose place a constant comes."""
-    return lambda _real: lambda *_args, **_options: value
-
-
-def _always_later(value: Any) -> Callable[[Any], Any]:
-    """The same for a coroutine function."""
-
-    async def constant(*_args: Any, **_options: Any) -> Any:
-        return value
-
-    return lambda _real: constant
+    return patched(BUGS[name].patches if name else ())
 
 
 # -- one node
-
-
-def _replaces_blindly(_real: Any) -> Any:
-    return lambda key, value, exptime, _cas, opaque: (
-        b"ms %b %d c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), exptime, opaque, value)
-    )
-
-
-def _adds_blindly(_real: Any) -> Any:
-    return lambda key, value, exptime, opaque: (
-        b"ms %b %d c T%d O%d\r\n%b\r\n" % (key.encode(), len(value), exptime, opaque, value)
-    )
-
-
-def _forgets_the_flag(real: Any) -> Any:
-    return lambda *args: real(*args).replace(b" F1 ", b" ", 1)
 
 
 def _swaps_blindly(_real: Any) -> Any:
@@ -114,25 +80,6 @@ def _swaps_blindly(_real: Any) -> Any:
 # -- the ring
 
 
-def _believes_the_first(real: Any) -> Any:
-    def agreed(self: ReadResult, owners: Any) -> Stored | None:
-        live = [reply for node in owners if isinstance(reply := self.replies.get(node), Stored)]
-        return live[0] if live else real(self, owners)
-
-    return agreed
-
-
-def _takes_any_copy(_real: Any) -> Any:
-    return property(lambda self: next((copy for copy in self._live(self._order) if self.is_genuine(copy)), None))
-
-
-def _ends_at_owners_only(real: Any) -> Any:
-    def init(self: ReplicatedEnd, nodes: Any, owners: int, *args: Any) -> None:
-        real(self, {node: nodes[node] for node in list(nodes)[:owners]}, owners, *args)
-
-    return init
-
-
 def _acknowledges_one_copy(_real: Any) -> Any:
     async def carry(_self: Any, _write: ReplicatedWrite, _nodes: Any) -> bool:
         return True
@@ -140,24 +87,7 @@ def _acknowledges_one_copy(_real: Any) -> Any:
     return carry
 
 
-def _includes_everything(real: Any) -> Any:
-    async def bring_from(self: Any, node: int, reply: Any) -> Any:
-        if isinstance(reply, Stored):
-            self.stored[node] = reply.version
-            return True
-        return await real(self, node, reply)
-
-    return bring_from
-
-
 # -- stamps
-
-
-def _leaves_the_stamp(_real: Any) -> Any:
-    async def change(self: Any, identity: Any, found: Any, _spare: Any, budget: Any) -> Any:
-        return await self.of_login(identity, found, budget)
-
-    return change
 
 
 def _spares_none(real: Any) -> Any:
@@ -199,82 +129,63 @@ def _stores_sums(_real: Any) -> Any:
     return lambda _self, _data, _done=None: {}
 
 
-def _forgets_lost_answers(_real: Any) -> Any:
-    return lambda self, others: any(self is other for other in others)
-
-
-def _is_never_locked(real: Any) -> Any:
-    async def read(self: Any, lock: Any) -> Any:
-        stored = await real(self, lock)
-        return stored and stored._replace(record=stored.record._replace(items={}))
-
-    return read
-
-
-def _lets_the_stone_shrink(_real: Any) -> Any:
-    async def give_back(_self: Any, _key: Any, _kept: Any, ttl: Any, *_args: Any) -> Any:
-        return ttl
-
-    return give_back
-
-
 BUGS: dict[str, Bug] = {
     # protocol, one node
     "no compare-and-swap": Bug(
         (
-            Patch(meta, "replace", _replaces_blindly),
+            Patch(meta, "replace", replaces_blindly),
             Patch(RedisStore, "replace", _swaps_blindly),
         ),
         seed=2,
     ),
-    "add overwrites": Bug((Patch(meta, "add", _adds_blindly),), seed=3),
+    "add overwrites": Bug((Patch(meta, "add", adds_blindly),), seed=3),
     "tombstones without their flag": Bug(
         (
-            Patch(meta, "write_tombstone", _forgets_the_flag),
-            Patch(meta, "add_tombstone", _forgets_the_flag),
+            Patch(meta, "write_tombstone", forgets_the_flag),
+            Patch(meta, "add_tombstone", forgets_the_flag),
         ),
         seed=7,
     ),
     # protocol, the ring
-    "one copy is believed": Bug((Patch(ReadResult, "agreed", _believes_the_first),), seed=21),
-    "any copy is the newest": Bug((Patch(ReadResult, "best", _takes_any_copy),), seed=7),
+    "one copy is believed": Bug((Patch(ReadResult, "agreed", believes_the_first),), seed=21),
+    "any copy is the newest": Bug((Patch(ReadResult, "best", takes_any_copy),), seed=7),
     "an end on the owners only": Bug(
-        (Patch(ReplicatedEnd, "__init__", _ends_at_owners_only),), seed=150, faults=2, store="ring"
+        (Patch(ReplicatedEnd, "__init__", ends_at_owners_only),), seed=150, faults=2, store="ring"
     ),
     "an end that anybody confirms": Bug(
-        (Patch(ReplicatedEnd, "_is_confirmed", _always(True)),), seed=2987, faults=2, store="ring"
+        (Patch(ReplicatedEnd, "_is_confirmed", always(True)),), seed=2987, faults=2, store="ring"
     ),
-    "silence means nothing": Bug((Patch(RingStore, "_would_know", _always(True)),), seed=44, faults=2, store="ring"),
+    "silence means nothing": Bug((Patch(RingStore, "_would_know", always(True)),), seed=44, faults=2, store="ring"),
     "a write on one copy": Bug((Patch(RingStore, "_carry", _acknowledges_one_copy),), seed=7),
-    "any copy includes a write": Bug((Patch(ReplicatedWrite, "_bring_from", _includes_everything),), seed=7),
+    "any copy includes a write": Bug((Patch(ReplicatedWrite, "_bring_from", includes_everything),), seed=7),
     # IDs
-    "an old ID lives on": Bug((Patch(Committer, "_supersede", _always_later(None)),)),
-    "a tombstone is touched": Bug((Patch(MemcachedStore, "_give_back", _lets_the_stone_shrink),), seed=72),
+    "an old ID lives on": Bug((Patch(Committer, "_supersede", always_later(None)),)),
+    "a tombstone is touched": Bug((Patch(MemcachedStore, "_give_back", lets_it_shrink),), seed=72),
     # stamps
-    "stamps are not compared": Bug((Patch(Stamp, "admits", _always(True)),), seed=55),
+    "stamps are not compared": Bug((Patch(Stamp, "admits", always(True)),), seed=55),
     "a stamp is not changed": Bug(
         (
-            Patch(Stamps, "change", _leaves_the_stamp),
-            Patch(PrincipalIndex, "_end", _always_later([])),
+            Patch(Stamps, "change", leaves_the_stamp),
+            Patch(PrincipalIndex, "_end", always_later([])),
         ),
         seed=1,
     ),
     "nobody is spared": Bug((Patch(Stamps, "_new", _spares_none),), seed=1),
     "a new ID takes a fresh stamp": Bug((Patch(Committer, "_stamp_of", _takes_a_fresh_stamp),), seed=111),
-    "tickets are not compared": Bug((Patch(commit, "insist", _always(None)),), seed=111),
+    "tickets are not compared": Bug((Patch(commit, "insist", always(None)),), seed=111),
     # requests
     "a logout page without a logout": Bug((Patch(Committer, "_destroy", _says_it_is_done),), seed=56),
     "the last one overwrites all": Bug((Patch(commit, "merge", _overwrites_all),), seed=3),
     "steps are not repeated": Bug((Patch(Changes, "replays", _stores_sums),), seed=20),
-    "a lost answer is a conflict": Bug((Patch(Record, "includes_any", _forgets_lost_answers),), seed=19),
-    "no renewal": Bug((Patch(TouchThrottle, "due", _always(None)),), seed=46),
+    "a lost answer is a conflict": Bug((Patch(Record, "includes_any", forgets_lost_answers),), seed=19),
+    "no renewal": Bug((Patch(TouchThrottle, "due", always(None)),), seed=46),
     "an outage is nobody": Bug(
         (Patch(Engine, "_out_of_reach", lambda _real: lambda _self, session, state: state.begin(session, None)),),
         seed=17,
     ),
     # locks and links
     "a lock that nobody looks at": Bug(
-        (Patch(LockStore, "_read", _is_never_locked), Patch(Lock, "insist", _always_later(None))), seed=4, store="ring"
+        (Patch(LockStore, "_read", is_never_locked), Patch(Lock, "insist", always_later(None))), seed=4, store="ring"
     ),
-    "websockets are not watched": Bug((Patch(WebsocketWatch, "start", _always(None)),), seed=178),
+    "websockets are not watched": Bug((Patch(WebsocketWatch, "start", always(None)),), seed=178),
 }
