@@ -6,10 +6,11 @@ from tests.model import programs as do
 from tests.model import properties as must
 from tests.model.case import Bounds, Case, View
 from tests.model.cases import CASES
-from tests.model.defects import DEFECTS, planted
+from tests.model.defects import DEFECTS
 from tests.model.explorer import Explorer
 from tests.model.programs import Stored
 from tests.model.words import told
+from tests.support.planting import patched
 
 
 def test_two_searches_of_one_case_are_the_same() -> None:
@@ -62,7 +63,7 @@ def test_a_restart_breaks_connections_and_their_tokens() -> None:
 def test_a_trace_is_told_in_words() -> None:
     """One line a step; the shortest way comes first, since the search goes breadth first."""
     defect = DEFECTS["no compare-and-swap"]
-    with planted(defect):
+    with patched(defect.patches):
         explorer = Explorer(defect.case())
         found = explorer.run()
     head, *steps = told(explorer, found).splitlines()

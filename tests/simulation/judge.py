@@ -5,7 +5,6 @@ was written, key by key, by `data`. On top of these:
 
 - ``overdue``: a session is alive longer than an idle timeout after the last request that could have renewed it.
 - ``error``: an application got an exception that is not promised to it.
-- ``slow``: a look waited longer than twice the timeout.
 - ``down``: something is no answer though everything was mended before.
 - ``refused request``: one node of a ring broke, and was not slow only, and a request got a 503 all the same.
 - ``view``: an ID that was left with grace shows nothing before that is over, though its session lives under the next
@@ -30,10 +29,44 @@ from tests.simulation.plan import FORGETFUL, REPLICAS, Fault, Plan
 from tests.support.ends import NEVER, Chain, Ends, Logout, Look, Revocation, Span, Token
 
 _WHOLE_SECONDS = 3.0  # a store counts these, rounded up, and its clock ticks once in one
-
-
 _UNDER_WAY = 1.5  # seconds for which a node that is back may still be skipped, and packets may be late
 _NOTE = 10.0  # seconds for which an old ID that was left without grace leads to its successor
+
+
+class Circumstances:
+    """What a plan excuses: what may be lost, refused or late because of what breaks.
+
+    Args:
+        plan: that is carried out.
+
+    Attributes:
+        idle: the idle timeout in seconds.
+        is_calm: whether nothing breaks.
+        may_lose_data: whether the store may have lost anything.
+        may_lose_notes: whether answers are lost, and applications end sessions that they did not look at.
+        must_answer: whether no request may be refused, as only one node of a ring breaks, and is not slow only.
+        has_two_faults: whether several things break on a ring.
+        troubles: from when to when they do so at once, or their effects may be under way.
+        over: when all is as if nothing had been.
+        slack: seconds for which a renewal may have been under way, or a store's clock stood still.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        faults, is_ring = plan.faults, plan.store in REPLICAS
+        kinds = {fault.kind for fault in faults}
+        self.idle = plan.idle
+        self.is_calm = not faults
+        self.has_two_faults = is_ring and len(faults) > 1
+        self.may_lose_data = bool(kinds & set(FORGETFUL)) and (self.has_two_faults or not is_ring)
+        self.may_lose_notes = not self.is_calm and not plan.autoload
+        self.must_answer = is_ring and len(faults) < 2 and not kinds & {"late", "slow"}
+        self.troubles = list(_at_once(faults)) if is_ring else []
+        self.over = max((fault.begin + fault.seconds + 5.0 for fault in faults), default=NEVER)
+        self.slack = _WHOLE_SECONDS + sum(fault.seconds + 1.0 for fault in faults)
+
+    def is_in_trouble(self, span: Span) -> bool:
+        """Returns whether two things were broken while somebody waited."""
+        return any(begin < span.end and span.begin < end for begin, end in self.troubles)
 
 
 class Watched(NamedTuple):
@@ -55,29 +88,24 @@ class Watched(NamedTuple):
 
 
 class EndsInTime(Ends):
-    """Ends that know of the idle timeout.
+    """Ends that know of the idle timeout, and of what breaks.
+
+    Args:
+        principal: whose sessions.
+        circumstances: of the run.
 
     Attributes:
-        idle: in seconds.
         idles: the longest idle timeout of each session, by its name.
-        is_forgetful: whether the store may have lost anything.
-        is_calm: whether nothing breaks.
-        has_two_faults: whether several things break on a ring.
-        may_lose_answers: whether anything breaks.
-        may_lose_notes: the same, where applications end sessions that they did not look at.
-        troubles: from when to when they do so at once.
-        slack: seconds for which a renewal may have been under way, or a store's clock stood still.
         contacts: when requests may have renewed a session, by its name.
         roots: of sessions that came of two changes of one ID at the same time: the first of their kin.
     """
 
-    idle = 0.0
-    slack = _WHOLE_SECONDS
-    is_forgetful = is_calm = has_two_faults = may_lose_answers = may_lose_notes = False
-    idles: dict[str, float]
-    contacts: dict[str, list[Span]]
-    troubles: Sequence[tuple[float, float]] = ()
-    roots: dict[Chain, Chain]
+    def __init__(self, principal: str, circumstances: Circumstances) -> None:
+        super().__init__(principal)
+        self._circumstances = circumstances
+        self.idles: defaultdict[str, float] = defaultdict(lambda: circumstances.idle)
+        self.contacts: defaultdict[str, list[Span]] = defaultdict(list)
+        self.roots: dict[Chain, Chain] = {}
 
     def forked(self, chain: Chain) -> Chain:
         """Returns a session that two requests at the same time made of one: each gave it a new ID, and both live."""
@@ -102,18 +130,17 @@ class EndsInTime(Ends):
         return super()._logs_out(each, look)
 
     def _crimes(self, look: Look) -> Iterator[str]:
-        late_view = look.token.grace and look.span.begin < look.token.left + look.token.grace + self.slack
-        in_limbo = self.has_two_faults and any(
+        late_view = (
+            look.token.grace and look.span.begin < look.token.left + look.token.grace + self._circumstances.slack
+        )
+        in_limbo = self._circumstances.has_two_faults and any(
             each.chain is look.chain and not each.acked and each.span.begin < look.span.end for each in self.logouts
         )
-        excused = {"old ID": late_view, "revived": in_limbo or self._is_in_trouble(look.chain.login)}
+        excused = {"old ID": late_view, "revived": in_limbo or self._circumstances.is_in_trouble(look.chain.login)}
         yield from (crime for crime in super()._crimes(look) if not excused.get(crime))
-        if look.seen is None and self.is_calm and self._shows_view(look):
+        if look.seen is None and self._circumstances.is_calm and self._shows_view(look):
             yield "view"
-        if (
-            look.seen is not None
-            and look.span.begin > self._last_contact(look) + self.idles[look.chain.name] + self.slack
-        ):
+        if look.seen is not None and look.span.begin > self._idle_end(look) + self._circumstances.slack:
             yield "overdue"
 
     def _is_note_lost(self, each: Logout) -> bool:
@@ -122,36 +149,36 @@ class EndsInTime(Ends):
         Another logout took it, by an ID before that one; or an answer was lost, of a request that had not looked, or
         looked before the ID was left.
         """
-        if self.may_lose_answers and each.span.begin < each.token.left:
+        if not self._circumstances.is_calm and each.span.begin < each.token.left:
             return True
         older = each.chain.tokens[: _at(each)]
         earlier = (other for other in self.logouts if other is not each and other.chain is each.chain)
-        return self.may_lose_notes or any(
+        return self._circumstances.may_lose_notes or any(
             other.token in older and other.span.begin < each.span.end for other in earlier
         )
 
     def _is_excused(self, login: Span) -> bool:
-        return self.is_forgetful or self._is_in_trouble(login) or super()._is_excused(login)
+        may_be_lost = self._circumstances.may_lose_data or self._circumstances.is_in_trouble(login)
+        return may_be_lost or super()._is_excused(login)
 
     def _must_live(self, chain: Chain, until: float) -> bool:
-        if self.is_forgetful or not super()._must_live(chain, until) or self._may_be_undone(chain.login):
+        if self._circumstances.may_lose_data or self._may_be_undone(chain.login):
             return False
-        if any(not each.acked and each.span.begin < until for each in self.revocations):
+        if not super()._must_live(chain, until) or any(
+            not each.acked and each.span.begin < until for each in self.revocations
+        ):
             return False  # without an answer, it may still be on its way
         seen = [look.span.begin for look in self.looks if look.chain is chain and look.seen and look.span.end < until]
         latest = max([chain.login.begin, *seen])
-        return until - latest < 0.9 * self.idle - _WHOLE_SECONDS
+        return until - latest < 0.9 * self._circumstances.idle - _WHOLE_SECONDS
 
     def _may_be_undone(self, login: Span) -> bool:
         """Returns whether a login may be undone by another stamp: docs/promises.md, logins while nodes are away."""
         others = [other.login for other in self.chains if other.login is not login]
         beside = any(other.begin < login.end and login.begin < other.end for other in others)
         is_first = not any(other.end < login.begin for other in others)
-        return self._is_in_trouble(login) or (self.may_lose_answers and beside and is_first)
-
-    def _is_in_trouble(self, login: Span) -> bool:
-        """Returns whether two things were broken during a login."""
-        return any(begin < login.end and login.begin < end for begin, end in self.troubles)
+        may_make_its_own = not self._circumstances.is_calm and beside and is_first
+        return may_make_its_own or self._circumstances.is_in_trouble(login)
 
     def _shows_view(self, look: Look) -> bool:
         """Returns whether an ID that was left with grace must show a view in a look."""
@@ -160,10 +187,11 @@ class EndsInTime(Ends):
         is_last = token is chain.tokens[-2:][0] and chain.tokens[-1].leaving >= look.span.end
         return bool(token.grace and in_time and is_last and self._must_live(chain, look.span.end))
 
-    def _last_contact(self, look: Look) -> float:
-        """Returns when a request may have renewed the session the last time before a look began."""
+    def _idle_end(self, look: Look) -> float:
+        """Returns when a session is over, by the last request before a look that may have renewed it."""
         spans = [look.chain.login, *self.contacts[look.chain.name]]
-        return max((min(span.end, look.span.begin) for span in spans if span.begin < look.span.begin), default=0.0)
+        earlier = [min(span.end, look.span.begin) for span in spans if span.begin < look.span.begin]
+        return max(earlier, default=0.0) + self.idles[look.chain.name]
 
 
 def _at_once(faults: Sequence[Fault]) -> Iterator[tuple[float, float]]:
@@ -192,30 +220,16 @@ class Judge:
         self._lives: dict[Token, Life] = {}
         self._sockets: list[Watched] = []
         self._faults: list[str] = []
+        self._circumstances = Circumstances(plan)
         self.requests = 0
         self.refusals = 0
-        forgetful = [fault for fault in plan.faults if fault.kind in FORGETFUL]
-        keeps = plan.store in REPLICAS and (len(plan.faults) < 2 or not forgetful)
-        slow = any(fault.kind in {"late", "slow"} for fault in plan.faults)  # steps may take all the time there is
-        self._over = max((fault.begin + fault.seconds + 5.0 for fault in plan.faults), default=NEVER)
-        self._troubles = list(_at_once(plan.faults)) if plan.store in REPLICAS else []
-        self._must_answer = plan.store in REPLICAS and len(plan.faults) < 2 and not slow
-        self._may_lose = bool(forgetful) and not keeps
 
     # -- what is told
 
     def ends_of(self, principal: str) -> EndsInTime:
         """Returns where the sessions of a principal are judged; those of nobody together."""
         if principal not in self.ends:
-            ends = self.ends[principal] = EndsInTime(principal or "nobody")
-            ends.idle, ends.contacts, ends.roots = self._plan.idle, defaultdict(list), {}
-            ends.idles = defaultdict(lambda: self._plan.idle)
-            ends.slack = _WHOLE_SECONDS + sum(fault.seconds + 1.0 for fault in self._plan.faults)
-            ends.may_lose_answers = bool(self._plan.faults)
-            ends.may_lose_notes = bool(self._plan.faults) and not self._plan.autoload
-            ends.has_two_faults = self._plan.store in REPLICAS and len(self._plan.faults) > 1
-            ends.troubles = self._troubles
-            ends.is_forgetful, ends.is_calm = self._may_lose, not self._plan.faults
+            self.ends[principal] = EndsInTime(principal or "nobody", self._circumstances)
         return self.ends[principal]
 
     def fault(self, what: str) -> None:
@@ -228,7 +242,8 @@ class Judge:
         if answer.status == 503:
             self.refusals += 1
             # One that stays taken is a 503 as well; and a node that nobody asked for long may be skipped once more.
-            if self._must_answer and not what.startswith("lock") and answer.begin < self._over:
+            is_due = self._circumstances.must_answer and answer.begin < self._circumstances.over
+            if is_due and not what.startswith("lock"):
                 self.fault(f"refused request: {what} at {answer.begin:.4f}")
             if answer.cookies:
                 self.fault(f"cookie: a 503 set one, {what}")
@@ -237,7 +252,7 @@ class Judge:
 
     def born(self, chain: Chain, token: Token, data: dict[str, object]) -> None:
         """A request was given an ID, for a session that holds these data."""
-        self._lives[token] = Life(f"{chain.name} ID {len(chain.tokens)}", token, data, self._troubles)
+        self._lives[token] = Life(f"{chain.name} ID {len(chain.tokens)}", token, data, self._circumstances.troubles)
 
     def saw(
         self, ends: EndsInTime, chain: Chain, token: Token, answer: Answer, by: str, changes: tuple[Change, ...] = ()
@@ -266,10 +281,10 @@ class Judge:
 
     def violations(self) -> list[str]:
         """Returns everything that breaks a promise."""
-        found = [*self._faults]
+        found = list(self._faults)
         for ends in self.ends.values():
             found += ends.violations()
-        if not self._may_lose:
+        if not self._circumstances.may_lose_data:
             for life in self._lives.values():
                 found += life.violations()
         return found + [line for each in self._sockets for line in self._outlived(each)]

@@ -16,7 +16,7 @@ from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirme
 from tests.simulation.data import Access, Change
 from tests.simulation.farm import Answer, Farm, WebNode
 from tests.simulation.faults import strike
-from tests.simulation.judge import Judge
+from tests.simulation.judge import EndsInTime, Judge
 from tests.simulation.plan import Fault, Step, Visitor
 from tests.support.ends import NEVER, Chain, Logout, Revocation, Seen, Span, Token
 
@@ -70,19 +70,21 @@ class Visits:
     # -- what is seen at the end
 
     async def _look_at_all(self, webs: list[WebNode]) -> None:
+        chains = [(ends, chain) for ends in self._judge.ends.values() for chain in ends.chains]
         for web in webs:
-            for ends in self._judge.ends.values():
-                for chain in ends.chains:
-                    for token in chain.tokens:
-                        for _ in range(_PATIENCE):
-                            answer = await web.request(_seen_and_all, token.cookie)
-                            self._judge.contacted(ends, chain, answer)
-                            if answer.status == 200:
-                                self._judge.saw(ends, chain, token, answer, web.name)
-                                break
-                            await asyncio.sleep(_REST)
-                        else:
-                            self._judge.fault(f"down: {web.name} answers {answer.status} {answer.error!r} in the end")
+            for ends, chain in chains:
+                for token in chain.tokens:
+                    await self._look_until_seen(web, ends, chain, token)
+
+    async def _look_until_seen(self, web: WebNode, ends: EndsInTime, chain: Chain, token: Token) -> None:
+        for _ in range(_PATIENCE):
+            answer = await web.request(_seen_and_all, token.cookie)
+            self._judge.contacted(ends, chain, answer)
+            if answer.status == 200:
+                self._judge.saw(ends, chain, token, answer, web.name)
+                return
+            await asyncio.sleep(_REST)
+        self._judge.fault(f"down: {web.name} answers {answer.status} {answer.error!r} in the end")
 
     async def _end_all(self) -> None:
         for principal, ends in self._judge.ends.items():

@@ -23,14 +23,7 @@ from typing import Any
 from sharedsession.backends.base import Ended, Judge, Read, Stored, Version
 from sharedsession.backends.ring.hashring import HashRing
 from sharedsession.backends.ring.node import NodeStore, RingNode
-from sharedsession.backends.ring.read_result import (
-    NO_ANSWER,
-    NO_JUDGE,
-    NoAnswer,
-    NodeReply,
-    ReadResult,
-    Tokens,
-)
+from sharedsession.backends.ring.read_result import NO_ANSWER, NO_JUDGE, NoAnswer, NodeReply, ReadResult, Tokens
 from sharedsession.backends.ring.replicated_end import ReplicatedEnd, note_among, were_alive
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite, add_copy, get_copy, replace_copy
 from sharedsession.backends.tombstone import note_on
