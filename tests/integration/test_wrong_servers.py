@@ -15,11 +15,12 @@ import pytest
 
 from sharedsession.cli.__main__ import main
 from tests.support.farm import Browser, WebNode, everything, write
-from tests.support.processes import HOST
+from tests.support.processes import HOST, free_port
 from tests.support.servers import Redis
 from tests.support.strangers import ANSWERS, GREETINGS, Stranger, memcached_1_5
 
 SCHEMES = ("memcached", "memcached+text", "redis")
+CLUSTER = ("--cluster-enabled", "yes")
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
@@ -194,8 +195,8 @@ def test_a_redis_without_a_command(kind: str, hidden: str, said: str, fresh, web
     ("arguments", "path", "said"),
     [
         ((), "/99", "SELECT: it has no database of this number; write a smaller number"),
-        (("--cluster-enabled", "yes"), "", "it is a node of a Redis Cluster"),
-        (("--cluster-enabled", "yes"), "/1", "it is a node of a Redis Cluster|it has no database of this number"),
+        (CLUSTER, "", "it is a node of a Redis Cluster"),
+        (CLUSTER, "/1", "it is a node of a Redis Cluster|it has no database of this number"),
         (("--requirepass", "hidden-from-us"), "", "NOAUTH; put user:password@"),
         (("--maxmemory", "1kb"), "", "OOM; its memory is full: raise its maxmemory"),
         (("--min-replicas-to-write", "1"), "", "NOREPLICAS; fewer replicas"),
@@ -205,6 +206,8 @@ def test_a_redis_without_a_command(kind: str, hidden: str, said: str, fresh, web
 @pytest.mark.parametrize("kind", ["redis", "valkey"])
 def test_a_redis_that_cannot_serve(kind: str, arguments: tuple[str, ...], path: str, said: str, fresh, refused) -> None:
     """Each with its fix, at a change as at a read."""
+    if arguments is CLUSTER:  # by itself it would take a port of those for outgoing connections
+        arguments = (*CLUSTER, "--cluster-port", str(free_port()))
     server = fresh(kind, *arguments)
     assert re.search(said, refused(f"{kind}://{HOST}:{server.port}{path}", step=write("x", 1)))
 
