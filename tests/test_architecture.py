@@ -74,6 +74,7 @@ PURE_BUT = {
 LOOPS = ("asyncio", "anyio", "trio", "uvloop")
 ON_LOOPS = {
     "concurrency": "the room that knows colour",
+    "backends.wire.connection": "the asynchronous half of network stores",
     "backends.wire.multiplexed_client": "the asynchronous half of network stores",
     "backends.sqlite.worker": "the asynchronous half of SQLite",
     "frameworks.starlette.session": "a worker thread of Starlette waits for the loop that it belongs to",

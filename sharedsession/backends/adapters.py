@@ -208,7 +208,7 @@ def can_supersede(backend: object) -> bool:
 
 def is_asynchronous(backend: Backend | AsyncBackend) -> bool:
     """Returns whether a backend's verbs are coroutines."""
-    return inspect.iscoroutinefunction(backend.get)
+    return inspect.iscoroutinefunction(backend.get) or inspect.iscoroutinefunction(backend.end)
 
 
 def for_blocking(backend: Backend | AsyncBackend) -> AsyncBackend | None:

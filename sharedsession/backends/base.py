@@ -17,7 +17,7 @@ A backend moves sealed bytes. It knows keys, bytes, versions and seconds; never 
 The library passes the arguments of the six verbs by position.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from sharedsession.errors import BackendUnavailable
@@ -210,15 +210,17 @@ class Backend(Facts, Protocol):
 class AsyncBackend(Facts, Protocol):
     """The asynchronous colour: the same verbs, the same promises."""
 
-    async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
+    def get(self, key: str, touch: float | None, timeout: float) -> Awaitable[Stored | Ended | None]:
         """Same as `Backend.get`."""
         ...
 
-    async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
+    def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Awaitable[Version | None]:
         """Same as `Backend.add`."""
         ...
 
-    async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
+    def replace(
+        self, key: str, value: bytes, ttl: float, version: Version, timeout: float
+    ) -> Awaitable[Version | None]:
         """Same as `Backend.replace`."""
         ...
 

@@ -13,7 +13,8 @@ from urllib.parse import unquote
 
 from sharedsession.backends.base import Ended, Stored
 from sharedsession.backends.memcached import protocol
-from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer, MemcachedStore
+from sharedsession.backends.memcached.node import MemcachedStore
+from sharedsession.backends.memcached.server import MemcachedBackend, MemcachedServer
 from sharedsession.backends.memcached.urls import NodeSpec, from_url, nodes_of
 from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import HashRing, Place

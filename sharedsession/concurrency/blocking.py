@@ -84,28 +84,29 @@ class Done(Awaitable[T]):
 DONE = Done(None)
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine that does not suspend.
+def run(work: Awaitable[T]) -> T:
+    """Runs a coroutine, or anything else that is awaited, that does not suspend.
 
     Raises:
         RuntimeError: the coroutine waited for an event loop: an asynchronous backend serves a blocking application.
     """
     if side_by_side.depth:
-        return _run_alone(coroutine)
+        return _run_alone(work)
+    steps = work.__await__()
     try:
-        coroutine.send(None)
+        next(steps)
     except StopIteration as done:
         value: T = done.value
         return value
-    coroutine.close()
+    steps.close()
     raise RuntimeError("an asynchronous backend cannot serve a blocking application")
 
 
-def _run_alone(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine for a plain function that is called inside of `gather`: it waits by itself."""
+def _run_alone(work: Awaitable[T]) -> T:
+    """Runs it for a plain function that is called inside of `gather`: it waits by itself."""
     depth, side_by_side.depth = side_by_side.depth, 0
     try:
-        return run(coroutine)
+        return run(work)
     finally:
         side_by_side.depth = depth
 

@@ -32,9 +32,9 @@ class BlockingDriver:
     def __init__(self, environment: Environment = REAL) -> None:
         self._environment = environment
 
-    def run(self, step: Step[T]) -> Awaitable[T]:
+    def run(self, step: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> Awaitable[T]:
         """Same as `Driver.run`: the step has run when this returns."""
-        return Done(run(step()))
+        return Done(run(step(*arguments)))
 
     def gather(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, list[T]]:
         """Same as `Driver.gather`."""
@@ -70,9 +70,9 @@ class ThreadDriver(BlockingDriver):
 
     blocking = False
 
-    def run(self, step: Step[T]) -> Awaitable[T]:
+    def run(self, step: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> Awaitable[T]:
         """Same as `Driver.run`."""
-        return asyncio.to_thread(lambda: run(step()))
+        return asyncio.to_thread(lambda: run(step(*arguments)))
 
 
 class LoopDriver:
@@ -84,9 +84,9 @@ class LoopDriver:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @staticmethod
-    def run(step: Step[T]) -> Awaitable[T]:
+    def run(step: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> Awaitable[T]:
         """Same as `Driver.run`."""
-        return step()
+        return step(*arguments)
 
     @staticmethod
     async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

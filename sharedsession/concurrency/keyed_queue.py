@@ -6,6 +6,7 @@ One for threads, one for the tasks of event loops. Where a key is free, acquirin
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Hashable
 
 from sharedsession.concurrency.fork import PerProcess
 from sharedsession.concurrency.per_loop import PerLoop
@@ -23,7 +24,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self.guard = threading.Lock()
-        self.waiters: dict[str, deque[threading.Event]] = {}
+        self.waiters: dict[Hashable, deque[threading.Event]] = {}
 
 
 class ThreadQueue:
@@ -32,12 +33,12 @@ class ThreadQueue:
     def __init__(self) -> None:
         self._lines: PerProcess[_Lines] = PerProcess(_Lines)
 
-    def acquire(self, key: str) -> bool:
+    def acquire(self, key: Hashable) -> bool:
         """Same as `KeyedQueue.acquire`."""
         new: deque[threading.Event] = deque()
         return self._lines.mine.waiters.setdefault(key, new) is new
 
-    async def wait(self, key: str, timeout: float) -> bool:
+    async def wait(self, key: Hashable, timeout: float) -> bool:
         """Same as `KeyedQueue.wait`."""
         mine, lines = threading.Event(), self._lines.mine
         with lines.guard:
@@ -52,7 +53,7 @@ class ThreadQueue:
             lines.waiters[key].remove(mine)
             return False
 
-    def release(self, key: str) -> None:
+    def release(self, key: Hashable) -> None:
         """Same as `KeyedQueue.release`. A thread that forked while it held a key holds nothing in the child."""
         lines = self._lines.mine
         with lines.guard:
@@ -62,12 +63,12 @@ class ThreadQueue:
             else:
                 lines.waiters.pop(key, None)
 
-    def waiting(self, key: str) -> int:
+    def waiting(self, key: Hashable) -> int:
         """Same as `KeyedQueue.waiting`."""
         return len(self._waiters.get(key, ()))
 
     @property
-    def _waiters(self) -> dict[str, deque[threading.Event]]:
+    def _waiters(self) -> dict[Hashable, deque[threading.Event]]:
         return self._lines.mine.waiters
 
 
@@ -75,17 +76,21 @@ class LoopQueue:
     """A `KeyedQueue` of tasks, apart for each event loop."""
 
     def __init__(self) -> None:
-        self._loops: PerLoop[dict[str, _Waiters]] = PerLoop()
+        self._loops: PerLoop[dict[Hashable, _Waiters | None]] = PerLoop()
 
-    def acquire(self, key: str) -> bool:
+    def acquire(self, key: Hashable) -> bool:
         """Same as `KeyedQueue.acquire`."""
-        new = _Waiters()
-        return self._waiters.setdefault(key, new) is new
+        held = self._held()
+        if key in held:
+            return False
+        held[key] = None
+        return True
 
-    async def wait(self, key: str, timeout: float) -> bool:
+    async def wait(self, key: Hashable, timeout: float) -> bool:
         """Same as `KeyedQueue.wait`."""
-        mine = asyncio.get_running_loop().create_future()
-        self._waiters[key].append(mine)
+        mine, held = asyncio.get_running_loop().create_future(), self._held()
+        waiters = held[key] = held[key] or _Waiters()
+        waiters.append(mine)
         try:
             async with asyncio.timeout(timeout):
                 await mine
@@ -97,25 +102,26 @@ class LoopQueue:
             raise
         return True
 
-    def release(self, key: str) -> None:
+    def release(self, key: Hashable) -> None:
         """Same as `KeyedQueue.release`."""
-        waiters = self._waiters[key]
+        held = self._held()
+        waiters = held[key]
         while waiters:
             following = waiters.popleft()
             if not following.done():
                 following.set_result(None)
                 return
-        del self._waiters[key]
+        del held[key]
 
-    def waiting(self, key: str) -> int:
+    def waiting(self, key: Hashable) -> int:
         """Same as `KeyedQueue.waiting`."""
-        return len(self._waiters.get(key, ()))
+        return len(self._held().get(key) or ())
 
-    @property
-    def _waiters(self) -> dict[str, _Waiters]:
+    def _held(self) -> dict[Hashable, _Waiters | None]:
+        """Returns the keys that are held on the running event loop, each with those who wait for it."""
         loop = asyncio.get_running_loop()
-        waiters = self._loops.get(loop)
-        if waiters is None:
-            waiters = {}
-            self._loops.put(loop, waiters)
-        return waiters
+        held = self._loops.get(loop)
+        if held is None:
+            held = {}
+            self._loops.put(loop, held)
+        return held

@@ -5,7 +5,7 @@ Where each request has a loop of its own (``asyncio.run``, asgiref's ``async_to_
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from sharedsession.errors import ConfigurationError
@@ -17,16 +17,17 @@ _WITHOUT_LOOP = {_NO_LOOP, "Event loop is closed"}
 
 
 class PerLoop(Generic[T]):
-    """A value for each event loop. The value of a closed loop goes when another loop gets its own."""
+    """A value for each event loop. The value of a closed loop goes when another loop gets its own.
 
-    __slots__ = ("_values",)
+    Attributes:
+        get: returns the value of a loop, or ``None``.
+    """
+
+    __slots__ = ("_values", "get")
 
     def __init__(self) -> None:
         self._values: dict[asyncio.AbstractEventLoop, T] = {}
-
-    def get(self, loop: asyncio.AbstractEventLoop) -> T | None:
-        """Returns the value of a loop, or ``None``."""
-        return self._values.get(loop)
+        self.get: Callable[[asyncio.AbstractEventLoop], T | None] = self._values.get
 
     def put(self, loop: asyncio.AbstractEventLoop, value: T) -> None:
         """Sets the value of a loop."""

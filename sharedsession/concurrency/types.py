@@ -1,6 +1,6 @@
 """The types of concurrency, each defined once: steps, drivers, queues and timers."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -23,11 +23,11 @@ class Gather(Protocol):
 class KeyedQueue(Protocol):
     """A queue for each key: in one process, one at a time holds a key; the others wait in the order they came."""
 
-    def acquire(self, key: str) -> bool:
+    def acquire(self, key: Hashable) -> bool:
         """Acquires a key if it is free. Returns whether it was."""
         ...
 
-    async def wait(self, key: str, timeout: float) -> bool:
+    async def wait(self, key: Hashable, timeout: float) -> bool:
         """Waits for a key that was not free, behind those who came before.
 
         Args:
@@ -39,11 +39,11 @@ class KeyedQueue(Protocol):
         """
         ...
 
-    def release(self, key: str) -> None:
+    def release(self, key: Hashable) -> None:
         """Hands the key to the next in the queue."""
         ...
 
-    def waiting(self, key: str) -> int:
+    def waiting(self, key: Hashable) -> int:
         """Returns how many wait for a key."""
         ...
 
@@ -68,8 +68,11 @@ class Driver(Protocol):
         """Whether the application blocks."""
         ...
 
-    def run(self, step: Step[T]) -> Awaitable[T]:
-        """Runs a step: before it returns where the application blocks, else when the result is awaited."""
+    def run(self, step: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> Awaitable[T]:
+        """Runs a step, which gets the arguments.
+
+        It has run when this returns, where the application blocks; else when the result is awaited.
+        """
         ...
 
     def gather(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, list[T]]:

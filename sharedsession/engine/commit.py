@@ -91,7 +91,12 @@ class Committer:
         """
         state = session._state
         try:
-            await self.commit(session, unsaved)
+            if self._is_plain(session, state, unsaved):
+                budget = state.budget = state.budget or self._store.time_budget(state.waited)
+                record = state.next_record(session, unsaved, self._clock(), self._random_bytes(WRITE_ID_BYTES))
+                await self._replace(session, state, record, budget)
+            else:
+                await self.commit(session, unsaved)
         except SessionEnded:
             self.drop(state, "its session ended while the request was running")
         except Conflict as conflict:
@@ -104,6 +109,15 @@ class Committer:
             if self._settings.on_outage == "error":
                 raise
             self.drop(state, "the session store is not answering")
+
+    def _is_plain(self, session: Session, state: SessionState, unsaved: Unsaved) -> bool:
+        """Returns whether a commit is on the plain path: nothing but data changed, and nobody watches."""
+        login_keys = session._login_keys if self._login_keys is None else self._login_keys
+        return (
+            state.has_new_data_only
+            and self._observer.tracer is None
+            and (not login_keys or unsaved.changed.keys().isdisjoint(login_keys))
+        )
 
     def commit(self, session: Session, unsaved: Unsaved) -> Awaitable[None]:
         """Looks up the table and does what it tells. Arguments as for `finish`.
@@ -121,8 +135,7 @@ class Committer:
         if state.status is READ_ONLY:
             self.drop(state, "the session is read-only in this request")
             return
-        if state.budget is None:
-            state.budget = self._store.time_budget()
+        state.budget = state.budget or self._store.time_budget(state.waited)
         if state.is_destroyed(session):
             await self._destroy(state, state.budget)
             unsaved = state.unsaved(session)
@@ -273,11 +286,16 @@ class Committer:
         """Writes a stored session: the requests of one process one after the other, so that none of a crowd starves."""
         identity = state.identity_for_storing()
         enters = ours.principal if state.enters else None
-        key = identity.store_key
-        attempts: list[Record] = []
+        key, attempts = identity.store_key, [ours]
         acquired = self._queue.acquire(key) or await self._queue.wait(key, 2 * self._settings.timeout)
         try:
-            await self._swap(session, state, identity, ours, budget, attempts)
+            ttl = self._ttl_of(state, ours)
+            with budget as timeout:
+                version = await self._store.replace(identity, ours, ttl, state.version, timeout)
+            if version is None:
+                await self._replace_merged(session, state, identity, ours, budget, attempts)
+            else:
+                state.settle(session, ours, version)
         except BackendUnavailable:
             state.unconfirmed = attempts, state.mark.steps if state.mark else {}
             raise
@@ -296,7 +314,7 @@ class Committer:
 
         self._driver.background(enter)
 
-    async def _swap(
+    async def _replace_merged(
         self,
         session: Session,
         state: SessionState,
@@ -305,12 +323,11 @@ class Committer:
         budget: TimeBudget,
         attempts: list[Record],
     ) -> None:
-        base, record, expected = state.record, ours, state.version
+        """Merges a refused write with what is stored, and writes that, until no other request comes between."""
+        base, record = state.record, ours
         timeouts = self._timeouts(state.idle_timeout)
+        stored = await self._store.stored_instead(identity, attempts, budget)
         for _ in range(_ATTEMPTS):
-            ttl = self._ttl_of(state, record)
-            attempts.append(record)
-            stored = await self._store.swap(identity, record, ttl, expected, budget, attempts)
             if stored is None or (stored.record is not record and self._is_over(timeouts, stored.record)):
                 raise SessionEnded("the session was destroyed, or given a new ID, by another request")
             if stored.record is record or stored.record.includes_any(attempts):
@@ -318,7 +335,10 @@ class Committer:
                 return
             if state.held_lock is not None:
                 await state.held_lock.insist()
-            record, expected = self._reconciled(session, state, base, ours, stored.record), stored.version
+            record = self._reconciled(session, state, base, ours, stored.record)
+            attempts.append(record)
+            ttl = self._ttl_of(state, record)
+            stored = await self._store.swap(identity, record, ttl, stored.version, budget, attempts)
         raise Conflict("the session is written by too many requests at once")
 
     def _reconciled(

@@ -5,42 +5,35 @@ the driver runs it in the application's colour. What a commit does is in `commit
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from sharedsession.backends.base import AsyncBackend
 from sharedsession.concurrency import DONE, Driver, Step, check_event_loop
 from sharedsession.engine.commit import Committer
+from sharedsession.engine.load import Loader
 from sharedsession.engine.lock import LockStore, SessionLock
 from sharedsession.engine.principals import PrincipalIndex
-from sharedsession.engine.renewal import Renewal
 from sharedsession.engine.stamps import Stamps
 from sharedsession.engine.websocket_watch import WebsocketWatch
-from sharedsession.errors import BackendUnavailable, FarmDisagrees, SessionEnded, SessionError
+from sharedsession.errors import SessionEnded, SessionError
 from sharedsession.farm import Monitor, ThisNode
 from sharedsession.http import Outcome
 from sharedsession.keys import RANDOM_BYTES, Identity
 from sharedsession.observe import Observer
 from sharedsession.records import (
-    LEEWAY,
-    NO_RECORD,
-    Record,
     SealedStore,
     Stamp,
     StoredRecord,
-    SupersededNote,
-    TimeBudget,
     Timeouts,
     life_of_stamps,
     spared_from,
 )
-from sharedsession.session import READ_ONLY, UNLOADED, Session, SessionState, Tokens, Unsaved
+from sharedsession.session import UNLOADED, Session, SessionState, Tokens, Unsaved
 from sharedsession.settings import Settings
 
 S = TypeVar("S", bound=Session)
 
 _MOST_RIVALS = 8  # genuine tokens of one request that are looked up
-_LONGEST_STEP = 100  # times the timeout: a step of a session waits for the one before, whatever it waits for
 
 
 class Engine:
@@ -88,9 +81,9 @@ class Engine:
         self.index = PrincipalIndex(settings, self._store, self.stamps, driver, observer)
         self.monitor = Monitor(settings, store, driver, observer, this_node)
         self._locks = LockStore(settings, self._store, driver, observer)
-        self._renewal = Renewal(self._renew, driver, settings.environment.monotonic)
+        self._loader = Loader(settings, self._store, self.monitor, driver, observer)
+        self._renewal = self._loader.renewal
         self._committer = Committer(settings, self._store, self.index, self.stamps, driver, observer)
-        self._steps = driver.queue()
 
     # -- open
 
@@ -143,166 +136,18 @@ class Engine:
             state.begin(session, None)
             return DONE
         if state.status is UNLOADED:
-            return self.driver.run(lambda: self._load_once(session, state))
+            return self.driver.run(self._loader.load, session, state)
         if state.unsaved(session) is not None and not state.response_started:
             return DONE  # what was changed is kept
-        return self.driver.run(lambda: self.one_at_a_time(state, lambda: self.load_now(session)))
+        return self.driver.run(self.one_at_a_time, state, lambda: self._loader.load_now(session))
 
-    async def _load_once(self, session: Session, state: SessionState) -> None:
-        key = str(id(state))
-        if not self._steps.acquire(key):
-            await self._wait_for_step(key)
-        try:
-            if state.status is UNLOADED:  # another task or thread of the request may have been first
-                await self._load(session, state)
-        finally:
-            self._steps.release(key)
-
-    async def load_now(self, session: Session) -> None:
+    def load_now(self, session: Session) -> Coroutine[Any, Any, None]:
         """Same as `load`, inside of a step, with a time budget of its own."""
-        state = session._state
-        state.budget = None
-        if state.identity is None:
-            state.begin(session, None)
-        else:
-            await self._load(session, state)
+        return self._loader.load_now(session)
 
-    async def one_at_a_time(self, state: SessionState, step: Step[None]) -> None:
+    def one_at_a_time(self, state: SessionState, step: Step[None]) -> Coroutine[Any, Any, None]:
         """Does one step of a session after the other; one that fails hands over to the next."""
-        key = str(id(state))
-        if not self._steps.acquire(key):
-            await self._wait_for_step(key)
-        try:
-            await step()
-        finally:
-            self._steps.release(key)
-
-    async def _wait_for_step(self, key: str) -> None:
-        if not await self._steps.wait(key, _LONGEST_STEP * self.settings.timeout):
-            raise BackendUnavailable("another task or thread of this request is at work with the session")
-
-    def _load(self, session: Session, state: SessionState) -> Coroutine[Any, Any, None]:
-        work, tracer = self._read(session, state), self.observer.tracer
-        return work if tracer is None else tracer.trace("load", work, lambda: _ending(state))
-
-    async def _read(self, session: Session, state: SessionState) -> None:
-        if self.monitor.may_refuse:
-            await self._insist(state)
-        if state.budget is None:
-            state.budget = self._store.time_budget()
-        try:
-            if state.rivals:
-                await self._choose(state, state.budget)
-            identity = state.identity
-            if identity is None:
-                state.begin(session, None)
-                return
-            timeouts = self.timeouts(identity.idle_timeout)
-            found = await self._store.read(identity, timeouts.idle, state.budget)
-            if isinstance(found, SupersededNote) and not await self._is_shown(found, identity, state.budget):
-                state.withheld, found = True, None  # a logout by this ID ends the session all the same
-        except BackendUnavailable:
-            self._out_of_reach(session, state)
-        else:
-            self.monitor.start()
-            self._begin(session, state, identity, found, timeouts)
-
-    async def _choose(self, state: SessionState, budget: TimeBudget) -> None:
-        """Finds out which of several identities counts: the one that is alive, if it is one."""
-        found = list(zip(state.rivals, await self._store.read_rivals(state.rivals, budget), strict=True))
-        alive = [one for one, held in found if isinstance(held, StoredRecord) and self._is_valid(one, held)]
-        if len(alive) > 1:
-            self.observer.event(
-                "two_tokens",
-                "session tokens: a request carries those of two living sessions (planted cookies?): anonymous",
-            )
-        alive = alive or [one for one, held in found if isinstance(held, SupersededNote)]
-        state.choose(alive[0] if len(alive) == 1 else None)
-
-    async def _is_shown(self, note: SupersededNote, identity: Identity, budget: TimeBudget) -> bool:
-        """Returns whether a superseded ID still shows anything: while the session lives on under the new one."""
-        if self.clock() > note.until + LEEWAY:
-            return False
-        if not note.successor:  # the note does not open, but it was left by a supersession
-            return True
-        (life,) = await self._store.lives_of_keys({note.successor: None}, budget)
-        return life is not None and (note.record is None or await self._is_view_valid(note.record, identity, budget))
-
-    async def _is_view_valid(self, view: Record, identity: Identity, budget: TimeBudget) -> bool:
-        stamp: StoredRecord | BackendUnavailable | None = None
-        if identity.stamp is not None:
-            (stamp,) = await self._store.read_beside([(identity.stamp, None, None)], budget)
-        if isinstance(stamp, BackendUnavailable):
-            raise stamp
-        beside = Stamp.of(stamp.record) if stamp is not None and stamp.record is not NO_RECORD else None
-        return self._is_valid(identity, StoredRecord(view, None, beside))
-
-    def _is_valid(self, identity: Identity, found: StoredRecord) -> bool:
-        """Returns whether a record is a session: neither of its clocks is over, and it stands under its stamp."""
-        record = found.record
-        timeouts = self.timeouts(identity.idle_timeout)
-        if record is NO_RECORD or timeouts.is_over(record.created, record.refreshed, self.clock()):
-            return False
-        if identity.stamp is None:
-            return record.principal is None
-        return found.stamp is not None and found.stamp.admits(record)
-
-    def _begin(
-        self,
-        session: Session,
-        state: SessionState,
-        identity: Identity,
-        found: StoredRecord | SupersededNote | None,
-        timeouts: Timeouts,
-    ) -> None:
-        if isinstance(found, SupersededNote):
-            state.begin(session, found.record, read_only=True)
-            state.successor = found.successor
-            return
-        if found is None:
-            state.begin(session, None)
-            return
-        record = found.record
-        if self._is_valid(identity, found):
-            state.begin(session, record, found.version)
-            state.must_rewrite = timeouts.wants_rewrite(record.refreshed, self.clock())
-            if found.stamp is not None:
-                state.stand_under(found.stamp.value)
-                state.enters = self.clock() - record.entered > timeouts.idle
-            self._renewal.add(state, timeouts.idle)
-            return
-        state.withheld = True
-        if identity.stamp is not None and found.stamp is None and record is not NO_RECORD:
-            self.observer.event(
-                "stamp_lost",
-                "session store has forgotten the security stamp of a principal: its sessions have ended, and it may "
-                "log in again; give the store more memory if this goes on",
-            )
-        elif record is not NO_RECORD:
-            self.observer.count("expired", identity, record.principal)
-        state.begin(session, None)
-
-    async def _renew(self, state: SessionState, idle: float) -> None:
-        """Renews the session of a request that takes long, if the store answers."""
-        identity = state.identity
-        if identity is not None:
-            with suppress(BackendUnavailable):
-                await self._store.renew(identity, idle, self._store.time_budget())
-
-    def _out_of_reach(self, session: Session, state: SessionState) -> None:
-        """Handles an outage. It tells nothing about the session: its cookie stays, and nothing replaces it."""
-        state.unavailable = True
-        self.observer.count("unavailable", state.identity)
-        if self.settings.on_outage == "error":
-            raise BackendUnavailable("the session store is not answering")
-        state.begin(session, None, read_only=True)
-
-    async def _insist(self, state: SessionState) -> None:
-        try:
-            await self.monitor.insist()
-        except FarmDisagrees:
-            state.unavailable = True
-            raise
+        return self._loader.one_at_a_time(state, step)
 
     # -- commit
 
@@ -312,12 +157,13 @@ class Engine:
         Raises:
             SessionEnded: the session was destroyed, or given a new ID, by another request.
         """
-        return self.driver.run(lambda: self.one_at_a_time(session._state, lambda: self.commit_now(session)))
+        return self.driver.run(self.one_at_a_time, session._state, lambda: self.commit_now(session))
 
     async def commit_now(self, session: Session) -> None:
         """Same as `save`, inside of a step."""
-        session._state.budget = None
-        unsaved = session._state.unsaved(session)
+        state = session._state
+        state.budget, state.waited = None, 0.0
+        unsaved = state.unsaved(session)
         if unsaved is not None:
             await self._committed(session, unsaved, self._committer.commit)
 
@@ -336,7 +182,9 @@ class Engine:
         unsaved = state.unsaved(session)
         if unsaved is None:
             return DONE
-        return self.driver.run(lambda: self._committed(session, unsaved, self._committer.finish))
+        if state.record is not None and not self.monitor.may_refuse:  # it was loaded, and that started the monitor
+            return self.driver.run(self._committer.finish, session, unsaved)
+        return self.driver.run(self._committed, session, unsaved, self._committer.finish)
 
     def leave(self, session: Session) -> None:
         """Notes that a request has failed: its session is renewed no more, however long its traceback is kept."""
@@ -347,7 +195,7 @@ class Engine:
         state = session._state
         if state.principal is None:
             raise SessionError("the session has no principal: set session.principal at login")
-        return self.driver.run(lambda: self.one_at_a_time(state, lambda: self._revoke_others(state)))
+        return self.driver.run(self.one_at_a_time, state, lambda: self._revoke_others(state))
 
     async def _revoke_others(self, state: SessionState) -> None:
         principal, record = state.principal, state.record
@@ -378,7 +226,7 @@ class Engine:
     ) -> None:
         state = session._state
         if self.monitor.may_refuse:
-            await self._insist(state)
+            await self._loader.insist(state)
         await commit(session, unsaved)
         if not state.unavailable:
             self.monitor.start()
@@ -422,7 +270,7 @@ class Engine:
                 return False  # the secret that it began under was taken away
             idle = self.timeouts(identity.idle_timeout).idle if renew else None
             found = await self.driver.run(lambda: self._store.read(identity, idle, self._store.time_budget()))
-            return isinstance(found, StoredRecord) and self._is_valid(identity, found)
+            return isinstance(found, StoredRecord) and self._loader.is_valid(identity, found)
 
         watch = WebsocketWatch(is_alive, on_end)
         if self.settings.websocket_check is not None:
@@ -432,12 +280,3 @@ class Engine:
     async def is_ready(self) -> bool:
         """Returns whether the store answers, and this web node may serve; inside of a step."""
         return await self._store.answers(self._store.time_budget()) and await self.monitor.may_serve()
-
-
-def _ending(state: SessionState) -> str:
-    """Returns, in one word, what was found."""
-    if state.unavailable:
-        return "unavailable"
-    if state.status is READ_ONLY:
-        return "superseded"
-    return "none" if state.record is None else "found"

@@ -52,10 +52,11 @@ class Identity:
         store_key: the name under which a store keeps the record: a keyed hash, useless as a cookie.
         cipher: encrypts and opens the record.
         context: what a sealed record is bound to.
+        idle_timeout: the session's own idle timeout in seconds; ``None`` for the farm's.
         stamp: the identity of the principal's security stamp, for a session that has a principal.
     """
 
-    __slots__ = ("_keys", "_own", "_tag", "cipher", "context", "name", "stamp", "store_key")
+    __slots__ = ("_keys", "_own", "_tag", "cipher", "context", "idle_timeout", "name", "stamp", "store_key")
 
     def __init__(self, name: str, own: SecretKeys, keys: KeySet) -> None:
         self.name = name
@@ -63,18 +64,16 @@ class Identity:
         self._own = own
         self._keys = keys
         self.stamp: Identity | None = None
-        if self._tag != NO_TAG and len(name) == ID_CHARACTERS:
-            self.stamp = Identity(f"{url_text(self._tag)}.{STAMP}", own, keys)
+        self.idle_timeout: float | None = None
+        if len(name) == ID_CHARACTERS:
+            self.idle_timeout = decode_idle(name[_IDLE])
+            if self._tag != NO_TAG:
+                self.stamp = Identity(f"{url_text(self._tag)}.{STAMP}", own, keys)
 
     @property
     def is_session(self) -> bool:
         """Whether this is the name of a session's record: a session ID."""
         return len(self.name) == ID_CHARACTERS
-
-    @property
-    def idle_timeout(self) -> float | None:
-        """The session's own idle timeout in seconds; ``None`` for the farm's."""
-        return decode_idle(self.name[_IDLE])
 
     @property
     def token(self) -> str:

@@ -38,6 +38,7 @@ TOKEN_BYTES = ID_CHARACTERS + _SIGNATURE
 _KEY_ID = slice(ID_CHARACTERS - KEY_ID_BYTES - 2, ID_CHARACTERS - 2)
 _URL_SAFE = frozenset(f"{ascii_letters}{digits}-_")  # RFC 4648, section 5
 _GENERATED_BYTES = 48
+_GENERATION = 512  # tokens; twice as many are remembered at most
 
 
 class MachineKey:
@@ -55,13 +56,14 @@ class MachineKey:
         ConfigurationError: a secret is missing, weak, a placeholder, or printed in public documentation.
     """
 
-    __slots__ = ("_secrets", "keys")
+    __slots__ = ("_recognised", "_secrets", "keys")
 
     def __init__(self, secret_key: SecretKey, *, app_name: str = "default", development: bool = False) -> None:
         self._secrets = tuple(dict.fromkeys(_flatten(secret_key)))
         _check(self._secrets, development=development)
         derived = [SecretKeys(secret, app_name.encode("utf-8", "surrogatepass")) for secret in self._secrets]
         self.keys = KeySet(derived[0], {key.key_id: key for key in derived})
+        self._recognised = Recognised()
 
     @staticmethod
     def generate() -> str:
@@ -88,13 +90,17 @@ class MachineKey:
         Returns:
             The identity, or ``None`` for a token that no holder of a secret has signed.
         """
+        if (known := self._recognised.get(token)) is not None:
+            return known
         if len(token) != TOKEN_BYTES:
             return None
         signed = token[:ID_CHARACTERS]
         key = self.keys.by_id.get(signed[_KEY_ID])
         signature = (key or self.keys.first).signer.get_signature(signed)
         genuine = hmac.compare_digest(b".%b" % signature, token[ID_CHARACTERS:])
-        return Identity(signed.decode(), key, self.keys) if key and genuine else None
+        if key is None or not genuine:
+            return None
+        return self._recognised.add(token, Identity(signed.decode(), key, self.keys))
 
     def identity_of(self, session_id: str) -> Identity | None:
         """Finds the identity of a session ID without a signature, as an application has kept it for itself.
@@ -143,6 +149,37 @@ class MachineKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a MachineKey holds the farm's secrets and is never pickled")
+
+
+class Recognised:
+    """The tokens that were verified lately, so that a busy session costs no hash. They go with their machine key.
+
+    A dictionary compares a token only with one of the same hash, which nobody outside can foresee: so how long a look
+    takes tells nothing of a token that is in it. What is not genuine never gets in, and so drives nothing out.
+
+    Two generations take the place of a list of uses: when the younger one is full it becomes the older one, and what
+    was not asked for since is forgotten.
+    """
+
+    __slots__ = ("_old", "_young")
+
+    def __init__(self) -> None:
+        self._young: dict[bytes, Identity] = {}
+        self._old: dict[bytes, Identity] = {}
+
+    def get(self, token: bytes) -> Identity | None:
+        """Returns the identity behind a token that was verified lately, or ``None``."""
+        found = self._young.get(token)
+        if found is None and (found := self._old.get(token)) is not None:
+            self.add(token, found)
+        return found
+
+    def add(self, token: bytes, identity: Identity) -> Identity:
+        """Remembers a token that is genuine. Returns its identity."""
+        if len(self._young) >= _GENERATION:
+            self._young, self._old = {}, self._young
+        self._young[token] = identity
+        return identity
 
 
 def has_idle_timeout(token: bytes) -> bool:

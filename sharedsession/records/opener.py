@@ -1,21 +1,44 @@
-"""Sealed bytes become what was sealed. What does not open is logged, and is no error.
+"""Sealed bytes, and what a store answers, become what was sealed. What does not open is logged, and is no error.
 
 It is another session's record, a damaged, forged or planted one. It stays in the store, since a wrong key that was
 deployed by mistake can be taken back.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
+from sharedsession.backends.base import Ended, Stored, Version
+from sharedsession.errors import BackendUnavailable
 from sharedsession.keys import Identity
 from sharedsession.observe import Observer
 from sharedsession.records import compression
-from sharedsession.records.record import Record, SupersededNote
+from sharedsession.records.record import NO_RECORD, Record, SupersededNote
 from sharedsession.records.stamp import Stamp
 
 T = TypeVar("T")
 
 _MOST_STAMPS = 10_000  # remembered; then all are forgotten, which costs that each is opened once more
+
+
+Asked: TypeAlias = Stored | Ended | Sequence[Stored | Ended | BackendUnavailable | None] | None
+"""What the store answers to `SealedStore.ask`: of a session with a principal, what it has of both."""
+
+NOT_ASKED: Any = object()
+"""Stands for an answer that is not there yet."""
+
+
+class StoredRecord(NamedTuple):
+    """A record as the store has it.
+
+    Attributes:
+        record: opened and decoded.
+        version: stands for it in a compare-and-swap.
+        stamp: the security stamp of its principal, read in the same packet; ``None`` if the store has none.
+    """
+
+    record: Record
+    version: Version
+    stamp: Stamp | None = None
 
 
 class Opener:
@@ -49,6 +72,45 @@ class Opener:
             self._stamps.clear()
         self._stamps[identity.store_key] = sealed, stamp
         return stamp
+
+    def parts(self, identity: Identity, asked: Asked) -> tuple[Stored | Ended | None, Stamp | None]:
+        """Returns what an answer tells of a record, and the stamp beside it.
+
+        Raises:
+            BackendUnavailable: it does not tell.
+        """
+        if identity.stamp is None:
+            return cast("Stored | Ended | None", asked), None
+        found, beside = cast("Sequence[Any]", asked)
+        if isinstance(found, BackendUnavailable):
+            raise found
+        if not isinstance(found, Stored):
+            return found, None
+        if isinstance(beside, BackendUnavailable):
+            raise beside
+        return found, self.stamp(identity.stamp, beside.value) if isinstance(beside, Stored) else None
+
+    def answer(
+        self, identity: Identity, found: Stored | Ended | None, *, reports: bool = True
+    ) -> StoredRecord | SupersededNote | None:
+        """Returns the record, or the note of a tombstone, in what a store has; ``None`` if there is none that opens."""
+        if isinstance(found, Stored):
+            record = self.record(identity, found.value, reports=reports)
+            return StoredRecord(record, found.version) if record else None
+        if isinstance(found, Ended) and found.note:  # one that does not open was left by a supersession all the same
+            return self.note(identity, found.note) or SupersededNote()
+        return None
+
+    def answer_or_error(
+        self, identity: Identity, found: Stored | Ended | BackendUnavailable | None
+    ) -> StoredRecord | BackendUnavailable | None:
+        """Returns the record in what a store has, or the error if it cannot tell."""
+        if isinstance(found, BackendUnavailable):
+            return found
+        opened = self.answer(identity, found)
+        if isinstance(found, Stored) and opened is None:  # it can be replaced, though it does not open
+            return StoredRecord(NO_RECORD, found.version)
+        return opened if isinstance(opened, StoredRecord) else None
 
     def _opened(
         self, identity: Identity, sealed: bytes, decode: Callable[[bytes], T], *, reports: bool = True

@@ -5,8 +5,8 @@ error; it stays in the store, since a wrong key that was deployed by mistake can
 """
 
 import math
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, cast
 
 from sharedsession.backends.adapters import batching, can_supersede
 from sharedsession.backends.base import (
@@ -21,33 +21,16 @@ from sharedsession.backends.base import (
 )
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendError, BackendUnavailable, SessionEnded
-from sharedsession.keys import NONCE_BYTES, Identity
+from sharedsession.keys import Identity
 from sharedsession.observe import Observer
-from sharedsession.records import compression
-from sharedsession.records.codec import check_size
 from sharedsession.records.doubts import Doubts
-from sharedsession.records.opener import CopyJudge, Opener
+from sharedsession.records.opener import NOT_ASKED, Asked, CopyJudge, Opener, StoredRecord
 from sharedsession.records.record import NO_RECORD, Record, SupersededNote
-from sharedsession.records.stamp import Stamp
+from sharedsession.records.sealer import Sealer
 from sharedsession.records.time_budget import TimeBudget
 from sharedsession.records.timeouts import LEEWAY, TouchThrottle
 
-_OVERHEAD = 128  # bytes that sealing and a backend's own fields add to a record, at most
 _UNUSED_KEY = "ss:sign-of-life"  # those of sessions are longer; a server's access rules often allow no more than ss:*
-
-
-class StoredRecord(NamedTuple):
-    """A record as the store has it.
-
-    Attributes:
-        record: opened and decoded.
-        version: stands for it in a compare-and-swap.
-        stamp: the security stamp of its principal, read in the same packet; ``None`` if the store has none.
-    """
-
-    record: Record
-    version: Version
-    stamp: Stamp | None = None
 
 
 class SealedStore:
@@ -85,31 +68,70 @@ class SealedStore:
         self._doubting = store if isinstance(store, DoubtingBackend) else None
         self._always_renews = isinstance(store, SelfRenewingBackend) and store.renews_when_due
         self._timeout = timeout
-        self._encrypt = encrypt
-        self._max_size = max_size
-        self._compress_above = compress_above
+        self._sealer = Sealer(
+            encrypt=encrypt, max_size=max_size, compress_above=compress_above, environment=environment
+        )
         self._monotonic = environment.monotonic
-        self._random_bytes = environment.random_bytes
         self._throttle = TouchThrottle()
         self._doubts = Doubts()
 
-    def time_budget(self) -> TimeBudget:
-        """Returns a full time budget."""
-        return TimeBudget(self._timeout, self._monotonic)
+    def time_budget(self, waited: float = 0.0) -> TimeBudget:
+        """Returns the time budget of a request that has waited for so many seconds."""
+        return TimeBudget(self._timeout, self._monotonic, waited)
 
     # -- read
 
-    async def read(
-        self, identity: Identity, idle: float | None, budget: TimeBudget
-    ) -> StoredRecord | SupersededNote | None:
-        """Reads a record and, where that is due, renews its life in the same round trip.
+    def ask(self, identity: Identity, idle: float | None, now: float, timeout: float) -> Awaitable[Asked]:
+        """Asks for a record and, where that is due, renews its life in the same round trip.
 
-        The stamp of a session's principal is asked for in the same packet.
+        The stamp of a session's principal is asked for in the same packet. What the answer means, `opened` and `read`
+        tell.
+
+        Args:
+            identity: whose record.
+            idle: the idle timeout to renew with, in seconds; ``None`` leaves the record's life as it is.
+            now: on the monotonic clock.
+            timeout: seconds that the store may take.
+
+        Raises:
+            BackendUnavailable: the store cannot answer.
+        """
+        key, stamp = identity.store_key, identity.stamp
+        renew = idle if idle is None or self._always_renews else self._throttle.due(key, idle, now)
+        if self._doubts.settled and self._doubts.are_settled(key, now):
+            renew = None  # what does not open is nobody's session, and lives no longer than it would have
+        if stamp is None:
+            return self._get(identity, renew, timeout)
+        life = self._stamp_renewal
+        due = life and self._throttle.due(stamp.store_key, life, now)
+        reads = [Read(key, renew), Read(stamp.store_key, due)]
+        if self._replicated is None:
+            return cast("Awaitable[Asked]", self._batching.get_many(reads, timeout))
+        return self._get_many(reads, [identity, stamp], timeout)
+
+    def opened(self, identity: Identity, asked: Asked) -> StoredRecord | None:
+        """Returns the record in an answer; ``None`` where it is not as plain as that, and `read` must judge it."""
+        of_stamp, stamp, found = identity.stamp, None, asked
+        if of_stamp is not None:
+            found, beside = cast("Sequence[Any]", asked)
+            if type(beside) is not Stored or (stamp := self._opener.stamp(of_stamp, beside.value)) is None:
+                return None
+        if type(found) is not Stored or (record := self._opener.record(identity, found.value, reports=False)) is None:
+            return None
+        if self._doubts.settled:
+            self._doubts.forget(identity.store_key)
+        return StoredRecord(record, found.version, stamp)
+
+    async def read(
+        self, identity: Identity, idle: float | None, budget: TimeBudget, asked: Asked = NOT_ASKED
+    ) -> StoredRecord | SupersededNote | None:
+        """Reads a record, renewed and with its stamp as `ask` says.
 
         Args:
             identity: whose record.
             idle: the idle timeout to renew with, in seconds; ``None`` leaves the record's life as it is.
             budget: of the request.
+            asked: what `ask` returned, if it was awaited already.
 
         Returns:
             The record, the note of its tombstone, or ``None`` if there is no session. Of one that does not open, the
@@ -119,28 +141,27 @@ class SealedStore:
             BackendUnavailable: the store cannot answer.
         """
         key, found = identity.store_key, None
-        renew = idle if idle is None or self._always_renews else self._throttle.due(key, idle, self._monotonic())
-        if self._doubts.settled and self._doubts.are_settled(key, self._monotonic()):
-            renew = None  # what does not open is nobody's session, and lives no longer than it would have
-        stamp: Stamp | None = None
         try:
-            with budget as timeout:
-                if identity.stamp is None:
-                    found = await self._get(identity, renew, timeout)
-                else:
-                    found, stamp = await self._get_with_stamp(identity, identity.stamp, renew, timeout)
+            if asked is NOT_ASKED:
+                with budget as timeout:
+                    asked = await self.ask(identity, idle, self._monotonic(), timeout)
+            found, stamp = self._opener.parts(identity, asked)
         finally:
             if found is None:
-                self._throttle.forget(key)
-        opened = self._opened(identity, found, reports=self._doubting is None)
+                self.forget_renewal(identity)
+        opened = self._opener.answer(identity, found, reports=self._doubting is None)
         if opened is None and isinstance(found, Stored):
             found = await self._doubt(key, found, budget) if self._doubting is not None else found
-            opened = self._opened(identity, found, reports=self._doubting is not None)
+            opened = self._opener.answer(identity, found, reports=self._doubting is not None)
             if opened is None and isinstance(found, Stored):
                 self._doubts.settle(key, self._monotonic())
                 return StoredRecord(NO_RECORD, found.version)
             self._doubts.forget(key)
         return opened if stamp is None or not isinstance(opened, StoredRecord) else opened._replace(stamp=stamp)
+
+    def forget_renewal(self, identity: Identity) -> None:
+        """Has the next read renew a record, since the store may not have done it."""
+        self._throttle.forget(identity.store_key)
 
     async def read_rivals(
         self, identities: Sequence[Identity], budget: TimeBudget
@@ -160,7 +181,7 @@ class SealedStore:
             answers.append(held)
         opened: list[StoredRecord | SupersededNote | None] = []
         for identity, held, beside in zip(identities, answers[::2], answers[1::2], strict=True):
-            record = self._opened(identity, held)
+            record = self._opener.answer(identity, held)
             if isinstance(record, StoredRecord) and identity.stamp and isinstance(beside, Stored):
                 record = record._replace(stamp=self._opener.stamp(identity.stamp, beside.value))
             opened.append(record)
@@ -172,21 +193,6 @@ class SealedStore:
             return found
         with budget as timeout:
             return await self._get_afresh(key, found, timeout)
-
-    async def _get_with_stamp(
-        self, identity: Identity, of_stamp: Identity, renew: float | None, timeout: float
-    ) -> tuple[Stored | Ended | None, Stamp | None]:
-        life = self._stamp_renewal
-        due = life and self._throttle.due(of_stamp.store_key, life, self._monotonic())
-        reads = [Read(identity.store_key, renew), Read(of_stamp.store_key, due)]
-        found, stamp = await self._get_many(reads, [identity, of_stamp], timeout)
-        if isinstance(found, BackendUnavailable):
-            raise found
-        if not isinstance(found, Stored):
-            return found, None
-        if isinstance(stamp, BackendUnavailable):
-            raise stamp
-        return found, self._opener.stamp(of_stamp, stamp.value) if isinstance(stamp, Stored) else None
 
     async def read_beside(
         self, reads: Sequence[tuple[Identity, float | None, Record | None]], budget: TimeBudget
@@ -211,17 +217,7 @@ class SealedStore:
         identities = [identity for identity, _, _ in reads]
         with budget as timeout:
             found = await self._get_many(wanted, identities, timeout)
-        return [self._opened_or_error(*each) for each in zip(identities, found, strict=True)]
-
-    def _opened_or_error(
-        self, identity: Identity, found: Stored | Ended | BackendUnavailable | None
-    ) -> StoredRecord | BackendUnavailable | None:
-        if isinstance(found, BackendUnavailable):
-            return found
-        opened = self._opened(identity, found)
-        if isinstance(found, Stored) and opened is None:  # it can be replaced, though it does not open
-            return StoredRecord(NO_RECORD, found.version)
-        return opened if isinstance(opened, StoredRecord) else None
+        return [self._opener.answer_or_error(*each) for each in zip(identities, found, strict=True)]
 
     async def lives_of_keys(self, store_keys: Mapping[str, float | None], budget: TimeBudget) -> list[float | None]:
         """Returns how long sessions live, for callers that know the store keys only; the records stay sealed.
@@ -292,6 +288,26 @@ class SealedStore:
             raise SessionEnded("the session was ended before it was stored")
         return found.version if isinstance(found, Stored) and found.value == sealed else None
 
+    def replace(
+        self, identity: Identity, record: Record, ttl: float, expected: Version, timeout: float
+    ) -> Awaitable[Version | None]:
+        """Stores a record in the place of the one that ``expected`` stands for: a compare-and-swap.
+
+        Args:
+            identity: of the session.
+            record: to be stored.
+            ttl: its time to live in seconds.
+            expected: what the store returned for the record in whose place it comes.
+            timeout: seconds that the store may take.
+
+        Returns:
+            What stands for the record now; ``None`` for a refusal, of which `stored_instead` tells more.
+
+        Raises:
+            SessionTooLarge: nothing was sent; the version saved before is untouched.
+        """
+        return self._replace(identity, self._seal(identity, record), ttl, expected, timeout)
+
     async def swap(
         self,
         identity: Identity,
@@ -301,7 +317,7 @@ class SealedStore:
         budget: TimeBudget,
         attempts: Sequence[Record] = (),
     ) -> StoredRecord | None:
-        """Stores a record in the place of the one that ``expected`` stands for: a compare-and-swap.
+        """Same as `replace`, and tells what is stored instead.
 
         Returns:
             What is stored now: the record, one that `Record.includes` it or another of the ``attempts`` at the same
@@ -310,21 +326,20 @@ class SealedStore:
         Raises:
             SessionTooLarge: nothing was sent; the version saved before is untouched.
         """
-        sealed = self._seal(identity, record)
         with budget as timeout:
-            version = await self._replace(identity, sealed, ttl, expected, timeout)
+            version = await self.replace(identity, record, ttl, expected, timeout)
         if version is not None:
             return StoredRecord(record, version)
-        return await self._stored_instead(identity, attempts or (record,), budget)
+        return await self.stored_instead(identity, attempts or (record,), budget)
 
-    async def _stored_instead(
+    async def stored_instead(
         self, identity: Identity, ours: Sequence[Record], budget: TimeBudget
     ) -> StoredRecord | None:
         """Returns what is stored, after a refusal; ours is acknowledged only where enough nodes hold it."""
         while True:
             with budget as timeout:
                 found = await self._get(identity, None, timeout)
-            opened = self._opened(identity, found)
+            opened = self._opener.answer(identity, found)
             if not isinstance(found, Stored) or not isinstance(opened, StoredRecord):
                 return None
             if found.settled or not opened.record.includes_any(ours):
@@ -381,8 +396,7 @@ class SealedStore:
         Returns:
             ``False`` if a logout was first.
         """
-        packed = compression.shrunk(note.encode(), self._compress_above)
-        sealed = identity.seal(packed, self._random_bytes(NONCE_BYTES), encrypt=self._encrypt)
+        sealed = self._sealer.note(identity, note)
         self._throttle.forget(identity.store_key)
         with budget as timeout:
             if self._can_supersede:
@@ -393,9 +407,7 @@ class SealedStore:
 
     # -- inside
 
-    def _get(
-        self, identity: Identity, renew: float | None, timeout: float
-    ) -> Coroutine[Any, Any, Stored | Ended | None]:
+    def _get(self, identity: Identity, renew: float | None, timeout: float) -> Awaitable[Stored | Ended | None]:
         if self._replicated:
             return self._replicated.get_newest(identity.store_key, renew, timeout, CopyJudge(self._opener, identity))
         return self._store.get(identity.store_key, renew, timeout)
@@ -414,29 +426,14 @@ class SealedStore:
 
     def _replace(
         self, identity: Identity, sealed: bytes, ttl: float, expected: Version, timeout: float
-    ) -> Coroutine[Any, Any, Version | None]:
+    ) -> Awaitable[Version | None]:
         if self._replicated:
             judge = CopyJudge(self._opener, identity)
             return self._replicated.replace_older(identity.store_key, sealed, ttl, expected, timeout, judge)
         return self._store.replace(identity.store_key, sealed, ttl, expected, timeout)
 
     def _seal(self, identity: Identity, record: Record) -> bytes:
-        encoded = record.encode()
-        if identity.is_session:
-            check_size(record.items, len(encoded), self._max_size)
-        packed = compression.shrunk(encoded, self._compress_above)
-        check_size(record.items, len(packed), self._store.max_value - _OVERHEAD)
-        return identity.seal(packed, self._random_bytes(NONCE_BYTES), encrypt=self._encrypt)
-
-    def _opened(
-        self, identity: Identity, found: Stored | Ended | None, *, reports: bool = True
-    ) -> StoredRecord | SupersededNote | None:
-        if isinstance(found, Stored):
-            record = self._opener.record(identity, found.value, reports=reports)
-            return StoredRecord(record, found.version) if record else None
-        if isinstance(found, Ended) and found.note:  # one that does not open was left by a supersession all the same
-            return self._opener.note(identity, found.note) or SupersededNote()
-        return None
+        return self._sealer.record(identity, record, self._store.max_value)
 
 
 def _tombstone_life(idle: float) -> float:

@@ -15,13 +15,14 @@ class TimeBudget:
     Args:
         operation: the timeout of one operation in seconds.
         monotonic: returns seconds on a monotonic clock.
+        waited: seconds that are used up.
     """
 
     __slots__ = ("_left", "_monotonic", "_operation", "_running", "_since")
 
-    def __init__(self, operation: float, monotonic: Callable[[], float]) -> None:
+    def __init__(self, operation: float, monotonic: Callable[[], float], waited: float = 0.0) -> None:
         self._operation = operation
-        self._left = 2 * operation
+        self._left = 2 * operation - waited
         self._monotonic = monotonic
         self._running = 0
         self._since = 0.0

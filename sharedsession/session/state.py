@@ -80,83 +80,45 @@ class SessionState:
         superseded: the identity that the commit must end: after a new ID, or a logout.
         grace: seconds for which requests with the superseded ID get a read-only view.
         client: user agent and address, where the settings ask to remember them.
-        budget: the time that the request may still wait for the store.
+        waited: seconds that the request has waited for the store on plain paths.
+        budget: the time that it may still wait, as soon as it has left them.
         outcome: what the client must be told.
         held_lock: the session's lock, while the request holds it.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_had_token",
-        "_identity",
-        "_idle_timeout",
-        "_owner_before",
-        "_presented",
-        "_tokens",
-        "accessed",
-        "budget",
-        "changes",
-        "client",
-        "created",
-        "dropped",
-        "enters",
-        "grace",
-        "handles",
-        "held_lock",
-        "host",
-        "mark",
-        "must_rewrite",
-        "names_principal",
-        "opened",
-        "outcome",
-        "persistent",
-        "principal",
-        "record",
-        "response_started",
-        "rivals",
-        "stamp",
-        "status",
-        "store_anyway",
-        "successor",
-        "superseded",
-        "ticket",
-        "unavailable",
-        "unconfirmed",
-        "version",
-        "was_stored",
-        "withheld",
-    )
-
+    # What most requests never change stands here once, and not in each of them.
+    status = UNLOADED
+    accessed = dropped = response_started = unavailable = withheld = was_stored = must_rewrite = store_anyway = False
+    enters = names_principal = _had_token = False
+    principal: str | None = None
+    persistent: bool | None = None
+    ticket: Ticket | None = None
+    rivals: Sequence[Identity] = ()
+    record: Record | None = None
+    version: object = None
+    stamp = b""
+    handles: Sequence[str] = ()
+    mark: Mark | None = None
+    unconfirmed: tuple[Sequence[Record], Mapping[str, int]] | None = None
+    superseded: Identity | None = None
+    successor = ""
+    grace = 0.0
+    client: Client | None = None
+    waited = 0.0
+    budget: TimeBudget | None = None
+    outcome: Outcome = KEEP
+    held_lock: HeldLock | None = None
     changes: Changes
-    stamp: bytes
-    handles: Sequence[str]
+    created: float
+    _identity: Identity | None = None
+    _presented: Identity | None = None  # by the request, whatever became of it
+    _idle_timeout: float | None = None
+    _owner_before: str | None = None
 
     def __init__(self, host: SessionHost, tokens: Tokens, now: float) -> None:
         self.host = host
         self._tokens = tokens  # searched for and verified when the identity in them is needed
-        self._identity: Identity | None = None
-        self._presented: Identity | None = None  # by the request, whatever became of it
-        self._idle_timeout: float | None = None
-        self._owner_before: str | None = None
-        self._had_token = False
         self.opened = now
-        self.accessed = self.response_started = self.unavailable = self.must_rewrite = self.store_anyway = False
-        self.dropped = self.was_stored = self.enters = self.names_principal = False
-        self.ticket: Ticket | None = None
-        self.rivals: Sequence[Identity] = ()
-        self.withheld = False
-        self.successor = ""
-        self.mark: Mark | None = None
-        self.unconfirmed: tuple[Sequence[Record], Mapping[str, int]] | None = None
-        self.superseded: Identity | None = None
-        self.grace = 0.0
-        self.client: Client | None = None
-        self.budget: TimeBudget | None = None
-        self.outcome: Outcome = KEEP
-        self.held_lock: HeldLock | None = None
-        self.record: Record | None = None
-        self.version: object = None
-        self.status = UNLOADED
         if not tokens:
             self._adopt(None, None, Changes(_NOTHING))
 
@@ -251,6 +213,13 @@ class SessionState:
         if self.unsaved(data) is None or self.is_destroyed(data):
             return False
         return self.record is None or self.superseded is not None
+
+    @property
+    def has_new_data_only(self) -> bool:
+        """Whether this is a stored session of which nothing but data changed."""
+        return (
+            self.status is OPEN and self.record is not None and self.superseded is None and not self.changes.was_cleared
+        )
 
     def next_record(self, data: dict[str, Any], unsaved: Unsaved, now: float, write_id: bytes) -> Record:
         """Returns the record to be stored.
@@ -410,15 +379,15 @@ class SessionState:
     def _adopt(self, record: Record | None, version: object, changes: Changes) -> None:
         self.record = record
         self.version = version
-        self.must_rewrite = False
-        self.created = record.created if record else self.opened
-        self.principal = record.principal if record else None
-        self.stamp = record.stamp if record else b""
-        self.handles = record.handles if record else ()
-        self.enters = False
-        self.persistent = record.persistent if record else None
         self.changes = changes
         self.status = OPEN
+        self.must_rewrite = self.enters = False
+        if record is None:
+            self.created = self.opened
+            self.principal = self.persistent = None
+            self.stamp, self.handles = b"", ()
+        else:
+            _, self.created, _, self.principal, self.persistent, _, _, self.stamp, self.handles, _ = record
 
     def _identify(self) -> None:
         tokens = self._tokens() if callable(self._tokens) else self._tokens

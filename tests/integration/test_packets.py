@@ -10,7 +10,7 @@ import pytest
 
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached import text
-from sharedsession.backends.memcached.node import MemcachedServer
+from sharedsession.backends.memcached.server import MemcachedServer
 from sharedsession.backends.wire.multiplexed_client import MultiplexedClient
 from sharedsession.backends.wire.protocol import Address, Answer, Request, StaleToken, together
 from sharedsession.concurrency import BlockingDriver, run
@@ -38,8 +38,10 @@ class Line:
             self.client = MultiplexedClient(self.server._protocol, self.server.guard)
 
     def ask(self, request: Request, timeout: float = 2.0, *, afresh: bool = False) -> Answer:
-        asking = (self.client.ask_afresh if afresh else self.client.ask)(request, timeout)
-        return self._runner.run(asking) if self._runner else run(asking)
+        async def asked() -> Answer:
+            return await (self.client.ask_afresh if afresh else self.client.ask)(request, timeout)
+
+        return self._runner.run(asked()) if self._runner else run(asked())
 
     def packet(self, keys: Sequence[str] = KEYS, newest_serial: int | None = None) -> Request:
         """Reads some keys in one packet."""

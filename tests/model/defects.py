@@ -52,10 +52,10 @@ class Defect(NamedTuple):
 
 
 def _tokens_of_any_connection(real: Any) -> Any:
-    def request(self: Any, command: Any, key: str, _serial: int | None, *arguments: Any) -> Any:
-        return real(self, command, key, None, *arguments)
+    def write(self: Any, data: bytes, key: str, opaque: int, _serial: int | None, *others: Any) -> Any:
+        return real(self, data, key, opaque, None, *others)
 
-    return request
+    return write
 
 
 def _repairs_blindly(_real: Any) -> Any:
@@ -136,7 +136,7 @@ def _in(make: Callable[..., Case], nodes: int, bounds: Bounds | None = None, **o
 
 DEFECTS: dict[str, Defect] = {
     "a CAS token outlives its connection": Defect(
-        (Patch(MemcachedStore, "_request", _tokens_of_any_connection),),
+        (Patch(MemcachedStore, "_write", _tokens_of_any_connection),),
         _in(play.a_writer_and_a_logout, 1, Bounds(restarts=1), replicas=1),
     ),
     "no compare-and-swap": Defect((Patch(meta, "replace", replaces_blindly),), _in(play.a_writer_and_a_logout, 2)),

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, Protocol
 
-from sharedsession.backends.memcached.node import MemcachedServer
-from sharedsession.backends.wire.protocol import INCOMPLETE, Answer, Check, Request, StaleToken, checked
+from sharedsession.backends.memcached.server import MemcachedServer
+from sharedsession.backends.wire.protocol import (
+    INCOMPLETE,
+    Check,
+    FollowUp,
+    Request,
+    checked,
+    result_of,
+    result_of_stale,
+)
 from sharedsession.errors import BackendUnavailable
 from tests.model.nodes import LOST, Reply
 
@@ -62,7 +70,7 @@ class ModelClient:
         self._serial = 0  # of the connection; 0: there is none
         self._run = -1
 
-    async def ask(self, request: Request, timeout: float) -> Answer:
+    async def ask(self, request: Request, timeout: float) -> Any:
         """Same as `Client.ask`."""
         del timeout  # the explorer decides what comes too late
         if self._web.is_closed:
@@ -70,20 +78,21 @@ class ModelClient:
         guard, token = self._server.guard, request.newest_serial
         guard.begin(anyway=request.anyway)
         if token is not None and not 0 < self._serial <= token:
-            raise StaleToken
+            return result_of_stale(request)
         reply = await Ask(self._node, request.data, None if token is None else self._run)
         if reply is LOST:
             self._serial = 0
             raise guard.failed(TimeoutError())
         if reply.data is None:
             self._serial = 0
-            raise StaleToken
+            return result_of_stale(request)
         if not self._serial or self._run != reply.run:
             self._open(reply)
         guard.worked(0.0, TIMEOUT)
-        return Answer(self._parsed(request, reply.data), self._serial)
+        result = result_of(request, self._parsed(request, reply.data), self._serial)
+        return await result.work if type(result) is FollowUp else result
 
-    async def ask_afresh(self, request: Request, timeout: float) -> Answer:
+    async def ask_afresh(self, request: Request, timeout: float) -> Any:
         """Same as `Client.ask_afresh`."""
         return await self.ask(request, timeout)
 
@@ -120,8 +129,8 @@ class ModelDriver:
     def __init__(self, web: Host) -> None:
         self._web = web
 
-    def run(self, step: Callable[[], Coroutine[Any, Any, Any]]) -> Awaitable[Any]:
-        return step()
+    def run(self, step: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Awaitable[Any]:
+        return step(*arguments)
 
     async def gather(self, coroutines: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
         if self._web.is_closed:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from sharedsession import MachineKey, Session
-from sharedsession.backends.memcached.node import MemcachedServer
+from sharedsession.backends.memcached.server import MemcachedServer
 from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import HashRing, Place
 from sharedsession.backends.ring.hints import Hints

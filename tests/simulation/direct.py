@@ -9,13 +9,14 @@ from typing import Any, Protocol
 from sharedsession.backends.wire.node_guard import FAILURES, NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
-    Answer,
     Check,
+    FollowUp,
     Parser,
     Request,
-    StaleToken,
     WireProtocol,
     checked,
+    result_of,
+    result_of_stale,
 )
 
 
@@ -42,12 +43,12 @@ class DirectClient:
         self._guard = guard
         self._link: _Link | None = None
 
-    async def ask(self, request: Request, timeout: float) -> Answer:
+    async def ask(self, request: Request, timeout: float) -> Any:
         """Same as `Client.ask`."""
         self._guard.begin(anyway=request.anyway)
         link, token = self._link, request.newest_serial
         if token is not None and (link is None or link.is_closed or link.serial > token):
-            raise StaleToken
+            return result_of_stale(request)
         try:
             if link is None or link.is_closed:
                 link = self._link = self._open()
@@ -56,16 +57,18 @@ class DirectClient:
             self.close()
             raise self._guard.failed(error) from None
         self._guard.worked(0.0, timeout)
-        return Answer(reply, self._guard.newest_serial)
+        result = result_of(request, reply, self._guard.newest_serial)
+        return await result.work if type(result) is FollowUp else result
 
-    async def ask_afresh(self, request: Request, timeout: float) -> Answer:
+    async def ask_afresh(self, request: Request, timeout: float) -> Any:
         """Same as `Client.ask_afresh`."""
         self._guard.begin()
         try:
             link = self._open()
-            return Answer(link.exchange(request), link.serial)
+            result = result_of(request, link.exchange(request), link.serial)
         except FAILURES as error:
             raise self._guard.failed(error) from None
+        return await result.work if type(result) is FollowUp else result
 
     def close(self) -> None:
         """Same as `Client.close`. After a restart of the server, its connections must be closed."""

@@ -366,7 +366,7 @@ class Connection(asyncio.Transport):
     def _end(self, error: Exception | None) -> None:
         if not self._is_over:
             self._is_over = self._is_closed = True
-            self._loop.call_soon(self._protocol.connection_lost, error)
+            self._loop.call_soon(self._protocol.connection_lost, error, context=self._context)
 
     def _leave(self) -> None:
         if self in self._host.connections:

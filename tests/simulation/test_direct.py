@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sharedsession.backends.memcached import text
-from sharedsession.backends.memcached.node import MemcachedServer
+from sharedsession.backends.memcached.server import MemcachedServer
 from sharedsession.backends.memcached.text_store import TextStore
 from sharedsession.backends.redis.backend import RedisBackend
 from sharedsession.backends.wire.protocol import Address

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
-from sharedsession.backends.memcached.node import MemcachedBackend
+from sharedsession.backends.memcached.server import MemcachedBackend
 from sharedsession.backends.memcached.urls import label, nodes_of
 from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import LAYOUTS, HashRing

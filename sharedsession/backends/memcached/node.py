@@ -6,18 +6,14 @@ that was opened after it was read.
 """
 
 import itertools
-import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from sharedsession.backends.adapters import BlockingAdapter
 from sharedsession.backends.base import Ended, Read, Stored, Version
-from sharedsession.backends.memcached import login, refusals
-from sharedsession.backends.memcached import protocol as meta
-from sharedsession.backends.memcached.protocol import ITEM_OVERHEAD, MAX_VALUE, TOMBSTONE, Done, Hit, Reply, expiry
+from sharedsession.backends.memcached import refusals
+from sharedsession.backends.memcached.protocol import TOMBSTONE, Done, Hit, Reply, expiry
 from sharedsession.backends.tombstone import (
     KeyState,
     Tombstone,
@@ -28,18 +24,34 @@ from sharedsession.backends.tombstone import (
     note_on,
     plain,
 )
-from sharedsession.backends.wire.blocking_client import BlockingClient
 from sharedsession.backends.wire.client import Client
 from sharedsession.backends.wire.deadline import Deadline
-from sharedsession.backends.wire.node_guard import NodeGuard
-from sharedsession.backends.wire.protocol import Address, Answer, Request, StaleToken, WireProtocol, made, together
-from sharedsession.environment import REAL, Environment
+from sharedsession.backends.wire.protocol import STALE, FollowUp, Request, StaleToken, made, together
+from sharedsession.environment import Environment
 from sharedsession.errors import BackendError, BackendUnavailable
 
 
 class _Token(NamedTuple):
     cas: int
     newest_serial: int
+
+
+class Server(Protocol):
+    """What the operations must know of a node; see `MemcachedServer`."""
+
+    protocol: ModuleType
+    in_ring: bool
+    environment: Environment
+    max_value: int
+
+    def admits(self, reply: Any) -> bool:
+        """Returns ``True`` for a reply that does not refuse us; raises otherwise."""
+
+    def refused(self, reply: Reply) -> BackendError:
+        """Logs that the server refuses a request, and the fix; returns what to raise."""
+
+    def facts(self) -> dict[str, Any]:
+        """Returns JSON-able facts about the node."""
 
 
 class MemcachedStore:
@@ -50,7 +62,7 @@ class MemcachedStore:
         server: what is known of the node.
     """
 
-    def __init__(self, client: Client, server: "MemcachedServer") -> None:
+    def __init__(self, client: Client, server: Server) -> None:
         self._client = client
         self._server = server
         self._protocol = server.protocol
@@ -67,14 +79,21 @@ class MemcachedStore:
         """Same as `Facts.max_value`: the server's own limit (``-I``) as soon as a connection was opened."""
         return self._server.max_value
 
-    async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
+    def get(self, key: str, touch: float | None, timeout: float) -> Awaitable[Stored | Ended | None]:
         """Same as `Backend.get`."""
         exptime = touch if touch is None else expiry(touch, self._clock)
-        reply, serial = await self._client.ask(self._request(self._protocol.get, key, None, exptime), timeout)
+        opaque = next(self._opaques)
+        check = (self._answers_get, key, opaque)
+        read = (self._protocol.get(key, exptime, opaque), check, None, False, (), self._read, (key, touch, timeout))
+        return self._client.ask(made(Request, read), timeout)
+
+    def _read(self, reply: Any, serial: int, about: tuple[str, float | None, float]) -> Any:
+        """Makes the result of `get`."""
         if type(reply) is Hit and not reply.flags & TOMBSTONE:
             value, cas, _, seconds, _ = reply
-            return Stored(value, made(_Token, (cas, serial)), float(seconds) if seconds >= 0 else None)
-        return await self._found(key, reply, serial, touch, timeout)
+            return made(Stored, (value, made(_Token, (cas, serial)), float(seconds) if seconds >= 0 else None, True))
+        found = reply if type(reply) is Hit else self._hit(reply)
+        return None if found is None else FollowUp(self._of_hit(found, serial, *about))
 
     async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
         """Same as `BatchingBackend.get_many`."""
@@ -89,7 +108,7 @@ class MemcachedStore:
         found: list[Stored | Ended | None] = []
         for key, touch, default, _ in reads:
             if default is not None:
-                self._stored(next(replies), serial, b"NS")
+                self._stored(next(replies), serial, _TAKEN)
             found.append(await self._found(key, next(replies), serial, touch, timeout))
         return found
 
@@ -97,8 +116,9 @@ class MemcachedStore:
         self, key: str, reply: Any, serial: int, touch: float | None, timeout: float
     ) -> Stored | Ended | None:
         found = reply if type(reply) is Hit else self._hit(reply)
-        if found is None:
-            return None
+        return None if found is None else await self._of_hit(found, serial, key, touch, timeout)
+
+    async def _of_hit(self, found: Hit, serial: int, key: str, touch: float | None, timeout: float) -> Stored | Ended:
         value, cas, flags, seconds, _ = found
         token = made(_Token, (cas, serial))
         if flags & TOMBSTONE:
@@ -133,22 +153,27 @@ class MemcachedStore:
                 await self._write_tombstone_if(key, back, life, timeout, token)
         return ttl if ttl is None else life
 
-    async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
+    def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Awaitable[Version | None]:
         """Same as `Backend.add`."""
-        reply, serial = await self._ask(self._protocol.add, key, timeout, None, value, expiry(ttl, self._clock))
-        return self._stored(reply, serial, b"NS")
+        opaque = next(self._opaques)
+        data = self._protocol.add(key, value, expiry(ttl, self._clock), opaque)
+        return self._write(data, key, opaque, None, _TAKEN, timeout)
 
-    async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
+    def replace(
+        self, key: str, value: bytes, ttl: float, version: Version, timeout: float
+    ) -> Awaitable[Version | None]:
         """Same as `Backend.replace`."""
         assert isinstance(version, _Token)  # noqa: S101
         cas, serial = version
-        exptime = expiry(ttl, self._clock)
-        try:
-            request = self._request(self._protocol.replace, key, serial, value, exptime, cas)
-            reply, serial = await self._client.ask(request, timeout)
-        except StaleToken:
-            return None
-        return self._stored(reply, serial, b"EX", b"NF")
+        opaque = next(self._opaques)
+        data = self._protocol.replace(key, value, expiry(ttl, self._clock), cas, opaque)
+        return self._write(data, key, opaque, serial, _CHANGED, timeout)
+
+    def _write(
+        self, data: bytes, key: str, opaque: int, serial: int | None, refusals: Collection[bytes], timeout: float
+    ) -> Awaitable[Version | None]:
+        check = (self._answers, key, opaque)
+        return self._client.ask(made(Request, (data, check, serial, False, (), self._stored, refusals)), timeout)
 
     async def end(self, key: str, ttl: float, timeout: float) -> bytes:
         """Same as `Backend.end`."""
@@ -266,19 +291,20 @@ class MemcachedStore:
 
     def _ask(
         self, command: Callable[..., bytes], key: str, timeout: float, serial: int | None = None, *arguments: Any
-    ) -> Coroutine[Any, Any, Answer]:
+    ) -> Awaitable[Any]:
         return self._client.ask(self._request(command, key, serial, *arguments), timeout)
 
     def _request(self, command: Callable[..., bytes], key: str, serial: int | None, *arguments: Any) -> Request:
         opaque = next(self._opaques)
         data = command(key, *arguments, opaque)
         answers = self._answers_get if command in self._reads else self._answers
-        return made(Request, (data, (answers, key, opaque), serial, False, ()))
+        return made(Request, (data, (answers, key, opaque), serial, False, (), None, None))
 
-    def _stored(self, reply: Any, serial: int, *refusals: bytes) -> Version | None:
+    def _stored(self, reply: Any, serial: int, refusals: Collection[bytes]) -> Version | None:
+        """Makes the result of a write: its version; ``None`` for a refusal."""
         if type(reply) is Done:
             return made(_Token, (reply.cas, serial))
-        if reply.status in refusals:
+        if reply is STALE or reply.status in refusals:
             return None
         self._expect(reply, b"HD")
         (cas,) = reply.numbers(b"c")
@@ -310,141 +336,10 @@ class MemcachedStore:
         raise self._server.refused(reply)
 
 
-class MemcachedServer:
-    """What is known of one node, for clients of both colours.
-
-    Args:
-        address: of the node.
-        breaker_window: seconds for which a failed node is skipped.
-        name: of the node; ``None``: its address.
-        in_ring: whether other nodes hold the same data. Then the node is skipped while it is slow.
-        protocol: the commands to use, `protocol` or `text`.
-        kind: of the operations over them.
-        environment: where clocks come from.
-
-    Attributes:
-        is_askable: returns whether a request would be sent to the node now.
-        in_ring: as given.
-        evictions: of items that had not expired, when the last connection was opened.
-        max_value: bytes of one value at most.
-    """
-
-    def __init__(
-        self,
-        address: Address,
-        breaker_window: float,
-        *,
-        name: str | None = None,
-        in_ring: bool = False,
-        protocol: ModuleType = meta,
-        kind: "type[MemcachedStore]" = MemcachedStore,
-        environment: Environment = REAL,
-    ) -> None:
-        self.protocol = protocol
-        self._kind = kind
-        self.environment = environment
-        self.guard = NodeGuard(
-            address, breaker_window, protocol.EXPECTED, name=name, demotes_slow=in_ring, environment=environment
-        )
-        self.is_askable = self.guard.is_askable
-        self.evictions = 0
-        self.max_value = MAX_VALUE
-        self.in_ring = in_ring
-        self._up_since = math.inf  # on the monotonic clock
-        self._login = address.login
-        first = (login.request(self._login),) if self._login else ()
-        self._protocol = WireProtocol(
-            parser=protocol.Parser,
-            greeting=(*first, *protocol.GREETING),
-            admits=(self.admits, "", 0),
-            greeted=self._greeted,
-            echoes=protocol.ECHOES,
-        )
-
-    def blocking_store(self) -> MemcachedStore:
-        """Makes the operations for applications that block."""
-        return self.store(self.blocking_client())
-
-    def asynchronous_store(self) -> MemcachedStore:
-        """Makes the operations for event loops."""
-        from sharedsession.backends.wire.multiplexed_client import MultiplexedClient  # noqa: PLC0415
-
-        return self.store(MultiplexedClient(self._protocol, self.guard))
-
-    def blocking_client(self) -> BlockingClient:
-        """Makes a client for applications that block."""
-        return BlockingClient(self._protocol, self.guard)
-
-    def store(self, client: Client) -> MemcachedStore:
-        """Makes the operations over a client."""
-        return self._kind(client, self)
-
-    def knows(self, seconds: float) -> bool:
-        """Returns whether the node has been up for longer than so many seconds, and so remembers all since then."""
-        return self.environment.monotonic() - self._up_since > seconds
-
-    def facts(self) -> dict[str, Any]:
-        """Returns JSON-able facts about the node."""
-        return {**self.guard.facts(), "evictions": self.evictions}
-
-    def admits(self, reply: Any, _key: str = "", _opaque: int = 0) -> bool:
-        """Returns ``True`` for a reply that does not refuse us.
-
-        Raises:
-            BackendUnavailable: it does, and may send nothing more.
-        """
-        if isinstance(reply, Reply) and (fix := login.fix(reply, self._login) or refusals.closes(reply)):
-            raise self.guard.refused(fix)
-        return True
-
-    def refused(self, reply: Reply) -> BackendError:
-        """Logs that the server refuses a request, and the fix; returns what to raise."""
-        unavailable = self.guard.refused(refusals.refusal(reply, has_meta=self.protocol is meta))
-        return BackendError(str(unavailable)) if refusals.is_too_large(reply) else unavailable
-
-    def _greeted(self, replies: Sequence[Any]) -> None:
-        """Takes the replies to the greeting of a new connection; a proxy may give no statistics."""
-        if self._login and not login.is_admitted(replies[0]):
-            raise self.guard.refused(login.OTHER)
-        facts = replies[1:] if self._login else replies
-        statistics, settings = (reply if isinstance(reply, dict) else {} for reply in facts or ({}, {}))
-        if (uptime := meta.number(statistics.get(b"uptime", b""))) is not None:
-            self._up_since = self.environment.monotonic() + meta.UPTIME_AHEAD - uptime
-            self.evictions = meta.number(statistics.get(b"evictions", b"")) or 0
-        if settings.get(b"cas_enabled") == b"no":
-            raise BackendError("it runs with -C and refuses every change: start memcached without -C")
-        if (most := meta.number(settings.get(b"item_size_max", b""))) is not None:
-            self.max_value = most - ITEM_OVERHEAD
-        if settings.get(b"evictions") == b"off":
-            self.guard.observer.event(
-                "never_evicts",
-                f"{self.guard.title} runs with -M: when it is full, a change that finds no memory loses its session; "
-                "start memcached without -M",
-            )
-
-
-class MemcachedBackend(BlockingAdapter):
-    """One memcached, in both colours.
-
-    Args:
-        server: the node.
-
-    Attributes:
-        server: as given.
-    """
-
-    def __init__(self, server: MemcachedServer) -> None:
-        self.server = server
-        super().__init__(server.blocking_store())
-
-    @cached_property
-    def asynchronous(self) -> MemcachedStore:
-        """The same node for event loops."""
-        return self.server.asynchronous_store()
-
-
 def _is_pong(reply: Any, _key: str, _opaque: int) -> bool:
     return isinstance(reply, Reply) and reply.status == b"MN"
 
 
 _IS_PONG = (_is_pong, "", 0)
+_TAKEN = (b"NS",)
+_CHANGED = (b"EX", b"NF")

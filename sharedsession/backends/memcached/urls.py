@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 from sharedsession.backends.memcached import login as logins
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached import text
-from sharedsession.backends.memcached.node import MemcachedBackend, MemcachedServer, MemcachedStore
+from sharedsession.backends.memcached.node import MemcachedStore
+from sharedsession.backends.memcached.server import MemcachedBackend, MemcachedServer
 from sharedsession.backends.memcached.text_store import TextStore
 from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.hashring import LAYOUTS, Place

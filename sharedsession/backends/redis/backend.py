@@ -11,7 +11,7 @@ renews, an ``add``, a compare-and-swap. Nothing but the rare read of a tombstone
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,7 @@ from sharedsession.backends.tombstone import Tombstone, has_note, is_tombstone, 
 from sharedsession.backends.wire.blocking_client import BlockingClient
 from sharedsession.backends.wire.client import Client
 from sharedsession.backends.wire.node_guard import NodeGuard
-from sharedsession.backends.wire.protocol import Address, Request, made, together
+from sharedsession.backends.wire.protocol import Address, FollowUp, Reading, Request, made, together
 from sharedsession.environment import REAL, Environment
 
 _HEAD = 9  # bytes: a format, and the version
@@ -61,6 +61,12 @@ return type == 'string' and 1
 """
 
 
+Command = tuple[Any, ...]
+"""A command, its words in order."""
+
+_NO_STRING = ("WRONGTYPE",)  # the error for a key that holds a tombstone
+
+
 class RedisStore:
     """The asynchronous operations over a client; they suspend if the client does.
 
@@ -81,19 +87,29 @@ class RedisStore:
         self._random_bytes = environment.random_bytes
         self._numbers = itertools.count(1)
 
-    async def get(self, key: str, touch: float | None, timeout: float) -> Stored | Ended | None:
+    def get(self, key: str, touch: float | None, timeout: float) -> Awaitable[Stored | Ended | None]:
         """Same as `Backend.get`."""
-        raw = await self._ask(_get(key, touch), timeout, expected=("WRONGTYPE",))
-        return await self._found(key, raw, timeout)
+        command = _get(key, touch)
+        return self._client.ask(self._request(command, self._read, (command, key, timeout)), timeout)
+
+    def _read(self, found: Any, _serial: int, about: tuple[Command, str, float]) -> Any:
+        """Makes the result of `get`."""
+        raw, _ = found
+        if type(raw) is bytes:
+            return made(Stored, (raw[_HEAD:], raw, None, True))
+        command, key, timeout = about
+        if isinstance(raw, hiredis.ReplyError):
+            self._check(command, raw, _NO_STRING)
+        return None if raw is None else FollowUp(self._ended(key, timeout))
 
     async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
         """Same as `BatchingBackend.get_many`."""
-        commands: list[tuple[Any, ...]] = []
+        commands: list[Command] = []
         for key, touch, default, _ in reads:
             if default is not None and touch is not None:
                 commands.append(("SET", key, self._new(default), "NX", "PX", _milliseconds(touch)))
             commands.append(_get(key, touch))
-        replies = await self._ask_together(commands, timeout, expected=("WRONGTYPE",))
+        replies = await self._ask_together(commands, timeout, expected=_NO_STRING)
         answers = [reply for reply, command in zip(replies, commands, strict=True) if command[0] != "SET"]
         found = zip(reads, answers, strict=True)
         return [await self._found(read.key, answer, timeout) for read, answer in found]
@@ -105,25 +121,35 @@ class RedisStore:
 
     async def _ended(self, key: str, timeout: float) -> Stored | Ended | None:
         """Returns what a key holds that is no string: a tombstone. Anything else is not ours, and does not open."""
-        kept, left = await self._ask_together([("LINDEX", key, "0"), ("PTTL", key)], timeout, expected=("WRONGTYPE",))
+        kept, left = await self._ask_together([("LINDEX", key, "0"), ("PTTL", key)], timeout, expected=_NO_STRING)
         return None if kept is None else _tombstone([kept, left]) or Stored(b"", b"")
 
-    async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
+    def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Awaitable[Version | None]:
         """Same as `Backend.add`."""
         raw = self._new(value)
-        stored = await self._ask(("SET", key, raw, "NX", "PX", _milliseconds(ttl)), timeout)
-        return raw if stored else None
+        command = ("SET", key, raw, "NX", "PX", _milliseconds(ttl))
+        return self._client.ask(self._request(command, self._written, (command, raw, ())), timeout)
 
-    async def replace(self, key: str, value: bytes, ttl: float, version: Version, timeout: float) -> Version | None:
+    def replace(
+        self, key: str, value: bytes, ttl: float, version: Version, timeout: float
+    ) -> Awaitable[Version | None]:
         """Same as `Backend.replace`."""
         assert isinstance(version, bytes)  # noqa: S101
         raw = self._new(value)
         if self._server.has_ifeq:
-            command: tuple[Any, ...] = ("SET", key, raw, "IFEQ", version, "PX", _milliseconds(ttl))
+            command: Command = ("SET", key, raw, "IFEQ", version, "PX", _milliseconds(ttl))
         else:
             command = ("EVAL", _SWAP, "1", key, version[:_HEAD], raw, _milliseconds(ttl))
-        stored = await self._ask(command, timeout, expected=("WRONGTYPE",))
-        return raw if stored and not isinstance(stored, hiredis.ReplyError) else None
+        return self._client.ask(self._request(command, self._written, (command, raw, _NO_STRING)), timeout)
+
+    def _written(self, found: Any, _serial: int, about: tuple[Command, bytes, Sequence[str]]) -> Version | None:
+        """Makes the result of a write: its version; ``None`` for a refusal."""
+        stored, _ = found
+        command, raw, expected = about
+        if isinstance(stored, hiredis.ReplyError):
+            self._check(command, stored, expected)
+            return None
+        return raw if stored else None
 
     async def end(self, key: str, ttl: float, timeout: float) -> bytes:
         """Same as `Backend.end`."""
@@ -161,7 +187,7 @@ class RedisStore:
 
     async def get_afresh(self, key: str, doubted: Stored, timeout: float) -> Stored | Ended | None:
         """Same as `DoubtingBackend.get_afresh`."""
-        raw = await self._ask(("GET", key), timeout, expected=("WRONGTYPE",), afresh=True)
+        raw = await self._ask(("GET", key), timeout, expected=_NO_STRING, afresh=True)
         found = await self._found(key, raw, timeout)
         if found != doubted:
             self._client.close()
@@ -190,7 +216,7 @@ class RedisStore:
         return {"kind": "redis", "compare_and_swap": swap, "nodes": [self._guard.facts()]}
 
     async def _ask(
-        self, command: tuple[Any, ...], timeout: float, expected: Sequence[str] = (), *, afresh: bool = False
+        self, command: Command, timeout: float, expected: Sequence[str] = (), *, afresh: bool = False
     ) -> Any:
         """Sends a command. Any error but the expected ones means "cannot answer", never "not there"."""
         (reply, _), _ = await (self._client.ask_afresh if afresh else self._client.ask)(self._request(command), timeout)
@@ -199,7 +225,7 @@ class RedisStore:
         return reply
 
     async def _ask_together(
-        self, commands: Sequence[tuple[Any, ...]], timeout: float, expected: Sequence[str] = ()
+        self, commands: Sequence[Command], timeout: float, expected: Sequence[str] = ()
     ) -> list[Any]:
         """Same as `_ask` for several commands in one packet."""
         named, _ = await self._client.ask(together([self._request(command) for command in commands]), timeout)
@@ -209,11 +235,12 @@ class RedisStore:
                 self._check(command, reply, expected)
         return replies
 
-    def _request(self, command: tuple[Any, ...]) -> Request:
+    def _request(self, command: Command, reading: Reading | None = None, context: Any = None) -> Request:
         number = next(self._numbers) % NUMBERS
-        return made(Request, (named(command, number), (is_answer, "", number), None, False, ()))
+        check = (is_answer, "", number)
+        return made(Request, (named(command, number), check, None, False, (), reading, context))
 
-    def _check(self, command: tuple[Any, ...], error: Exception, expected: Sequence[str]) -> None:
+    def _check(self, command: Command, error: Exception, expected: Sequence[str]) -> None:
         if code_of(str(error)) not in expected:
             raise self._server.refused(command[0], error, command[1:])
 
@@ -259,7 +286,7 @@ class RedisBackend(BlockingAdapter):
         return RedisStore(client, self._guard, self._server, self._environment)
 
 
-def _get(key: str, touch: float | None) -> tuple[Any, ...]:
+def _get(key: str, touch: float | None) -> Command:
     return ("GET", key) if touch is None else ("GETEX", key, "PX", _milliseconds(touch))
 
 

@@ -1,6 +1,6 @@
 """One node of a ring, in one colour: whether to ask it, and what to send it first."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -89,7 +89,7 @@ class RingNode:
     hints: Hints
     monotonic: Callable[[], float]
 
-    async def ask(self, operation: Callable[[NodeStore], Coroutine[Any, Any, T]], timeout: float) -> "T | NoAnswer":
+    async def ask(self, operation: Callable[[NodeStore], Awaitable[T]], timeout: float) -> "T | NoAnswer":
         """Asks the node; sends tombstones that it missed first.
 
         Args:

@@ -7,7 +7,7 @@ disturb each other. A copy of which neither is true is another web node's change
 caller merges the two.
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -133,22 +133,18 @@ class ReplicatedWrite:
         return self._nodes[node].ask(write, timeout)
 
 
-def get_copy(
-    key: str, touch: float | None, timeout: float, store: AsyncBackend
-) -> Coroutine[Any, Any, Stored | Ended | None]:
+def get_copy(key: str, touch: float | None, timeout: float, store: AsyncBackend) -> Awaitable[Stored | Ended | None]:
     """Reads a node's copy and renews it; with ``None`` its life stays as it is."""
     return store.get(key, touch, timeout)
 
 
-def add_copy(
-    key: str, value: bytes, ttl: float, timeout: float, store: AsyncBackend
-) -> Coroutine[Any, Any, Version | None]:
+def add_copy(key: str, value: bytes, ttl: float, timeout: float, store: AsyncBackend) -> Awaitable[Version | None]:
     """Gives a copy to a node that has none."""
     return store.add(key, value, ttl, timeout)
 
 
 def replace_copy(
     key: str, value: bytes, ttl: float, token: Version, timeout: float, store: AsyncBackend
-) -> Coroutine[Any, Any, Version | None]:
+) -> Awaitable[Version | None]:
     """Replaces the copy of a node that the token stands for."""
     return store.replace(key, value, ttl, token, timeout)

@@ -17,18 +17,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sharedsession.backends.wire.breaker import SLOW
 from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.backends.wire.node_guard import BELIEVED_FOR, CLOSED, FAILURES, FIRST_BYTE, NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
-    Answer,
     Check,
+    FollowUp,
     Parser,
     Request,
     StaleToken,
     WireProtocol,
     checked,
-    made,
+    result_of,
+    result_of_stale,
 )
 from sharedsession.backends.wire.sockets import SocketTimeout, connected_to
 from sharedsession.concurrency import Readable, readable, side_by_side
@@ -61,12 +63,12 @@ class BlockingClient:
         # Connections of a client that is garbage are closed with it, as connection pools do.
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
-    async def ask(self, request: Request, timeout: float) -> Answer:
+    async def ask(self, request: Request, timeout: float) -> Any:
         """Same as `Client.ask`."""
         now = self._monotonic()
         deadline = now + timeout
         guard = self._guard
-        data, check, token_serial, anyway, more = request
+        data, check, token_serial, anyway, more, *_ = request
         if not guard.is_calm:
             guard.begin(anyway=anyway)
         newest = guard.newest_serial
@@ -77,24 +79,26 @@ class BlockingClient:
                 if idle is not None and now - idle.receiving_since > self._believed_for:
                     connection, reply = await self._ask_idle(idle, request, now, deadline)
                 else:
-                    first_byte = now + timeout * FIRST_BYTE if idle is not None and now >= guard.doubt_at else None
-                    reply = await connection.exchange(data, deadline, check, more, first_byte)
+                    doubts = idle is not None and now >= guard.doubt_at
+                    first_byte = now + timeout * FIRST_BYTE if doubts else deadline
+                    connection.send(data, deadline)
+                    if side_by_side.depth:
+                        await connection.readable(first_byte)
+                    reply = connection.receive(first_byte, deadline, check, more)
             except CLOSED:
                 if idle is None:
                     raise
                 connection = await self._open_instead(token_serial, deadline)
                 reply = await connection.exchange(data, deadline, check, more)
+        except StaleToken:
+            return result_of_stale(request)
         except FAILURES as error:
             raise self._failed(error) from None
-        if not guard.is_calm:
-            guard.worked(0.0 if anyway else self._monotonic() - connection.receiving_since, timeout)
-        if now >= self._shrink_at:
-            self._shrink(now)
-        self._idle.append(connection)
-        serial = connection.serial
-        return made(Answer, (reply, serial if serial > newest else newest))
+        self._put_back(connection, now, 0.0 if anyway else self._monotonic() - connection.receiving_since, timeout)
+        result = result_of(request, reply, max(connection.serial, newest))
+        return await result.work if type(result) is FollowUp else result
 
-    async def ask_afresh(self, request: Request, timeout: float) -> Answer:
+    async def ask_afresh(self, request: Request, timeout: float) -> Any:
         """Same as `Client.ask_afresh`."""
         deadline = self._monotonic() + timeout
         if not self._guard.is_calm:
@@ -107,7 +111,8 @@ class BlockingClient:
                 connection.close()
         except FAILURES as error:
             raise self._failed(error) from None
-        return Answer(reply, connection.serial)
+        result = result_of(request, reply, connection.serial)
+        return await result.work if type(result) is FollowUp else result
 
     def close(self) -> None:
         """Closes the idle connections."""
@@ -118,6 +123,14 @@ class BlockingClient:
         if isinstance(error, _TIMED_OUT):
             self.close()
         return self._guard.failed(error)
+
+    def _put_back(self, connection: "_Connection", now: float, took: float, timeout: float) -> None:
+        """Lets others have a connection on which a request had its answer."""
+        if not self._guard.is_calm or took > timeout * SLOW:
+            self._guard.worked(took, timeout)
+        if now >= self._shrink_at:
+            self._shrink(now)
+        self._idle.append(connection)
 
     def _shrink(self, now: float) -> None:
         """Closes what was not used for a while. Connections are taken from the right: the left end is used least."""
@@ -175,12 +188,12 @@ class BlockingClient:
         Raises:
             ConnectionResetError: it was closed, or holds a reply that nobody asked for.
         """
-        data, check, token_serial, _, more = request
+        data, check, token_serial, _, more, *_ = request
         if idle.has_ended():
             idle.close()
             raise ConnectionResetError("connection closed")
         if now - idle.receiving_since <= BELIEVED_FOR:
-            first_byte = now + (deadline - now) * FIRST_BYTE if now >= self._guard.doubt_at else None
+            first_byte = now + (deadline - now) * FIRST_BYTE if now >= self._guard.doubt_at else deadline
             return idle, await idle.exchange(data, deadline, check, more, first_byte)
         if self._is_trying:  # one thread finds out for all; the others do not wait for it
             self._idle.append(idle)
@@ -201,7 +214,7 @@ class BlockingClient:
         Returns:
             The one that answered, and the reply.
         """
-        data, check, token_serial, _, more = request
+        data, check, token_serial, _, more, *_ = request
         try:
             fresh = await self._open_instead(token_serial, deadline)
             if not idle.hears():
@@ -271,21 +284,41 @@ class _Connection:
         more: Sequence[Check | None],
         first_byte: float | None = None,
     ) -> Any:
-        """Sends bytes and returns the reply, or with more checks the list of as many more replies.
+        """Sends bytes and returns the reply, in the form of `receive`; arguments as there."""
+        first_byte = deadline if first_byte is None else first_byte
+        self.send(data, deadline)
+        if side_by_side.depth:
+            await self.readable(first_byte)
+        return self.receive(first_byte, deadline, check, more)
+
+    def send(self, data: bytes, deadline: float) -> None:
+        """Sends bytes: from now on there is a reply that must be received, or the connection is of no use."""
+        try:
+            self._send(data, deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    async def readable(self, deadline: float) -> None:
+        """Lets the other coroutines of a `gather` go on until something comes."""
+        try:
+            await self._readable.until(deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def receive(self, first_byte: float, deadline: float, check: Check | None, more: Sequence[Check | None]) -> Any:
+        """Returns the reply, or with more checks the list of as many more replies.
 
         Raises:
             ConnectionResetError: nothing came before ``first_byte``: the connection may have gone deaf.
         """
-        first = deadline if first_byte is None else first_byte
         try:
-            self._send(data, deadline)
-            if side_by_side.depth:
-                await self._readable.until(first)
-            reply = checked(self._receive(first), check)
+            reply = checked(self._receive(first_byte), check)
             return [reply, *[checked(self._next(deadline), check) for check in more]] if more else reply
         except BaseException as error:
             self.close()
-            if first < deadline and isinstance(error, _TIMED_OUT):
+            if first_byte < deadline and isinstance(error, _TIMED_OUT):
                 raise ConnectionResetError("silent") from None
             raise
 

@@ -12,7 +12,9 @@ import threading
 
 from sharedsession.concurrency import PerProcess
 
-_SLOW, _QUICK = 0.5, 0.25  # of the timeout
+SLOW = 0.5
+"""Share of the timeout from which on a reply is slow."""
+_QUICK = 0.25  # of the timeout
 _SLOW_REPLIES = 3  # in a row
 
 
@@ -91,6 +93,11 @@ class NodeHealth:
         """Whether every request may be sent to the node."""
         return not self._failed
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether the node is up and was not slow just now: then a quick answer changes nothing."""
+        return not self._failed and not self._slow_replies
+
     def _note_probe(self, took: float, timeout: float) -> bool:
         if took >= timeout * _QUICK:
             return False
@@ -99,5 +106,5 @@ class NodeHealth:
         return True
 
     def _note_reply(self, now: float, took: float, timeout: float) -> bool:
-        self._slow_replies = self._slow_replies + 1 if took > timeout * _SLOW else 0
+        self._slow_replies = self._slow_replies + 1 if took > timeout * SLOW else 0
         return self._slow_replies >= _SLOW_REPLIES and self.failed(now)

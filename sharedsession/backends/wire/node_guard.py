@@ -41,7 +41,8 @@ class NodeGuard:
         newest_serial: of the connection that was opened last.
         doubt_at: when a request may be sent again because its connection, which was in use, is silent: on the
             monotonic clock. Else a slow server would be asked everything twice.
-        is_calm: whether the node is up and replies change nothing; then `begin` and `worked` need not be called.
+        is_calm: whether the node is up, and an answer that is not slow changes nothing; then `begin` need not be
+            called, nor `worked` for such an answer.
     """
 
     def __init__(
@@ -61,11 +62,10 @@ class NodeGuard:
         self.observer = Observer(environment=environment)
         self.monotonic = environment.monotonic
         self._health = NodeHealth(breaker_window, demotes_slow=demotes_slow)
-        self._demotes_slow = demotes_slow
         self._serials = itertools.count(1)
         self.newest_serial = 0
         self.doubt_at = -math.inf
-        self.is_calm = not demotes_slow
+        self.is_calm = True
 
     def next_serial(self) -> int:
         """Returns the serial number of a connection that was just opened."""
@@ -102,15 +102,17 @@ class NodeGuard:
             took: seconds that the node itself took to answer, as far as the client can measure it.
             timeout: seconds that the request had.
         """
-        if self._health.worked(self.monotonic(), took, timeout):
-            self.is_calm = not self._demotes_slow
+        has_changed = self._health.worked(self.monotonic(), took, timeout)
+        self.is_calm = self._health.is_calm
+        if has_changed:
             self._log_change()
 
     def failed(self, error: Exception) -> BackendUnavailable:
         """Notes one of `FAILURES`; returns what to raise in its place."""
-        self.is_calm = False
         refusal = error if isinstance(error, BackendUnavailable) else None
-        if self._health.failed(self.monotonic()):
+        went_down = self._health.failed(self.monotonic())
+        self.is_calm = False  # after that, so that no other thread takes it back
+        if went_down:
             has_tls, was_connected = self.address.tls is not None, self.newest_serial > 0
             why = reason(error, self._expected, has_tls=has_tls, was_connected=was_connected)
             self.observer.event("node_down", f"{refusal}; it is skipped" if refusal else f"{self.title} {why}")

@@ -1,6 +1,6 @@
 """What a client must know of a protocol: how replies are cut, how a connection begins. It knows no commands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +17,10 @@ class Desynchronised(BackendError):
 
 class StaleToken(Exception):
     """Every connection that is open is newer than the token that the request carries."""
+
+
+STALE = object()
+"""What a `Reading` gets in the place of a reply for a `StaleToken`."""
 
 
 class Parser(Protocol):
@@ -43,6 +47,10 @@ Check = tuple[Callable[[Any, str, int], bool], str, int]
 """A function that returns whether a reply can answer a request, with the key and the opaque number of the request."""
 
 
+Reading = Callable[[Any, int, Any], Any]
+"""Makes the result of a reply, the newest serial number of its `Answer`, and the context of the request."""
+
+
 class Request(NamedTuple):
     """What is sent in one packet: a request, or several that travel together.
 
@@ -53,6 +61,9 @@ class Request(NamedTuple):
             ``None``: the request has no token.
         anyway: whether it is sent even to a node that is skipped because it failed.
         more: the checks of the second and all later replies, where several requests travel together.
+        reading: makes what `Client.ask` returns, as soon as the reply is there: so whoever waits for it is woken once,
+            with the result. It may return a `FollowUp`. ``None``: the `Answer` is returned as it is.
+        context: passed to it.
     """
 
     data: bytes
@@ -60,6 +71,8 @@ class Request(NamedTuple):
     newest_serial: int | None = None
     anyway: bool = False
     more: Sequence[Check | None] = ()
+    reading: Reading | None = None
+    context: Any = None
 
     def __repr__(self) -> str:
         return f"<Request of {len(self.data)} bytes>"
@@ -81,8 +94,35 @@ class Answer(NamedTuple):
         return f"<Answer, newest serial {self.newest_serial}>"
 
 
+class FollowUp(NamedTuple):
+    """What a `Reading` returns where the reply alone is not enough.
+
+    Attributes:
+        work: asks for more. Its result is the result.
+    """
+
+    work: Coroutine[Any, Any, Any]
+
+
 made = tuple.__new__
 """Makes a named tuple of all its fields. Its own constructor takes twice as long, and each request makes four."""
+
+
+def result_of(request: Request, reply: Any, newest_serial: int) -> Any:
+    """Returns what a request has for its reply, or the `FollowUp` that finds it out."""
+    reading = request.reading
+    return made(Answer, (reply, newest_serial)) if reading is None else reading(reply, newest_serial, request.context)
+
+
+def result_of_stale(request: Request) -> Any:
+    """Returns what a request has whose token is stale.
+
+    Raises:
+        StaleToken: it has no `Reading`.
+    """
+    if request.reading is None:
+        raise StaleToken
+    return request.reading(STALE, 0, request.context)
 
 
 @dataclass(frozen=True)

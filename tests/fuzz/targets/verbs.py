@@ -5,7 +5,8 @@ from typing import Any
 
 from sharedsession.backends.base import DoubtingBackend, Ended, Read, Stored
 from sharedsession.backends.memcached import protocol, text
-from sharedsession.backends.memcached.node import MemcachedServer, MemcachedStore
+from sharedsession.backends.memcached.node import MemcachedStore
+from sharedsession.backends.memcached.server import MemcachedServer
 from sharedsession.backends.memcached.text_store import TextStore
 from sharedsession.backends.redis.backend import RedisBackend
 from sharedsession.backends.redis.resp import EXPECTED, RespParser
@@ -15,13 +16,14 @@ from sharedsession.backends.wire.node_guard import NodeGuard
 from sharedsession.backends.wire.protocol import (
     INCOMPLETE,
     Address,
-    Answer,
     Desynchronised,
+    FollowUp,
     Login,
     Parser,
     Request,
     WireProtocol,
     checked,
+    result_of,
 )
 from sharedsession.concurrency import run
 from sharedsession.errors import BackendError, BackendUnavailable
@@ -45,14 +47,15 @@ class _Scripted:
         self._answers = iter(answers.split(_NEXT))
         self._ending = ending
 
-    async def ask(self, request: Request, timeout: float) -> Answer:
+    async def ask(self, request: Request, timeout: float) -> Any:
         """Same as `Client.ask`: what real clients make of no answer, or of none to this request."""
         try:
             checks = (request.check, *request.more)
             replies = [self._reply(check) for check in checks]
         except Desynchronised:
             raise BackendUnavailable("no answer") from None
-        return Answer(replies if request.more else replies[0], 1)
+        result = result_of(request, replies if request.more else replies[0], 1)
+        return await result.work if type(result) is FollowUp else result
 
     ask_afresh = ask
 
