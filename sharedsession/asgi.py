@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Unpack
 
-from sharedsession.engine import Engine
+from sharedsession.engine import Engine, WebsocketWatch
 from sharedsession.errors import NOT_NOW, BackendUnavailable, ConfigurationError
 from sharedsession.http import (
     KEEP,
@@ -28,7 +28,7 @@ from sharedsession.http import (
     to_asgi,
 )
 from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, log_if_nested, manager_for
-from sharedsession.session import UNLOADED, Session, state_of
+from sharedsession.session import UNLOADED, Session
 from sharedsession.settings import Keywords, Settings
 
 Scope = MutableMapping[str, Any]
@@ -38,6 +38,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HEADS = {"http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"}
+_KINDS = {"http", "websocket"}
 _NOTHING: Message = {}
 _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
 _LITESTARS_SESSIONS = ("litestar.middleware.session", "litestar.security.session_auth")
@@ -73,62 +74,40 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection."""
-        settings = self._engine.settings
-        if scope["type"] not in {"http", "websocket"} or (
-            settings.is_excluded is not None and settings.is_excluded(scope_path(scope))
-        ):
+        engine, kind = self._engine, scope["type"]
+        settings = engine.settings
+        if kind not in _KINDS or (settings.is_excluded is not None and settings.is_excluded(scope_path(scope))):
             await self.app(scope, receive, send)
             return
-        session = self._engine.open(self._kind, partial(_tokens, settings.transport, scope["headers"]))
+        session = engine.open(self._kind, partial(_tokens, settings.transport, scope["headers"]))
         if settings.remember_client:
-            state_of(session).client = _client(scope)
+            session._state.client = _client(scope)
         if MANAGER_KEY in scope:
             log_if_nested(self.manager, scope[MANAGER_KEY])
         # A copy: what is ours must not reach those outside (ASGI specification, "Middleware").
         scope = {**scope, "session": session, MANAGER_KEY: self.manager}
+        response = _Response(engine, session, scope, send)
         try:
-            if scope["type"] == "websocket":
-                await self._serve_websocket(session, scope, receive, send)
-            else:
-                await self._serve(_Response(self._engine, session, scope, send), scope, receive)
-        except RuntimeError as error:
-            self._engine.check_event_loop(error)  # if that is the reason, it is told in plain words
-            raise
-
-    async def _serve(self, response: "_Response", scope: Scope, receive: Receive) -> None:
-        session = response.session
-        try:
-            if self._engine.settings.autoload and response.state.status is UNLOADED:
+            if kind == "websocket":
+                receive = response.watched(receive)
+            if settings.autoload and response.state.status is UNLOADED:
                 await self._load(session, scope)
             await self.app(scope, receive, response.send)
             await response.finish()
         except NOT_NOW:
-            self._engine.leave(session)
+            engine.leave(session)
             await response.refuse()
-        except BaseException:
-            self._engine.leave(session)
+        except BaseException as error:
+            engine.leave(session)
+            engine.check_event_loop(error)  # if that is the reason, it is told in plain words
             raise
         finally:
-            if response.leaving is not None:
-                await response.leaving.stop()
+            if response.leaving is not None or response.watch is not None:
+                await response.stop()
 
-    async def _load(self, session: Session, scope: Scope) -> None:
+    def _load(self, session: Session, scope: Scope) -> Awaitable[None]:
         """Loads the session before the application runs."""
-        await self._engine.load(session)
-
-    async def _serve_websocket(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
-        response = _Response(self._engine, session, scope, send)
-        watch = self._engine.watch(session, response.close_websocket)
-
-        async def received() -> Message:
-            message = await receive()
-            watch.is_in_use = watch.is_in_use or message["type"] == "websocket.receive"
-            return message
-
-        try:
-            await self._serve(response, scope, received)
-        finally:
-            await watch.stop()
+        return self._engine.load(session)
 
 
 # Python refuses a call with the two arguments of a WSGI server before a line of ours runs: its message says this name.
@@ -149,6 +128,9 @@ def _check_application(app: object) -> None:
 
 
 def _tokens(transport: TokenTransport, headers: RawHeaders) -> list[bytes]:
+    if transport.cookie is not None and transport.header_name is None:
+        cookies = [value for name, value in headers if name == b"cookie"]
+        return transport.cookie.candidates(cookies[0] if len(cookies) == 1 else b"; ".join(cookies)) if cookies else []
     wanted = (transport.header_name or "").lower().encode()
     cookies, token = [], b""
     for name, value in headers:
@@ -164,9 +146,14 @@ class _Response:
 
     Attributes:
         leaving: of the head, while it waits for the first chunk.
+        watch: over the session of a websocket.
     """
 
     leaving: Leaving | None = None
+    watch: WebsocketWatch | None = None
+    _started = _refused = False
+    _is_closed = False  # of a websocket: by the application
+    _passes = False  # whether what the application sends passes straight through
     _held: Message | None = None  # the head, while it waits
     _bare: Message | None = None  # the head that has left before the application looked at the session
 
@@ -177,19 +164,31 @@ class _Response:
         self.state = session._state
         self._scope = scope
         self._send = send
-        self._started = False
-        self._refused = False
-        self._is_closed = False  # of a websocket: by the application
 
-    async def send(self, message: Message) -> None:
+    def watched(self, receive: Receive) -> Receive:
+        """Has the session of a websocket watched. Returns a function that receives, and notes that it is in use."""
+        watch = self.watch = self._engine.watch(self.session, self.close_websocket)
+
+        async def received() -> Message:
+            message = await receive()
+            watch.is_in_use = watch.is_in_use or message["type"] == "websocket.receive"
+            return message
+
+        return received
+
+    def send(self, message: Message) -> Awaitable[None]:
         """What the application calls."""
+        if self._passes:
+            return self._send(message)
+        if not self._started and message["type"] in _HEADS:
+            return self._begin(message)
+        return self._go_on(message)
+
+    async def _go_on(self, message: Message) -> None:
+        """Sends what comes behind a head that waits, or that has left before the session was looked at."""
         if self.leaving is not None and not await self._has_left(self.leaving, message):
             return
-        if message["type"] in _HEADS and not self._started:
-            message = await self._head(message)
-            if self._holds(message):
-                return
-        elif self._bare is not None and self.state.accessed:
+        if self._bare is not None and self.state.accessed:
             headers = from_asgi(self._bare.get("headers", ()))
             self._settings.transport.report_late_look(headers, self._engine.observer)
             self._bare = None
@@ -197,13 +196,24 @@ class _Response:
         if not self._refused:
             await self._send(message)
 
-    async def finish(self) -> None:
+    def finish(self) -> Awaitable[None]:
         """Saves what changed after the first byte. No cookie can be set any more, and none is needed."""
+        if not self._started or self._refused or self.leaving is not None:
+            return self._finish_late()
+        self._take_over_replaced_session()
+        return self._engine.finish(self.session)
+
+    async def _finish_late(self) -> None:
         if self.leaving is not None:
             await self._has_left(self.leaving)
-        if self._started and not self._refused:
-            self._take_over_replaced_session()
-            await self._engine.finish(self.session)
+            await self.finish()
+
+    async def stop(self) -> None:
+        """Ends what goes on beside a response: the head that waits, the watch over a websocket."""
+        if self.leaving is not None:
+            await self.leaving.stop()
+        if self.watch is not None:
+            await self.watch.stop()
 
     async def refuse(self, replaced: Message | None = None) -> None:
         """Answers in the place of an application that an outage of the store left without a session.
@@ -230,36 +240,48 @@ class _Response:
             self._refused = True
             await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "the session has ended"})
 
-    async def _head(self, message: Message) -> Message:
-        session, is_close = self.session, message["type"] == "websocket.close"
-        if message.get("status") == 500 and self._engine.must_refuse(session):
-            await self.refuse(message)
-            return message
+    async def _begin(self, head: Message) -> None:
+        """Commits, then sends the head: the application's, or that of an outage."""
+        session, state, kind = self.session, self.state, head["type"]
+        if head.get("status") == 500 and self._engine.must_refuse(session):
+            await self.refuse(head)
+            return
         self._take_over_replaced_session()
-        if is_close:  # it has no headers
-            if self.state.wants_token(session):
-                self._engine.drop(session, "its websocket was closed before it could set a cookie")
-            self.state.response_started = True
+        if kind == "websocket.close":  # it has no headers
+            self._close()
         try:
             await self._engine.finish(session)
         except NOT_NOW:
-            await self.refuse(message)
-            return message
-        self._started = self.state.response_started = True
+            await self.refuse(head)
+            return
+        self._started = state.response_started = True
+        if kind != "websocket.close":
+            head = self._with_headers(head)
+        if kind == "http.response.start":
+            if not state.accessed and self._holds(head):
+                return
+            self._passes = self._bare is None
+        await self._send(head)
+
+    def _close(self) -> None:
+        """Notes that the application refuses or ends a websocket: no cookie can be set any more."""
+        self._is_closed = True
+        if self.state.wants_token(self.session):
+            self._engine.drop(self.session, "its websocket was closed before it could set a cookie")
+        self.state.response_started = True
+
+    def _with_headers(self, head: Message) -> Message:
+        """Returns a head with what the commit asks for."""
         outcome = self.state.outcome
-        if is_close:
-            return message
+        if outcome is KEEP:
+            return {**head, "headers": self._varied(head)} if self.state.accessed else head
         if outcome.token and scope_is_plain(self._scope):
             settings = self._settings
             log_plain_http(settings.transport.cookie, settings.names("development"), self._engine.observer)
-        if outcome.token or outcome.clear:
-            return {**message, "headers": self._with_outcome(message, outcome)}
-        return {**message, "headers": self._varied(message)} if self.state.accessed else message
+        return {**head, "headers": self._with_outcome(head, outcome)}
 
     def _holds(self, head: Message) -> bool:
         """Has a head wait that may yet depend on the session. Returns whether it does."""
-        if self.state.accessed or self._refused or head["type"] != "http.response.start":
-            return False
         self.leaving = leave_later(self._leave)
         if self.leaving is None:
             self._bare = head
@@ -293,8 +315,9 @@ class _Response:
 
     def _varied(self, message: Message) -> RawHeaders:
         headers = message.get("headers", ())
-        if any(name == b"vary" for name, _ in headers):
-            return self._with_outcome(message, KEEP)
+        for name, _ in headers:
+            if name == b"vary":
+                return self._with_outcome(message, KEEP)
         return [*headers, self._settings.transport.vary_line]
 
     def _take_over_replaced_session(self) -> None:
@@ -302,9 +325,8 @@ class _Response:
 
         What anything else puts there is the session of another middleware further in, and no affair of ours.
         """
-        session = self.session
-        theirs = self._scope.get("session", session)
-        if theirs is session or not _is_set_by_litestar(self._scope):
+        session, theirs = self.session, self._scope.get("session")
+        if theirs is session or theirs is None or not _is_set_by_litestar(self._scope):
             return
         if self.state.is_loaded:
             session.clear()

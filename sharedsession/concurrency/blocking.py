@@ -81,7 +81,16 @@ class Done(Awaitable[T]):
         return self.result
 
 
-DONE = Done(None)
+class _DoneAlready(Done[None]):
+    """What has no result, and takes the shortest way to say so."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return iter(())  # type: ignore[return-value]  # awaiting asks for no more than that
+
+
+DONE: Done[None] = _DoneAlready(None)
 
 
 def run(work: Awaitable[T]) -> T:

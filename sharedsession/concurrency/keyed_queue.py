@@ -80,7 +80,9 @@ class LoopQueue:
 
     def acquire(self, key: Hashable) -> bool:
         """Same as `KeyedQueue.acquire`."""
-        held = self._held()
+        held = self._loops.get(asyncio.get_running_loop())
+        if held is None:
+            held = self._held()
         if key in held:
             return False
         held[key] = None
@@ -104,7 +106,8 @@ class LoopQueue:
 
     def release(self, key: Hashable) -> None:
         """Same as `KeyedQueue.release`."""
-        held = self._held()
+        held = self._loops.get(asyncio.get_running_loop())
+        assert held is not None  # noqa: S101
         waiters = held[key]
         while waiters:
             following = waiters.popleft()

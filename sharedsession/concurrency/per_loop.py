@@ -41,7 +41,7 @@ class PerLoop(Generic[T]):
         return self._values.pop(loop, None)
 
 
-def check_event_loop(error: RuntimeError) -> None:
+def check_event_loop(error: BaseException) -> None:
     """Looks whether an error is that of code that needs an event loop of asyncio and has none.
 
     Args:
@@ -51,7 +51,7 @@ def check_event_loop(error: RuntimeError) -> None:
         ConfigurationError: the code runs on another event loop; the message says what to do.
         GeneratorExit: the code is a coroutine that is closed because its loop was, by hand: there is nobody to tell.
     """
-    if str(error) not in _WITHOUT_LOOP:
+    if not isinstance(error, RuntimeError) or str(error) not in _WITHOUT_LOOP:
         return
     context = error.__context__
     while context is not None and not isinstance(context, GeneratorExit):

@@ -4,5 +4,6 @@ from sharedsession.engine.engine import Engine
 from sharedsession.engine.engines import Engines
 from sharedsession.engine.principals import SessionInfo
 from sharedsession.engine.stamps import LoginTicket
+from sharedsession.engine.websocket_watch import WebsocketWatch
 
-__all__ = ["Engine", "Engines", "LoginTicket", "SessionInfo"]
+__all__ = ["Engine", "Engines", "LoginTicket", "SessionInfo", "WebsocketWatch"]

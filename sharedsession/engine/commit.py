@@ -114,7 +114,7 @@ class Committer:
         """Returns whether a commit is on the plain path: nothing but data changed, and nobody watches."""
         login_keys = session._login_keys if self._login_keys is None else self._login_keys
         return (
-            state.has_new_data_only
+            state.is_at_rest
             and self._observer.tracer is None
             and (not login_keys or unsaved.changed.keys().isdisjoint(login_keys))
         )

@@ -238,7 +238,7 @@ class Engine:
     # -- the rest of a request
 
     @staticmethod
-    def check_event_loop(error: RuntimeError) -> None:
+    def check_event_loop(error: BaseException) -> None:
         """Looks whether an error is that of an event loop on which the library does not work.
 
         Raises:

@@ -74,7 +74,7 @@ class Loader:
             if state.status is not UNLOADED:
                 return
             identity = state.identity
-            if identity is None or not self._is_plain(state):
+            if identity is None or state.rivals or self._observer.tracer is not None or self._monitor.may_refuse:
                 await self._load(session, state)
                 return
             timeouts, begin = self.timeouts_of(identity), self._monotonic()
@@ -93,10 +93,6 @@ class Loader:
                 self._begin(session, state, identity, found, timeouts)
         finally:
             self._steps.release(key)
-
-    def _is_plain(self, state: SessionState) -> bool:
-        """Returns whether a load is on the plain path: one token, and nobody who must be asked or told."""
-        return not state.rivals and self._observer.tracer is None and not self._monitor.may_refuse
 
     async def load_now(self, session: Session) -> None:
         """Same as `load`, inside of a step, with a time budget of its own, whatever was loaded."""
@@ -181,9 +177,12 @@ class Loader:
 
     def is_valid(self, identity: Identity, found: StoredRecord) -> bool:
         """Returns whether a record is a session: neither of its clocks is over, and it stands under its stamp."""
+        return self._is_valid_at(self._clock(), identity, found, self.timeouts_of(identity))
+
+    @staticmethod
+    def _is_valid_at(now: float, identity: Identity, found: StoredRecord, timeouts: Timeouts) -> bool:
         record = found.record
-        timeouts = self.timeouts_of(identity)
-        if record is NO_RECORD or timeouts.is_over(record.created, record.refreshed, self._clock()):
+        if record is NO_RECORD or timeouts.is_over(record.created, record.refreshed, now):
             return False
         if identity.stamp is None:
             return record.principal is None
@@ -204,13 +203,13 @@ class Loader:
         if found is None:
             state.begin(session, None)
             return
-        record = found.record
-        if self.is_valid(identity, found):
+        record, now = found.record, self._clock()
+        if self._is_valid_at(now, identity, found, timeouts):
             state.begin(session, record, found.version)
-            state.must_rewrite = timeouts.wants_rewrite(record.refreshed, self._clock())
+            state.must_rewrite = timeouts.wants_rewrite(record.refreshed, now)
             if found.stamp is not None:
                 state.stand_under(found.stamp.value)
-                state.enters = self._clock() - record.entered > timeouts.idle
+                state.enters = now - record.entered > timeouts.idle
             self.renewal.add(state, timeouts.idle)
             return
         state.withheld = True

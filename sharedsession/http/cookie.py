@@ -60,7 +60,10 @@ class CookiePolicy:
         Returns:
             At most 256 values, in the order of the header. More than one may mean that cookies were planted.
         """
-        return [value.rstrip(b" \t") for value in self._pattern.findall(header)[:MAX_CANDIDATES]]
+        found = self._pattern.findall(header)
+        if len(found) == 1:
+            return [found[0].rstrip(b" \t")]
+        return [value.rstrip(b" \t") for value in found[:MAX_CANDIDATES]]
 
     def set(self, token: str, max_age: float | None = None) -> str:
         """Returns the Set-Cookie value that sets a token.

@@ -17,6 +17,7 @@ from sharedsession.keys.idle_code import decode_idle
 NONCE_BYTES = 12
 _SEALED = b"\xa1"  # the first byte of a record is its format, so that readers recognise older and newer ones
 _AUTHENTICATED = b"\xa2"
+_HEADER_BYTES = 1 + KEY_ID_BYTES
 _MAC_BYTES = 32
 _IDLE = slice(ID_CHARACTERS - 2, ID_CHARACTERS)
 
@@ -53,10 +54,22 @@ class Identity:
         cipher: encrypts and opens the record.
         context: what a sealed record is bound to.
         idle_timeout: the session's own idle timeout in seconds; ``None`` for the farm's.
+        is_session: whether this is the name of a session's record: a session ID.
         stamp: the identity of the principal's security stamp, for a session that has a principal.
     """
 
-    __slots__ = ("_keys", "_own", "_tag", "cipher", "context", "idle_timeout", "name", "stamp", "store_key")
+    __slots__ = (
+        "_keys",
+        "_own",
+        "_tag",
+        "cipher",
+        "context",
+        "idle_timeout",
+        "is_session",
+        "name",
+        "stamp",
+        "store_key",
+    )
 
     def __init__(self, name: str, own: SecretKeys, keys: KeySet) -> None:
         self.name = name
@@ -65,15 +78,11 @@ class Identity:
         self._keys = keys
         self.stamp: Identity | None = None
         self.idle_timeout: float | None = None
-        if len(name) == ID_CHARACTERS:
+        self.is_session = len(name) == ID_CHARACTERS
+        if self.is_session:
             self.idle_timeout = decode_idle(name[_IDLE])
             if self._tag != NO_TAG:
                 self.stamp = Identity(f"{url_text(self._tag)}.{STAMP}", own, keys)
-
-    @property
-    def is_session(self) -> bool:
-        """Whether this is the name of a session's record: a session ID."""
-        return len(self.name) == ID_CHARACTERS
 
     @property
     def token(self) -> str:
@@ -119,15 +128,20 @@ class Identity:
         Returns:
             The plain bytes, or ``None`` if the record is another session's, damaged, forged or planted.
         """
-        header, body = sealed[: 1 + KEY_ID_BYTES], sealed[1 + KEY_ID_BYTES :]
+        header, body = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:]
         key = self._keys.by_id.get(header[1:])
         if key is None:
             return None
         cipher, context = (self.cipher, self.context) if key is self._own else self._made_by(key)
         context = header + context
-        if header[:1] == _SEALED:
-            return _decrypt(cipher, body, context)
-        if header[:1] == _AUTHENTICATED and hmac.compare_digest(key.mac(context, body[_MAC_BYTES:]), body[:_MAC_BYTES]):
+        if header.startswith(_SEALED):
+            try:
+                return cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], context)
+            except (InvalidTag, ValueError):  # ValueError: a nonce that was cut short
+                return None
+        if header.startswith(_AUTHENTICATED) and hmac.compare_digest(
+            key.mac(context, body[_MAC_BYTES:]), body[:_MAC_BYTES]
+        ):
             return body[_MAC_BYTES:]
         return None
 
@@ -141,10 +155,3 @@ class Identity:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an Identity holds secrets and is never pickled")
-
-
-def _decrypt(cipher: AESGCM, body: bytes, context: bytes) -> bytes | None:
-    try:
-        return cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], context)
-    except (InvalidTag, ValueError):  # ValueError: a nonce that was cut short
-        return None

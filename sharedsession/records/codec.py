@@ -60,7 +60,11 @@ def pack(key: str, value: object) -> bytes:
     except ValueError:
         raise key_refused(key) from None
     try:
-        return _pack_plain(value)
+        return ormsgpack.packb(value, option=_OPTIONS)  # most values need no tag
+    except _REFUSALS:
+        pass
+    try:
+        return _pack(value)
     except _REFUSALS:
         raise value_refused(key, value, _problem_with) from None
 
@@ -128,18 +132,10 @@ def _readable(packed: bytes) -> Any:
 def _problem_with(value: object) -> str | None:
     """Returns why a value cannot be stored."""
     try:
-        _pack_plain(value)
+        _pack(value)
     except _REFUSALS as error:
         return TOO_DEEP if "recursion" in f"{error!r}".lower() else str(error)
     return None
-
-
-def _pack_plain(value: object) -> bytes:
-    """Packs a value. Most need no tag and take one call."""
-    try:
-        return ormsgpack.packb(value, option=_OPTIONS)
-    except TypeError:
-        return _pack(value)
 
 
 def _pack(value: object, depth: int = 0) -> bytes:

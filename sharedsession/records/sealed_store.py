@@ -101,7 +101,11 @@ class SealedStore:
         if self._doubts.settled and self._doubts.are_settled(key, now):
             renew = None  # what does not open is nobody's session, and lives no longer than it would have
         if stamp is None:
-            return self._get(identity, renew, timeout)
+            return (
+                self._store.get(key, renew, timeout)
+                if self._replicated is None
+                else self._get(identity, renew, timeout)
+            )
         life = self._stamp_renewal
         due = life and self._throttle.due(stamp.store_key, life, now)
         reads = [Read(key, renew), Read(stamp.store_key, due)]
@@ -306,7 +310,11 @@ class SealedStore:
         Raises:
             SessionTooLarge: nothing was sent; the version saved before is untouched.
         """
-        return self._replace(identity, self._seal(identity, record), ttl, expected, timeout)
+        sealed = self._sealer.record(identity, record, self._store.max_value)
+        if self._replicated is None:
+            return self._store.replace(identity.store_key, sealed, ttl, expected, timeout)
+        judge = CopyJudge(self._opener, identity)
+        return self._replicated.replace_older(identity.store_key, sealed, ttl, expected, timeout, judge)
 
     async def swap(
         self,
@@ -423,14 +431,6 @@ class SealedStore:
             return [*await self._batching.get_many(reads, timeout)]
         judges = [CopyJudge(self._opener, identity) for identity in identities] if identities else None
         return await self._replicated.get_many_newest(reads, timeout, judges)
-
-    def _replace(
-        self, identity: Identity, sealed: bytes, ttl: float, expected: Version, timeout: float
-    ) -> Awaitable[Version | None]:
-        if self._replicated:
-            judge = CopyJudge(self._opener, identity)
-            return self._replicated.replace_older(identity.store_key, sealed, ttl, expected, timeout, judge)
-        return self._store.replace(identity.store_key, sealed, ttl, expected, timeout)
 
     def _seal(self, identity: Identity, record: Record) -> bytes:
         return self._sealer.record(identity, record, self._store.max_value)

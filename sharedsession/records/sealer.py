@@ -37,11 +37,12 @@ class Sealer:
             SessionTooLarge: it is larger than the settings or the store allow.
         """
         packed = record.encode()
-        if identity.is_session:
+        if len(packed) > self._max_size and identity.is_session:
             check_size(record.items, len(packed), self._max_size)
         if self._compress_above is not None:
             packed = compression.shrunk(packed, self._compress_above)
-        check_size(record.items, len(packed), max_value - _OVERHEAD)
+        if len(packed) > max_value - _OVERHEAD:
+            check_size(record.items, len(packed), max_value - _OVERHEAD)
         return identity.seal(packed, self._random_bytes(NONCE_BYTES), encrypt=self._encrypt)
 
     def note(self, identity: Identity, note: SupersededNote) -> bytes:

@@ -45,7 +45,8 @@ class Session(dict[str, Any]):
     # -- reading
 
     def __getitem__(self, key: str) -> Any:
-        self._look()
+        if not self._state.is_seen:
+            self._look()
         return dict.__getitem__(self, key)
 
     def __contains__(self, key: object) -> bool:
@@ -77,7 +78,8 @@ class Session(dict[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Returns the value of a key, or a default."""
-        self._look()
+        if not self._state.is_seen:
+            self._look()
         return dict.get(self, key, default)
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # a dict's own type has no name
@@ -115,7 +117,8 @@ class Session(dict[str, Any]):
     # -- writing
 
     def __setitem__(self, key: str, value: Any) -> None:
-        key = _checked(key)
+        if type(key) is not str:
+            key = _checked(key)
         self._look_to_write()
         self._state.changes.assign(key)
         dict.__setitem__(self, key, value)
@@ -371,14 +374,16 @@ class Session(dict[str, Any]):
         state = self._state
         state.accessed = True
         if state.status is not UNLOADED:
+            state.is_seen = True
             return
         if not state.host.blocking and state.identity is not None:
             raise SessionNotLoaded("the session is not loaded: `await session.load()` before you look at it")
         state.host.load(self)
 
     def _look_to_write(self) -> None:
-        self._look()
         state = self._state
+        if not state.is_seen:
+            self._look()
         if state.response_started and state.record is None and state.status is not READ_ONLY:
             raise SessionError(
                 "the response has started, so a new session can no longer be handed to the browser: "

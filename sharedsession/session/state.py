@@ -56,6 +56,7 @@ class SessionState:
         status: how far the session is.
         dropped: whether nothing is saved any more, though the application still sees what it wrote.
         accessed: whether the request looked at the session in any way.
+        is_seen: whether it did, and found it loaded: then another look changes nothing.
         response_started: whether the response's head has left, so that no cookie can be set any more.
         unavailable: whether the store did not answer in this request.
         unconfirmed: a write of this request whose answer was lost: the attempts at it, and the steps in it by key.
@@ -88,7 +89,9 @@ class SessionState:
 
     # What most requests never change stands here once, and not in each of them.
     status = UNLOADED
-    accessed = dropped = response_started = unavailable = withheld = was_stored = must_rewrite = store_anyway = False
+    is_seen = accessed = dropped = response_started = unavailable = withheld = was_stored = must_rewrite = (
+        store_anyway
+    ) = False
     enters = names_principal = _had_token = False
     principal: str | None = None
     persistent: bool | None = None
@@ -200,6 +203,8 @@ class SessionState:
         unsaved = self.changes.unsaved(data)
         if unsaved is not None:
             return unsaved
+        if self.is_at_rest and not self.must_rewrite:
+            return None
         ends = self.status is DESTROYED or (self.changes.was_cleared and self.is_destroyed(data))
         return _NO_CHANGE if ends or self.must_rewrite or self._must_be_stored() else None
 
@@ -215,10 +220,13 @@ class SessionState:
         return self.record is None or self.superseded is not None
 
     @property
-    def has_new_data_only(self) -> bool:
-        """Whether this is a stored session of which nothing but data changed."""
+    def is_at_rest(self) -> bool:
+        """Whether this is a stored session of which nothing but data can have changed."""
         return (
-            self.status is OPEN and self.record is not None and self.superseded is None and not self.changes.was_cleared
+            self.status is OPEN
+            and self.record is not None
+            and self.superseded is None
+            and not (self.changes.was_cleared or self.store_anyway)
         )
 
     def next_record(self, data: dict[str, Any], unsaved: Unsaved, now: float, write_id: bytes) -> Record:
@@ -233,17 +241,19 @@ class SessionState:
         before, self.mark = self.record, self.changes.mark(data)
         write_ids, refreshed = (before.write_ids, before.refreshed) if before else (b"", now)
         entered = before.entered if before and self.principal == before.principal and not self.enters else now
-        return Record(
-            version=before.version + 1 if before else 1,
-            created=self.created,
-            refreshed=now,
-            principal=self.principal,
-            persistent=self.persistent,
-            items=self.changes.items(data, unsaved),
-            write_ids=with_write_id(write_ids, write_id, calm=abs(now - refreshed) > _CALM),
-            stamp=self.stamp,
-            handles=self.handles,
-            entered=entered,
+        return Record.of(
+            (
+                before.version + 1 if before else 1,
+                self.created,
+                now,
+                self.principal,
+                self.persistent,
+                self.changes.items(data, unsaved),
+                with_write_id(write_ids, write_id, calm=abs(now - refreshed) > _CALM),
+                self.stamp,
+                self.handles,
+                entered,
+            )
         )
 
     def _must_be_stored(self) -> bool:
@@ -354,6 +364,7 @@ class SessionState:
         self._identity = self._presented
         self.superseded = None
         self.status = UNLOADED
+        self.is_seen = False
 
     # -- inside
 

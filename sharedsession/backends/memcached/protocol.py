@@ -111,8 +111,14 @@ class Parser:
         found = _HIT.match(buffer, at)
         if found:
             size, cas, flags, ttl, opaque = found.groups()
-            value = self._block(found.end(), int(size))
-            return INCOMPLETE if value is None else made(Hit, (value, int(cas), int(flags), int(ttl), int(opaque)))
+            start = found.end()
+            end = start + int(size)
+            if len(buffer) < end + 2:
+                return INCOMPLETE
+            if buffer[end : end + 2] != b"\r\n":
+                raise Desynchronised("a value of another length")
+            self._at = end + 2
+            return made(Hit, (buffer[start:end], int(cas), int(flags), int(ttl), int(opaque)))
         found = _DONE.match(buffer, at)
         if found:
             cas, opaque = found.groups()
@@ -162,18 +168,13 @@ class Parser:
     def _value(self, words: list[bytes], start: int) -> object:
         if len(words) < 2 or not words[1].isdigit() or len(words[1]) > 10:
             raise Desynchronised("a value without a length")
-        value = self._block(start, int(words[1]))
-        return INCOMPLETE if value is None else Reply(words[0], words[2:], value)
-
-    def _block(self, start: int, size: int) -> bytes | None:
-        """Returns a data block; ``None`` until it has arrived as a whole."""
-        buffer, end = self._buffer, start + size
+        buffer, end = self._buffer, start + int(words[1])
         if len(buffer) < end + 2:
-            return None
+            return INCOMPLETE
         if buffer[end : end + 2] != b"\r\n":
             raise Desynchronised("a value of another length")
         self._at = end + 2
-        return buffer[start:end]
+        return Reply(words[0], words[2:], buffer[start:end])
 
 
 def get(key: str, exptime: int | None, opaque: int) -> bytes:

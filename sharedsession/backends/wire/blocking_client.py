@@ -74,17 +74,15 @@ class BlockingClient:
         newest = guard.newest_serial
         try:
             idle = self._take(token_serial)
-            connection = idle or await self._open(deadline)
             try:
-                if idle is not None and now - idle.receiving_since > self._believed_for:
-                    connection, reply = await self._ask_idle(idle, request, now, deadline)
+                if idle is None or now - idle.receiving_since > self._believed_for:
+                    connection, reply = await self._ask_unsure(idle, request, now, deadline)
                 else:
-                    doubts = idle is not None and now >= guard.doubt_at
-                    first_byte = now + timeout * FIRST_BYTE if doubts else deadline
-                    connection.send(data, deadline)
+                    first_byte = now + timeout * FIRST_BYTE if now >= guard.doubt_at else deadline
+                    idle.send(data, deadline)
                     if side_by_side.depth:
-                        await connection.readable(first_byte)
-                    reply = connection.receive(first_byte, deadline, check, more)
+                        await idle.readable(first_byte)
+                    connection, reply = idle, idle.receive(first_byte, deadline, check, more)
             except CLOSED:
                 if idle is None:
                     raise
@@ -180,15 +178,21 @@ class BlockingClient:
         self.close()
         return await self._open_fresh(token_serial, deadline)
 
-    async def _ask_idle(
-        self, idle: "_Connection", request: Request, now: float, deadline: float
+    async def _ask_unsure(
+        self, idle: "_Connection | None", request: Request, now: float, deadline: float
     ) -> "tuple[_Connection, Any]":
-        """Asks over a connection that was idle, if it is still believed. Returns which one answered, and the reply.
+        """Asks over a new connection, or over an idle one that must be looked at before it is believed.
+
+        Returns:
+            Which one answered, and the reply.
 
         Raises:
             ConnectionResetError: it was closed, or holds a reply that nobody asked for.
         """
         data, check, token_serial, _, more, *_ = request
+        if idle is None:
+            fresh = await self._open(deadline)
+            return fresh, await fresh.exchange(data, deadline, check, more)
         if idle.has_ended():
             idle.close()
             raise ConnectionResetError("connection closed")

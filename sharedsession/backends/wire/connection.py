@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from sharedsession.backends.wire.breaker import SLOW
 from sharedsession.backends.wire.node_guard import FIRST_BYTE, NodeGuard
-from sharedsession.backends.wire.protocol import INCOMPLETE, Check, Desynchronised, Parser, Request, checked, made
+from sharedsession.backends.wire.protocol import INCOMPLETE, Check, Desynchronised, Parser, Request, made
 from sharedsession.concurrency import background, readable
 from sharedsession.errors import BackendError
 
@@ -199,7 +199,10 @@ class Connection(asyncio.Protocol):
         if not self._waiting:
             raise Desynchronised("a reply without a request")
         waiter, deadline, check, asked, together, is_last = self._waiting[0]
-        checked(reply, check)
+        if check is not None:
+            answers, key, opaque = check
+            if not answers(reply, key, opaque):
+                raise Desynchronised("a reply to another request")
         self._waiting.popleft()
         if together is not None:
             together.append(reply)

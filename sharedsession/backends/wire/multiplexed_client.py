@@ -96,8 +96,12 @@ class MultiplexedClient:
 
     def answer(self, reply: "asyncio.Future[Any]", asked: "Asked", found: Any, serial: int) -> None:
         """Gives a request of the plain path the result that is made of what the server replied."""
+        request = asked.request
         try:
-            result = result_of(asked.request, found, serial)
+            if (reading := request.reading) is None:
+                result = result_of(request, found, serial)
+            else:
+                result = reading(found, serial, request.context)
         except Exception as error:  # noqa: BLE001  (it is for whoever waits, not for the connection)
             reply.set_exception(error)
             return
