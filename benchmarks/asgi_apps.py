@@ -35,12 +35,33 @@ def floor(url: str, payload: Payload, _slide: bool) -> Any:
     return asgi(url, payload)
 
 
+def straight(url: str, payload: Payload, _slide: bool) -> Any:
+    """Cookie, seal, codec and conditional write by hand."""
+    from benchmarks.straight import asgi
+
+    return asgi(url, payload, SECRET)
+
+
 def ours(url: str, payload: Payload, _slide: bool) -> Any:
     """Ours around a plain application."""
     from sharedsession.asgi import SessionMiddleware
 
     page = _page(lambda scope: scope["session"], payload)
     return SessionMiddleware(page, secret_key=SECRET, backend=url, timeout=5.0)
+
+
+def ours_lazy(url: str, payload: Payload, _slide: bool) -> Any:
+    """Ours, loaded by the application that wants it."""
+    from sharedsession.asgi import SessionMiddleware
+
+    page = _page(lambda scope: scope["session"], payload)
+
+    async def loading(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/untouched":
+            await scope["session"].load()
+        await page(scope, receive, send)
+
+    return SessionMiddleware(loading, secret_key=SECRET, backend=url, timeout=5.0, autoload=False)
 
 
 def ours_with_principal(url: str, payload: Payload, _slide: bool) -> Any:

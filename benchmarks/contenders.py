@@ -11,9 +11,10 @@ REDISES = ("redis", "valkey")
 NETWORK = ("memcached", *REDISES)
 SHARED = ("memcached", "redis")  # by those that are not measured a third time on Valkey
 EVERYWHERE = (*NETWORK, "sqlite")
-BARE, FLOOR, OURS, LAZY = "no session", "floor", "sharedsession", "sharedsession, autoload=False"
+BARE, FLOOR, STRAIGHT = "no session", "floor", "straight-line floor"
+OURS, LAZY = "sharedsession", "sharedsession, autoload=False"
 OWNED = "sharedsession, with a principal"
-HOUSE = {BARE, FLOOR, OURS, LAZY, OWNED}
+HOUSE = {BARE, FLOOR, STRAIGHT, OURS, LAZY, OWNED}
 
 
 class Contender(NamedTuple):
@@ -47,6 +48,7 @@ class Contender(NamedTuple):
 WSGI = [
     Contender("WSGI", BARE, EVERYWHERE, wsgi_apps.bare),
     Contender("WSGI", FLOOR, NETWORK, wsgi_apps.floor),
+    Contender("WSGI", STRAIGHT, NETWORK, wsgi_apps.straight),
     Contender("WSGI", OURS, EVERYWHERE, wsgi_apps.ours),
     Contender("WSGI", OWNED, EVERYWHERE, wsgi_apps.ours_with_principal),
     Contender("WSGI", "Beaker", NETWORK, wsgi_apps.beaker),
@@ -62,7 +64,9 @@ WSGI = [
 ASGI = [
     Contender("ASGI", BARE, EVERYWHERE, asgi_apps.bare),
     Contender("ASGI", FLOOR, NETWORK, asgi_apps.floor),
+    Contender("ASGI", STRAIGHT, NETWORK, asgi_apps.straight),
     Contender("ASGI", OURS, EVERYWHERE, asgi_apps.ours),
+    Contender("ASGI", LAZY, EVERYWHERE, asgi_apps.ours_lazy),
     Contender("ASGI", OWNED, EVERYWHERE, asgi_apps.ours_with_principal),
     Contender("Starlette", BARE, SHARED, asgi_apps.starlette_bare),
     Contender("Starlette", OURS, SHARED, asgi_apps.starlette_ours),

@@ -13,6 +13,7 @@ Deed = Callable[[Any], Any]
 PAYLOADS: dict[str, dict[str, Any]] = {
     "3 keys": {"user": 4711, "name": "Ada Lovelace", "count": 0},
     "20 keys, 2 KB": {**{f"key{n:02}": sha512(bytes([n])).hexdigest()[:107] for n in range(19)}, "count": 0},
+    "1 KB, one key changed": {"user": 4711, "name": "Ada Lovelace", "text": "0123456789abcdef" * 60, "count": 0},
     "1 KB": {"data": "0123456789abcdef" * 64, "count": 0},
 }
 SMALL = "3 keys"

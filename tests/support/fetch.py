@@ -24,8 +24,8 @@ PACKAGES = {
     "varnishd": ["varnish"],
     "chromium-headless-shell": ["chromium-headless-shell", "chromium-common", "fonts-dejavu-core"],
 }
-# Fetched when they are asked for by name: `make libraries` does.
-ON_REQUEST = {"postgres": ["postgresql"]}
+# Fetched when they are asked for by name: `make libraries` and `make instructions` do.
+ON_REQUEST = {"postgres": ["postgresql"], "valgrind": ["valgrind"]}
 # What the library is compared with. Fetched along and without a word: the tests that need one say what is missing.
 PEERS = {"libmemcached": ["libmemcached11"], "php": ["php-cli", "php-memcached"]}
 VERSION = {"nginx": "-v", "haproxy": "-v", "varnishd": "-V"}

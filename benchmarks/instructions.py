@@ -1,0 +1,129 @@
+"""Instructions of one request, counted by callgrind: what no busy neighbour changes.
+
+    python -m benchmarks.instructions [--path NAME …] [--calls N]
+
+Each path is served so many times by one process, and the count divided. A name is a colour, what is served, and the
+request: ``asgi read`` is ours on one memcached; ``bare``, ``floor``, ``straight``, ``ring`` (two copies), ``redis`` and
+``principal`` say what else it can be. "Added" is the count without that of the bare application.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import counted
+from tests.support.binaries import MissingServerError, binary, environment
+from tests.support.ring import Ring
+from tests.support.servers import Memcached, Redis
+
+COLOURS = ("wsgi", "asgi")
+REQUESTS = ("untouched", "read", "write")
+NAMED = [f"{colour} {request}" for colour in COLOURS for request in REQUESTS]
+"""The paths that may not grow."""
+_SAVING = ("read", "write")
+PATHS = [
+    *NAMED,
+    *(f"{colour} bare {request}" for colour in COLOURS for request in REQUESTS),
+    *(f"{colour} {kind} {request}" for colour in COLOURS for kind in ("straight", "floor") for request in REQUESTS),
+    *(f"{colour} ring {request}" for colour in COLOURS for request in _SAVING),
+    *(f"asgi redis {request}" for request in _SAVING),
+    *(f"asgi redis straight {request}" for request in _SAVING),
+    *(f"{colour} principal read" for colour in COLOURS),
+]
+CALLS = 50
+_PATIENCE = 600
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Reads the command line, counts and prints."""
+    options = _reader().parse_args(arguments)
+    try:
+        counts = measured(_chosen(options.path), options.calls)
+    except MissingServerError as missing:
+        sys.stdout.write(f"nothing is counted: {missing}\n")
+        return 0
+    sys.stdout.write(table(counts) + "\n")
+    return 0
+
+
+def _reader() -> argparse.ArgumentParser:
+    reader = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
+    reader.add_argument("--path", action="append", default=[], metavar="NAME", help="of these only; may be repeated")
+    reader.add_argument("--calls", type=int, default=CALLS, help="counted requests of each path")
+    return reader
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    """The paths of these names, and the bare applications that they are counted from."""
+    unknown = set(names) - set(PATHS)
+    if unknown:
+        raise SystemExit(f"no such path: {', '.join(sorted(unknown))}; there are: {', '.join(PATHS)}")
+    wanted = {*names, *(_bare(name) for name in names)}
+    return [path for path in PATHS if path in wanted or not names]
+
+
+def _bare(name: str) -> str:
+    path = counted.Path.named(name)
+    return f"{path.colour} bare {path.request}"
+
+
+def measured(paths: Sequence[str], calls: int = CALLS) -> dict[str, int]:
+    """Counts these paths.
+
+    Args:
+        paths: their names.
+        calls: requests that are counted of each.
+
+    Returns:
+        The name of each -> instructions of one request.
+
+    Raises:
+        MissingServerError: there is no valgrind, or a server is missing.
+    """
+    valgrind = binary("valgrind")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = [stack.enter_context(Memcached.start()) for _ in range(3)]
+        urls = {"memcached": servers[0].url, "ring": Ring(servers).url}
+        if any("redis" in path for path in paths):
+            urls["redis"] = stack.enter_context(Redis.start()).url
+        order = json.dumps({"calls": calls, "urls": urls, "paths": list(paths)})
+        tool = [str(valgrind), "--tool=callgrind", f"--callgrind-out-file={folder}/counts", *counted.MARKS]
+        command = [*tool, "--dump-line=no", sys.executable, "-m", "benchmarks.counted", order]
+        env = {**environment(valgrind), "PYTHONHASHSEED": "0"}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_PATIENCE, check=False)  # noqa: S603
+        if done.returncode != 0:
+            raise RuntimeError(f"the counted process failed:\n{done.stderr[-3000:]}")
+        return {path: _total(folder / f"counts.{number}") // calls for number, path in enumerate(paths, 1)}
+
+
+def _total(dump: Path) -> int:
+    found = re.search(r"^summary: (\d+)$", dump.read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"callgrind wrote no sum into {dump.name}")
+    return int(found[1])
+
+
+def table(counts: Mapping[str, int]) -> str:
+    """The counts as text: thousands of instructions a request, what a session adds, and that over the straight line."""
+    lines = [f"{'thousand instructions a request':32}{'all':>8}{'added':>8}{'x straight':>12}"]
+    for name, number in counts.items():
+        base, straight = counts.get(_bare(name), 0), counts.get(_straight(name), 0)
+        ratio = f"{(number - base) / (straight - base):12.2f}" if straight - base > 1000 else ""
+        lines.append(f"{name:32}{number / 1000:8.1f}{(number - base) / 1000:8.1f}{ratio}")
+    return "\n".join(lines)
+
+
+def _straight(name: str) -> str:
+    path = counted.Path.named(name)
+    return f"{path.colour} {'redis ' if path.store == 'redis' else ''}straight {path.request}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
