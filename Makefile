@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test quick farm simulate model libraries bench fuzz mutate check coverage clean
+.PHONY: demo test quick farm simulate model libraries bench instructions fuzz mutate check coverage clean
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m sharedsession demo --backend $(BACKEND) $(if $(PORT),--port $(PORT))
@@ -63,6 +63,13 @@ BENCH ?= full
 bench: .venv/bench/.made
 	@.venv/bench/bin/python -m tests.support.fetch
 	@.venv/bench/bin/python -m benchmarks $(BENCH) $(if $(filter full,$(BENCH)),--docs)
+
+# The instructions of a request, counted by valgrind: fails when one of six named paths has grown by more than 5 %.
+# COUNT=--record makes what it counts the measure; COUNT= prints all paths that it knows.
+COUNT ?= --check
+instructions: .venv/.dev
+	@$(BIN)/python -m tests.support.fetch memcached redis-server valgrind
+	@$(BIN)/python -m benchmarks.instructions $(COUNT)
 
 # All that takes bytes or text from outside, against what others may send: for SECONDS, on one core.
 SECONDS ?= 3600

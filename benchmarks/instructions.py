@@ -1,6 +1,8 @@
 """Instructions of one request, counted by callgrind: what no busy neighbour changes.
 
-    python -m benchmarks.instructions [--path NAME …] [--calls N]
+    python -m benchmarks.instructions [--path NAME …] [--calls N]      prints
+    python -m benchmarks.instructions --check                          fails if one of six named paths has grown
+    python -m benchmarks.instructions --record                         makes what it counts the measure, see `guard`
 
 Each path is served so many times by one process, and the count divided. A name is a colour, what is served, and the
 request: ``asgi read`` is ours on one memcached; ``bare``, ``floor``, ``straight``, ``ring`` (two copies), ``redis`` and
@@ -17,15 +19,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import counted
+from benchmarks import counted, guard
+from benchmarks.guard import COLOURS, NAMED, REQUESTS
 from tests.support.binaries import MissingServerError, binary, environment
 from tests.support.ring import Ring
 from tests.support.servers import Memcached, Redis
 
-COLOURS = ("wsgi", "asgi")
-REQUESTS = ("untouched", "read", "write")
-NAMED = [f"{colour} {request}" for colour in COLOURS for request in REQUESTS]
-"""The paths that may not grow."""
 _SAVING = ("read", "write")
 PATHS = [
     *NAMED,
@@ -36,19 +35,41 @@ PATHS = [
     *(f"asgi redis straight {request}" for request in _SAVING),
     *(f"{colour} principal read" for colour in COLOURS),
 ]
-CALLS = 50
+GUARDED = [
+    *NAMED,
+    *(f"{colour} bare {request}" for colour in COLOURS for request in REQUESTS),
+    *(f"{colour} straight {request}" for colour in COLOURS for request in _SAVING),
+]
+"""What the guard needs."""
+CALLS = 100
 _PATIENCE = 600
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line, counts and prints."""
     options = _reader().parse_args(arguments)
+    guarded = options.check or options.record
     try:
-        counts = measured(_chosen(options.path), options.calls)
+        counts = measured(GUARDED if guarded else _chosen(options.path), options.calls)
     except MissingServerError as missing:
         sys.stdout.write(f"nothing is counted: {missing}\n")
         return 0
     sys.stdout.write(table(counts) + "\n")
+    return _compare(guard.ratios(counts), is_new=options.record) if guarded else 0
+
+
+def _compare(measured: guard.Ratios, *, is_new: bool) -> int:
+    """Prints what has changed, and records it if told so. Returns the exit code."""
+    recorded = guard.load().get(guard.interpreter(), {})
+    found = guard.changes(recorded, measured)
+    sys.stdout.write(f"\n{guard.interpreter()}\n{guard.report(found)}\n")
+    if is_new:
+        guard.record(measured)
+    elif not recorded:
+        sys.stdout.write("no record for this interpreter, so nothing is compared; --record makes one\n")
+    elif any(change.is_too_much for change in found):
+        sys.stdout.write(f"a named path costs over {guard.GROWTH:.0%} more than recorded: see benchmarks/guard.py\n")
+        return 1
     return 0
 
 
@@ -56,6 +77,8 @@ def _reader() -> argparse.ArgumentParser:
     reader = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
     reader.add_argument("--path", action="append", default=[], metavar="NAME", help="of these only; may be repeated")
     reader.add_argument("--calls", type=int, default=CALLS, help="counted requests of each path")
+    reader.add_argument("--check", action="store_true", help="compare the named paths with the record")
+    reader.add_argument("--record", action="store_true", help="record the named paths for this interpreter")
     return reader
 
 
