@@ -126,14 +126,16 @@ def starlette_lazy(url: str, payload: Payload, _slide: bool) -> Any:
     return _starlette(payload, wrapped, prepare=lambda request: request.session.load())
 
 
-def starsessions(url: str, payload: Payload, slide: bool) -> Any:
-    """starsessions, loaded by the view that wants it."""
+def starsessions(url: str, payload: Payload, slide: bool, *, autoload: bool = False) -> Any:
+    """starsessions, loaded by the view that wants it, or by its own middleware for all of them."""
     from starlette.middleware import Middleware
-    from starsessions import SessionMiddleware, load_session
+    from starsessions import SessionAutoloadMiddleware, SessionMiddleware, load_session
     from starsessions.stores.redis import RedisStore
 
     store = RedisStore(connection=_redis(url))
     wrapped = Middleware(SessionMiddleware, store=store, lifetime=1200, rolling=slide, cookie_https_only=False)
+    if autoload:
+        return _starlette(payload, wrapped, Middleware(SessionAutoloadMiddleware))
     return _starlette(payload, wrapped, prepare=load_session)
 
 

@@ -26,6 +26,7 @@ class Contender(NamedTuple):
         stores: that it works on.
         build: ``(url, payload, slide) -> application``.
         slowness: so many times fewer visitors are enough.
+        rival: which of ours works like it, so that it is compared with that one.
     """
 
     frame: str
@@ -33,6 +34,7 @@ class Contender(NamedTuple):
     stores: tuple[str, ...]
     build: Build
     slowness: int = 1
+    rival: str = OURS
 
     @property
     def told_to_slide(self) -> tuple[bool, ...]:
@@ -55,9 +57,11 @@ WSGI = [
     Contender("Flask", BARE, EVERYWHERE, wsgi_apps.flask_bare),
     Contender("Flask", OURS, EVERYWHERE, wsgi_apps.flask_ours),
     Contender("Flask", "Flask-Session", NETWORK, wsgi_apps.flask_session),
+    Contender("Flask", "Flask-Session, pylibmc", ("memcached",), partial(wsgi_apps.flask_session, in_c=True)),
     Contender("Django", BARE, EVERYWHERE, django_apps.bare),
     Contender("Django", OURS, EVERYWHERE, django_apps.ours),
     Contender("Django", "Django cache", NETWORK, django_apps.theirs),
+    Contender("Django", "Django cache, pylibmc", ("memcached",), partial(django_apps.theirs, in_c=True)),
     Contender("Pyramid", BARE, REDISES, wsgi_apps.pyramid_bare),
     Contender("Pyramid", "pyramid_session_redis", REDISES, wsgi_apps.pyramid_redis),
 ]
@@ -71,7 +75,8 @@ ASGI = [
     Contender("Starlette", BARE, SHARED, asgi_apps.starlette_bare),
     Contender("Starlette", OURS, SHARED, asgi_apps.starlette_ours),
     Contender("Starlette", LAZY, SHARED, asgi_apps.starlette_lazy),
-    Contender("Starlette", "starsessions", ("redis",), asgi_apps.starsessions),
+    Contender("Starlette", "starsessions", ("redis",), asgi_apps.starsessions, rival=LAZY),
+    Contender("Starlette", "starsessions, autoload", ("redis",), partial(asgi_apps.starsessions, autoload=True)),
     Contender("FastAPI", BARE, ("valkey",), asgi_apps.fastapi_bare),
     Contender("FastAPI", OURS, ("valkey",), asgi_apps.fastapi_ours),
     Contender("FastAPI", "fastapi-redis-sdk", ("valkey",), asgi_apps.fastapi_redis_sdk),

@@ -29,12 +29,16 @@ def _configure(url: str, payload: Payload) -> Any:
 
         memcached = url.startswith("memcached")
         location = f"{urlsplit(url).hostname}:{urlsplit(url).port}" if memcached else url.replace("valkey", "redis", 1)
-        kind = "memcached.PyMemcacheCache" if memcached else "redis.RedisCache"
+        kinds = ("memcached.PyMemcacheCache", "memcached.PyLibMCCache") if memcached else ("redis.RedisCache",)
+        backends = [f"django.core.cache.backends.{kind}" for kind in kinds]
         settings.configure(
             SECRET_KEY=SECRET,
             ROOT_URLCONF=__name__,
             ALLOWED_HOSTS=["*"],
-            CACHES={"default": {"BACKEND": f"django.core.cache.backends.{kind}", "LOCATION": location}},
+            CACHES={
+                alias: {"BACKEND": backend, "LOCATION": location}
+                for alias, backend in zip(("default", "pylibmc"), backends, strict=False)
+            },
             SESSION_ENGINE="django.contrib.sessions.backends.cache",
             SHAREDSESSION={"BACKEND": url, "TIMEOUT": 5.0},
             MIDDLEWARE=[],
@@ -68,11 +72,18 @@ async def _aview(request: Any) -> Any:
     return HttpResponse(text, content_type="text/plain")
 
 
-def _handler(url: str, payload: Payload, middleware: list[str], *, slide: bool, asynchronous: bool) -> Any:
+def _handler(
+    url: str, payload: Payload, middleware: list[str], *, slide: bool, asynchronous: bool, alias: str = "default"
+) -> Any:
     settings = _configure(url, payload)
     settings.MIDDLEWARE = middleware
     app = _asgi_handler() if asynchronous else _wsgi_handler()
-    app.activate = lambda: setattr(settings, "SESSION_SAVE_EVERY_REQUEST", slide)
+
+    def activate() -> None:
+        settings.SESSION_SAVE_EVERY_REQUEST = slide
+        settings.SESSION_CACHE_ALIAS = alias
+
+    app.activate = activate
     return app
 
 
@@ -103,6 +114,9 @@ def ours(url: str, payload: Payload, _slide: bool, *, asynchronous: bool = False
     return _handler(url, payload, [_OURS], slide=False, asynchronous=asynchronous)
 
 
-def theirs(url: str, payload: Payload, slide: bool, *, asynchronous: bool = False) -> Any:
+def theirs(url: str, payload: Payload, slide: bool, *, asynchronous: bool = False, in_c: bool = False) -> Any:
     """Django's own sessions in its cache; sliding is ``SESSION_SAVE_EVERY_REQUEST``."""
-    return _handler(url, payload, [_THEIRS], slide=slide, asynchronous=asynchronous)
+    if in_c:
+        import pylibmc  # noqa: F401  (else Django would only miss it at the first request)
+    alias = "pylibmc" if in_c else "default"
+    return _handler(url, payload, [_THEIRS], slide=slide, asynchronous=asynchronous, alias=alias)

@@ -9,6 +9,7 @@ at its best. A library is imported by the function that needs it, so that those 
 import itertools
 import os
 import secrets
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -131,11 +132,14 @@ def flask_ours(url: str, payload: Payload, _slide: bool) -> Any:
     return app
 
 
-def flask_session(url: str, payload: Payload, slide: bool) -> Any:
+def flask_session(url: str, payload: Payload, slide: bool, *, in_c: bool = False) -> Any:
+    """Flask-Session with the client for threads that its manual names, or with the one in C that it tries first."""
     from flask_session import Session
 
     app = _flask(payload, SESSION_REFRESH_EACH_REQUEST=slide, PERMANENT_SESSION_LIFETIME=1200)
-    if url.startswith("memcached"):
+    if in_c:
+        app.config.update(SESSION_TYPE="memcached", SESSION_MEMCACHED=_PerThread(url))
+    elif url.startswith("memcached"):
         from pymemcache import PooledClient
 
         # Without no_delay a read behind an unanswered write waits 40 ms for a delayed acknowledgement.
@@ -147,6 +151,32 @@ def flask_session(url: str, payload: Payload, slide: bool) -> Any:
         app.config.update(SESSION_TYPE="redis", SESSION_REDIS=Redis.from_url(url.replace("valkey", "redis", 1)))
     Session(app)
     return app
+
+
+class _PerThread:
+    """A pylibmc client for each thread: its manual forbids to share one."""
+
+    def __init__(self, url: str) -> None:
+        import pylibmc
+
+        address = f"{urlsplit(url).hostname}:{urlsplit(url).port}"
+        self._new = lambda: pylibmc.Client([address], binary=True, behaviors={"tcp_nodelay": True})
+        self._local = threading.local()
+
+    def _client(self) -> Any:
+        found = getattr(self._local, "client", None)
+        if found is None:
+            found = self._local.client = self._new()
+        return found
+
+    def get(self, key: str) -> Any:
+        return self._client().get(key)
+
+    def set(self, key: str, value: Any, seconds: int) -> Any:
+        return self._client().set(key, value, seconds)
+
+    def delete(self, key: str) -> Any:
+        return self._client().delete(key)
 
 
 # -- Pyramid
