@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import http, own, race, scale, stats, wire
+from benchmarks import footprint, http, instructions, own, race, scale, stats, wire
 from benchmarks.asgi import Asgi
 from benchmarks.contenders import OURS, chosen
 from benchmarks.deeds import NAMED, REQUESTS, SMALL
 from benchmarks.wsgi import Wsgi
+from tests.support.binaries import MissingServerError
 from tests.support.servers import KINDS
 
 
@@ -123,6 +124,25 @@ def at_scale(curve: str, size: Size, _names: Sequence[str]) -> list[Any]:
     return scale.CURVES[curve](size.is_small, size.rounds, size.visitors)
 
 
+def of_the_node(store: str, size: Size, _names: Sequence[str]) -> list[Any]:
+    """What a web node remembers. More sessions than any cache of ours holds, and then as many again."""
+    with running(store) as url:
+        return footprint.measure(url, (1200, 1400) if size.is_small else (12_000, 20_000))
+
+
+def counted(store: str, size: Size, names: Sequence[str]) -> list[Any]:
+    """Instructions, where there is valgrind."""
+    paths, calls = (instructions.GUARDED, 20) if size.is_small else (instructions.PATHS, instructions.CALLS)
+    if names and size.is_small:
+        paths, calls = paths[:1], 2
+    try:
+        counts = instructions.measured(paths, calls)
+    except MissingServerError as missing:
+        sys.stderr.write(f"left out: instructions: {missing}\n")
+        return []
+    return [{"part": "instructions", "store": store, "name": path, "count": count} for path, count in counts.items()]
+
+
 JOBS = {
     "wsgi": ("memcached", "redis"),
     "asgi": ("memcached", "redis", "valkey"),
@@ -130,9 +150,11 @@ JOBS = {
     "own": ("memcached", "redis"),
     "wire": ("memcached", "redis", "valkey"),
     "memory": ("memcached", "redis"),
+    "footprint": ("memcached",),
+    "instructions": ("memcached",),
     "scale": tuple(scale.CURVES),
 }
-QUICK = {"wsgi": ("memcached",), "asgi": ("redis",), "http": ("memcached",), "own": ("memcached",)}
+QUICK = {"wsgi": ("memcached",), "asgi": ("redis",), "http": ("memcached",), "own": ("memcached", "redis")}
 PARTS: dict[str, Callable[[str, Size, Sequence[str]], list[Any]]] = {
     "wsgi": wsgi,
     "asgi": asgi,
@@ -140,6 +162,8 @@ PARTS: dict[str, Callable[[str, Size, Sequence[str]], list[Any]]] = {
     "own": our_own,
     "wire": on_the_wire,
     "memory": in_the_store,
+    "footprint": of_the_node,
+    "instructions": counted,
     "scale": at_scale,
 }
 

@@ -72,7 +72,7 @@ class Entrant:
         served = driver.serve(app, request.path, cookies)
         self._check(request, served)
         if not request.has_cookie:
-            self.cookies = ["nobody=1" if self.row.name == BARE else _cookie(each) for each in served.answers]
+            self.cookies = ["nobody=1" if self.row.name == BARE else cookie_of(each) for each in served.answers]
         return served
 
     def prove(self, driver: Driver, visitors: int) -> None:
@@ -94,7 +94,8 @@ def _nothing() -> None:
     pass
 
 
-def _cookie(answer: Answer) -> str:
+def cookie_of(answer: Answer) -> str:
+    """The cookie that an answer sets, as the visitor brings it back."""
     for name, value in answer[0]:
         if name.lower() in {"set-cookie", b"set-cookie"}:
             text: str = value if isinstance(value, str) else value.decode("latin-1")

@@ -1,7 +1,8 @@
 """Scale: what a request costs against the number of sessions, of nodes, of copies, of bytes and of processes.
 
 All points of a curve are entrants of one race, so that none has the machine to itself. Records have ``curve`` and
-``x``, and CPU and waiting time of each request that was measured.
+``x``, and CPU and waiting time of each request that was measured; where the bare application ran along, also the CPU
+that the session added.
 """
 
 import asyncio
@@ -15,10 +16,11 @@ from typing import Any
 
 from benchmarks import filling
 from benchmarks.asgi import Asgi
-from benchmarks.contenders import ASGI, OURS, WSGI, Contender
+from benchmarks.contenders import ASGI, BARE, OURS, WSGI, Contender
 from benchmarks.deeds import NAMED, PAYLOADS, SMALL
+from benchmarks.network import delayed
 from benchmarks.race import Entrant, run
-from benchmarks.stats import percentile, spread
+from benchmarks.stats import added, percentile, spread
 from benchmarks.wsgi import Wsgi
 from sharedsession.backends.ring.hashring import HashRing, Place
 from tests.support.ring import Ring
@@ -26,6 +28,7 @@ from tests.support.servers import Memcached, Redis
 
 ROW = next(row for row in WSGI if row.name == OURS)
 AROW = next(row for row in ASGI if row.name == OURS)
+BARES = [next(row for row in rows if row.name == BARE) for rows in (WSGI, ASGI)]
 Points = list[tuple[float, Entrant]]
 Records = list[dict[str, Any]]
 
@@ -35,12 +38,16 @@ def _curve(curve: str, store: str, points: Points, driver: Any, rounds: int, vis
     for _, entrant in points:
         entrant.prove(driver, driver.crowd * 2)
     records = run([entrant for _, entrant in points], driver, rounds, visitors, only=("read", "read + slide", "write"))
-    xs = {entrant.row.label: x for x, entrant in points}
-    return [_point(curve, store, xs[f"{record['frame']}: {record['name']}"], record) for record in records]
+    xs = {f"{entrant.row.frame}: {entrant.row.name}": x for x, entrant in points}
+    bare = {record["request"]: record for record in records if record["name"] == BARE}
+    ours = [record for record in records if record["name"] != BARE]
+    return [_point(curve, store, xs[f"{each['frame']}: {each['name']}"], each, bare) for each in ours]
 
 
-def _point(curve: str, store: str, x: float, record: dict[str, Any]) -> dict[str, Any]:
+def _point(curve: str, store: str, x: float, record: dict[str, Any], bare: dict[str, Any]) -> dict[str, Any]:
     figures = {"cpu": spread(record["cpu"]), "wall": spread(record["waits"])}
+    if bare:
+        figures["added_cpu"] = spread(added(record, bare[record["request"]], "cpu"))
     names = {"frame": record["frame"], "request": record["request"], "crowd": record["crowd"]}
     return {"part": "scale", "curve": curve, "store": store, "x": x, **names, **figures}
 
@@ -95,11 +102,24 @@ def replicas(counts: Sequence[int], rounds: int, visitors: int) -> Records:
     with ExitStack() as stack, asyncio.Runner() as runner:
         servers = [stack.enter_context(Memcached.start(["-t", "1"])) for _ in range(max(counts))]
         urls = {count: _url(servers, 1 if count == 1 else len(servers), count) for count in counts}
-        blocking = [_entrant(count, urls[count]) for count in counts]
-        on_loop = [_entrant(count, urls[count], row=AROW) for count in counts]
+        blocking, on_loop = ([(0.0, Entrant(bare, "", SMALL))] for bare in BARES)
+        blocking += [_entrant(count, urls[count]) for count in counts]
+        on_loop += [_entrant(count, urls[count], row=AROW) for count in counts]
         crowd = Asgi(runner, 64)
         found = _curve("replicas", "memcached", blocking, Wsgi(), rounds, visitors)
         return found + _curve("replicas", "memcached", on_loop, crowd, rounds, max(128, visitors))
+
+
+def network(seconds: float, rounds: int, visitors: int) -> Records:
+    """One node against two copies on three nodes, each behind a network of some seconds; one visitor at a time."""
+    with ExitStack() as stack, asyncio.Runner() as runner:
+        servers = [stack.enter_context(Memcached.start(["-t", "1"])) for _ in range(3)]
+        far = stack.enter_context(delayed([server.port for server in servers], seconds))
+        urls = {1: f"memcached://127.0.0.1:{far[0]}"}
+        urls[2] = f"memcached://{','.join(f'n{port}=127.0.0.1:{port}' for port in far)}?replicas=2"
+        blocking, on_loop = ([_entrant(count, urls[count], row=row) for count in urls] for row in (ROW, AROW))
+        found = _curve("network", "memcached", blocking, Wsgi(), rounds, visitors)
+        return found + _curve("network", "memcached", on_loop, Asgi(runner), rounds, visitors)
 
 
 def _url(servers: Sequence[Memcached], count: int, copies: int) -> str:
@@ -174,6 +194,7 @@ CURVES: dict[str, Curve] = {
     ),
     "nodes": lambda small, rounds, visitors: nodes((1, 3) if small else (1, 2, 3, 10, 30, 100), rounds, visitors),
     "replicas": lambda small, rounds, visitors: replicas((1, 2) if small else (1, 2, 3, 4, 6, 8), rounds, visitors),
+    "network": lambda small, rounds, visitors: network(0.001, *(2, 4) if small else (rounds, visitors // 2)),
     "processes": lambda small, _r, _v: processes((1, 4), 0.3) if small else processes((1, 2, 4, 8, 16, 32, 64), 2.0),
     "sessions": lambda small, rounds, visitors: sessions(
         (1000, 10_000) if small else (1000, 10_000, 100_000, 1_000_000), rounds, visitors
