@@ -62,6 +62,7 @@ libraries: .venv/libraries/.made
 BENCH ?= full
 bench: .venv/bench/.made
 	@.venv/bench/bin/python -m tests.support.fetch
+	@.venv/bench/bin/python -m tests.support.fetch valgrind
 	@.venv/bench/bin/python -m benchmarks $(BENCH) $(if $(filter full,$(BENCH)),--docs)
 
 # The instructions of a request, counted by valgrind: fails when one of six named paths has grown by more than 5 %.

@@ -1,5 +1,6 @@
 """The page docs/benchmarks.md: its tables and plots are made by the run, its sentences are a person's.
 
+The page opens with ours against each peer, and with the goals, met and missed, in words that the run makes, too.
 A table stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; what is outside of those is never touched.
 Full figures are in docs/benchmarks/results.json.
 """
@@ -14,15 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, svg
-from benchmarks.contenders import BARE, FLOOR
+from benchmarks import guard, report, svg
+from benchmarks.contenders import BARE, LAZY, OURS, OWNED
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/benchmarks.md"
 FOLDER = ROOT / "docs/benchmarks"
 Record = dict[str, Any]
 PARTS = {"races": ("wsgi", "asgi"), "http": ("http",), "own": ("own", "verbs"), "wire": ("trips", "memory")}
-PARTS["scale"] = ("scale",)
+PARTS |= {"scale": ("scale",), "instructions": ("instructions",), "footprint": ("footprint",)}
+DRAWN = ("read", "write")
 
 
 def write(records: Sequence[Record], command: str) -> None:
@@ -45,15 +47,16 @@ def machine(command: str) -> dict[str, str]:
         "command": command,
         "cpu": f"{os.cpu_count()} x {_cpu_model()}",
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "interpreter's build": f"{guard.build()}; {platform.python_compiler()}",
     }
 
 
 def sections(records: Sequence[Record], command: str) -> dict[str, str]:
     """Name of a section -> its Markdown."""
     facts = machine(command)
-    found = {"machine": report.markdown(list(facts), [list(facts.values())])}
-    found["promises"] = report.goals_table(records)
+    found = {"machine": report.markdown(("", ""), list(facts.items())).replace("---:", "---")}
+    found |= {"comparison": report.comparison(records), "goals": report.goals_in_words(records)}
     for name, parts in PARTS.items():
         mine = report.titled([record for record in records if record["part"] in parts])
         found[name] = "\n\n".join(f"**{title}**\n\n{text}" for title, text in mine.items())
@@ -92,17 +95,22 @@ def plots(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _bars(part: str, store: str, records: Sequence[Record]) -> str:
+    """Ours beside the peers of each framework; who has no peer there is left out."""
+    peers = {record["frame"] for record in records if record["name"] not in {BARE, OURS, LAZY, OWNED}}
     groups: dict[str, dict[str, float]] = {}
-    for request in ("read + slide", "write"):
-        mine = [r for r in records if r["request"] == request and r["name"] != BARE]
-        cells = {
-            f"{r['frame']}: {r['name']}": r["added_cpu"][0] for r in mine if r["name"] != FLOOR or "added_cpu" in r
-        }
-        groups[request] = dict(sorted(cells.items(), key=lambda cell: cell[1]))
-    return svg.bars(f"{part.upper()} on {store}, 3 keys: CPU that a session adds to a request, us", groups)
+    for frame, request in ((frame, request) for frame in sorted(peers) for request in DRAWN):
+        mine = [r for r in records if (r["frame"], r["request"]) == (frame, request) and r["name"] not in {BARE, OWNED}]
+        cells = {record["name"]: record["added_cpu"][0] for record in mine}
+        if OURS not in cells:
+            plain = [r for r in records if (r["frame"], r["request"], r["name"]) == (part.upper(), request, OURS)]
+            cells |= {f"{OURS}, without a framework": record["added_cpu"][0] for record in plain}
+        groups[f"{frame}, {request}"] = dict(sorted(cells.items(), key=lambda cell: cell[1]))
+    return svg.bars(f"{part.upper()} on {store}, 3 keys: CPU that a session adds to a request, us", groups, ours=OURS)
 
 
 def _lines(curve: str, records: Sequence[Record]) -> str:
+    if curve == "network":
+        return _waits(records)
     if curve == "processes":
         drawn = {"median wait": "p50", "p99": "p99"}
         points = {name: [(r["x"], r[key] / 1000) for r in records] for name, key in drawn.items()}
@@ -114,3 +122,12 @@ def _lines(curve: str, records: Sequence[Record]) -> str:
             name = f"{record['store']}: {record['request']}{crowd}"
             lines.setdefault(name, []).append((record["x"], record["cpu"][0]))
     return svg.lines(f"CPU of a request against {curve}", curve, lines)
+
+
+def _waits(records: Sequence[Record]) -> str:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for record in sorted(records, key=lambda record: record["x"]):
+        if record["request"] in DRAWN:
+            name = f"{record['frame']}: {record['request']}"
+            lines.setdefault(name, []).append((record["x"], record["wall"][0] / 1000))
+    return svg.lines("Median wait of a visitor, each node 1 ms away", "copies", lines, "ms")

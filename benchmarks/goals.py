@@ -1,21 +1,39 @@
-"""What this project promises of its speed, checked against the records of one run. Arithmetic only."""
+"""What this project promises of its speed, checked against the records of one run. Arithmetic only.
+
+All are ratios within one run, so that they hold on another machine: against a peer, the floors, the bare request, one
+node. What is compared is the CPU that a session adds, unless a goal says something else.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.contenders import HOUSE, LAZY, OURS
+from benchmarks.contenders import FLOOR, HOUSE, OURS, OWNED, STRAIGHT, TABLE
+from benchmarks.deeds import SMALL
 
 Record = dict[str, Any]
 GENERIC = {"wsgi": "WSGI", "asgi": "ASGI"}
+STORES = {"memcached": "memcached", "redis": "Redis", "valkey": "Valkey"}
+DEARER, PASSED_BY = 0.9, 1.0  # of what a peer adds
+_LEAST = 1.0  # microseconds: below that a figure is noise, and no divisor
 
 
 class Goal(NamedTuple):
-    """One line of the promise."""
+    """One line of the promise.
+
+    Attributes:
+        text: what was measured, as the subject of a sentence.
+        value: what was found.
+        limit: what was wanted.
+        at_least: whether more is better.
+        unit: behind the numbers.
+        note: in which case, or what another measure says.
+    """
 
     text: str
     value: float
     limit: float
     at_least: bool = False
+    unit: str = ""
     note: str = ""
 
     @property
@@ -25,61 +43,97 @@ class Goal(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The value, and what it was measured against."""
-        return f"{self.value:.3g}" + (f" ({self.note})" if self.note else "")
+        """The value, and what goes with it."""
+        return f"{self.value:.2f}{self.unit}" + (f" ({self.note})" if self.note else "")
 
     @property
     def wanted(self) -> str:
         """The limit."""
-        return ("≥ " if self.at_least else "≤ ") + f"{self.limit:g}"
+        return ("at least " if self.at_least else "at most ") + f"{self.limit:g}{self.unit}"
+
+
+class Duel(NamedTuple):
+    """Ours against one peer at one request, on the same store, with the same payload.
+
+    Attributes:
+        part: ``wsgi`` or ``asgi``.
+        store: of both.
+        frame: of the peer; ours is in the same, or in plain WSGI or ASGI where we have none of our own.
+        peer: its name.
+        request: which.
+        payload: of both.
+        ours: microseconds of CPU that ours adds.
+        theirs: the same of the peer.
+    """
+
+    part: str
+    store: str
+    frame: str
+    peer: str
+    request: str
+    payload: str
+    ours: float
+    theirs: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours over theirs."""
+        return self.ours / max(self.theirs, _LEAST)
+
+    @property
+    def limit(self) -> float:
+        """What it may be."""
+        return PASSED_BY if self.request == "untouched" else DEARER
+
+    @property
+    def is_won(self) -> bool:
+        """Whether it is that."""
+        return self.ratio <= self.limit
 
 
 def goals(records: Sequence[Record]) -> list[Goal]:
     """All lines that the records say something of."""
-    makers = (_http, _sync, _own, _peers, _crowd, _floor, _replicas, _flat, _lookup)
+    makers = (_peers, _crowd, _straight, _uvicorn, _links, _floor, _copies, _network, _principal, _memory)
     return [goal for maker in makers for goal in maker(records)]
+
+
+def duels(records: Sequence[Record]) -> list[Duel]:
+    """Ours against each peer at each request, one visitor at a time."""
+    races = [record for record in records if record["part"] in GENERIC and record.get("crowd") == 1]
+    found = []
+    for peer in races:
+        rival = None if peer["name"] in HOUSE else _rival(races, peer)
+        if rival:
+            case = (peer["part"], peer["store"], peer["frame"], peer["name"], peer["request"], peer["payload"])
+            found.append(Duel(*case, rival["added_cpu"][0], peer["added_cpu"][0]))
+    return found
+
+
+def _rival(races: Sequence[Record], peer: Record) -> Record | None:
+    """Whom of ours a peer is compared with: the one that works like it, as near to its framework as we are."""
+    rows = [row for row in TABLE[peer["part"]] if (row.frame, row.name) == (peer["frame"], peer["name"])]
+    name = rows[0].rival if rows else OURS
+    same = {key: peer[key] for key in ("part", "store", "payload", "request", "crowd")}
+    own = _where(races, **same, frame=peer["frame"], name=name)
+    return next(iter(own or _where(races, **same, frame=GENERIC[peer["part"]], name=name)), None)
 
 
 def _where(records: Sequence[Record], **wanted: Any) -> list[Record]:
     return [record for record in records if all(record.get(key) == value for key, value in wanted.items())]
 
 
-def _http(records: Sequence[Record]) -> Iterator[Goal]:
-    for record in _where(records, part="http", frame="ASGI", name=OURS):
-        yield Goal(f"uvicorn, {record['store']}: CPU of the session, us", record["added_cpu"][0], 40)
-        yield Goal(f"uvicorn, {record['store']}: throughput x no session", record["throughput"], 0.7, at_least=True)
-
-
-def _sync(records: Sequence[Record]) -> Iterator[Goal]:
-    for record in _where(records, part="wsgi", store="memcached", frame="WSGI", name=OURS, request="write", crowd=1):
-        if record["payload"] == "3 keys":
-            yield Goal("WSGI, memcached: read + touch and save together, us", record["added_cpu"][0], 60)
-
-
-def _own(records: Sequence[Record]) -> Iterator[Goal]:
-    codec = _where(records, part="own", name="codec")
-    for record in _where(records, part="own", name=OURS, request="write"):
-        value = record["added_cpu"][0] - codec[0]["cpu"][0]
-        yield Goal(f"{record['frame']}: what isn't I/O nor codec, read and save, us", value, 25)
-
-
 def _peers(records: Sequence[Record]) -> Iterator[Goal]:
-    """The closest race for each peer: ours against it, as near to its framework as we are."""
-    races = [record for record in records if record["part"] in GENERIC and record.get("crowd") == 1]
-    peers = {(r["part"], r["store"], r["frame"], r["name"]) for r in races if r["name"] not in HOUSE}
-    for part, store, frame, name in sorted(peers):
-        theirs = _where(races, part=part, store=store, frame=frame, name=name)
-        ratios = [(_against(races, record), f"{record['request']}, {record['payload']}") for record in theirs]
-        value, note = max(ratios)
-        yield Goal(f"{part.upper()}, {store}: our worst request against {name}", value, 1, note=note)
-
-
-def _against(races: Sequence[Record], peer: Record) -> float:
-    same = {key: peer[key] for key in ("part", "store", "payload", "request", "crowd")}
-    lazy = _where(races, **same, frame=peer["frame"], name=LAZY)  # where the peer is loaded by the view as well
-    ours = lazy or _where(races, **same, frame=peer["frame"], name=OURS)
-    ours = ours or _where(races, **same, frame=GENERIC[peer["part"]], name=OURS)
-    return float(ours[0]["added_cpu"][0] / max(peer["added_cpu"][0], 1.0))
+    """The closest duel with each peer; one that is passed by has a limit of its own."""
+    cases: dict[tuple[str, ...], list[Duel]] = {}
+    for duel in duels(records):
+        untouched = duel.request == "untouched"
+        cases.setdefault((duel.part, duel.frame, duel.store, duel.peer, str(untouched)), []).append(duel)
+    for (part, frame, store, peer, untouched), mine in cases.items():
+        worst = max(mine, key=lambda duel: duel.ratio)
+        colour = " (ASGI)" if part == "asgi" and frame == "Django" else ""
+        what = "untouched session" if untouched == "True" else "worst request"
+        text = f"{frame}{colour} on {STORES[store]}, {what} against {peer}"
+        yield Goal(text, worst.ratio, worst.limit, unit="x", note=f"{worst.request}, {worst.payload}")
 
 
 def _crowd(records: Sequence[Record]) -> Iterator[Goal]:
@@ -90,41 +144,110 @@ def _crowd(records: Sequence[Record]) -> Iterator[Goal]:
         ours = _where(mine, frame="Starlette", name=OURS) or _where(mine, frame="FastAPI", name=OURS)
         if peers and ours:
             best = min(peers, key=lambda record: record["added_cpu"][0])
-            ratio = best["added_cpu"][0] / max(ours[0]["added_cpu"][0], 1.0)
-            yield Goal(f"64 ASGI reads, {store}: x the best peer", ratio, 3, at_least=True, note=best["name"])
+            ratio = best["added_cpu"][0] / max(ours[0]["added_cpu"][0], _LEAST)
+            text = f"64 ASGI reads at a time on {STORES[store]}: what the best peer adds, over what ours adds"
+            limit, note = 1.0 if store == "memcached" else 3.0, f"{best['frame']}: {best['name']}"
+            yield Goal(text, ratio, limit, at_least=True, unit="x", note=note)
+
+
+def _straight(records: Sequence[Record]) -> Iterator[Goal]:
+    yield from _over(records, "asgi", STRAIGHT, {"read": 1.6, "write": 2.0})
 
 
 def _floor(records: Sequence[Record]) -> Iterator[Goal]:
-    cpu = {(r["store"], r["name"]): r["cpu"][0] for r in _where(records, part="verbs")}
+    yield from _over(records, "wsgi", FLOOR, {"read": 2.0, "write": 1.7})
+
+
+def _over(records: Sequence[Record], part: str, base: str, limits: dict[str, float]) -> Iterator[Goal]:
+    """Ours on the plain server interface, over a floor."""
+    frame = GENERIC[part]
+    for store in ("memcached", "redis"):
+        for request, limit in limits.items():
+            case = {"part": part, "store": store, "frame": frame, "payload": SMALL, "request": request, "crowd": 1}
+            ours, under = _where(records, **case, name=OURS), _where(records, **case, name=base)
+            if ours and under:
+                ratio = ours[0]["added_cpu"][0] / max(under[0]["added_cpu"][0], _LEAST)
+                name = "raw floor" if base == FLOOR else base
+                note = _instructions(records, part, store, base, request)
+                yield Goal(
+                    f"{frame} on {STORES[store]}: a {request}, over the {name}", ratio, limit, unit="x", note=note
+                )
+
+
+def _instructions(records: Sequence[Record], part: str, store: str, base: str, request: str) -> str:
+    """The same ratio in instructions, if they were counted."""
+    counts = {record["name"]: record["count"] for record in _where(records, part="instructions")}
+    where = f"{part} redis" if store == "redis" else part
+    names = f"{where} {request}", f"{where} {'floor' if base == FLOOR else 'straight'} {request}"
+    bare = counts.get(f"{part} bare {request}")
+    if bare is None or not all(name in counts for name in names):
+        return ""
+    ours, under = (counts[name] - bare for name in names)
+    return f"{ours / under:.2f}x in instructions, 1 KB"
+
+
+def _uvicorn(records: Sequence[Record]) -> Iterator[Goal]:
+    for record in _where(records, part="http", frame="ASGI", name=OURS):
+        request, limit = record["request"], {"read": 1.0, "write": 1.8}[record["request"]]
+        where = f"uvicorn, 50 connections, {STORES[record['store']]}"
+        yield Goal(f"{where}: what a {request} adds, over the bare request", record["x_bare"], limit, unit="x")
+
+
+def _links(records: Sequence[Record]) -> Iterator[Goal]:
+    cpu = {(r["store"], r["name"]): r["cpu"][0] for r in _where(records, part="verbs") if r["name"].endswith("ours")}
     for (store, name), value in cpu.items():
-        if name.endswith("ours"):
-            ratio = value / cpu[store, name.replace("ours", "by hand")]
-            yield Goal(f"{store}: {name[:-6]} x by hand", ratio, 1.0 if "tasks" in name else 1.5)
+        if store == "memcached" and ("redis", name) in cpu:
+            text = f"memcached's links over those of Redis: {name.removesuffix(', ours')}"
+            yield Goal(text, value / cpu["redis", name], 1.15, unit="x")
 
 
-def _replicas(records: Sequence[Record]) -> Iterator[Goal]:
-    for record in _where(records, part="scale", curve="replicas", x=2):
+def _copies(records: Sequence[Record]) -> Iterator[Goal]:
+    for record, one in _pairs(records, "replicas"):
+        many = f", {record['crowd']} at a time" if record["crowd"] > 1 else ""
+        text = f"two copies over one node, {record['frame']}{many}: a {record['request']}"
+        yield Goal(text, record["added_cpu"][0] / max(one["added_cpu"][0], _LEAST), 1.5, unit="x")
+
+
+def _network(records: Sequence[Record]) -> Iterator[Goal]:
+    for record, one in _pairs(records, "network"):
+        limit = 1.5 if record["request"] == "write" else 1.1
+        text = f"two copies over one node, 1 ms away, {record['frame']}: the median wait of a {record['request']}"
+        yield Goal(text, record["wall"][0] / one["wall"][0], limit, unit="x")
+
+
+def _pairs(records: Sequence[Record], curve: str) -> Iterator[tuple[Record, Record]]:
+    """Two copies, and one."""
+    for record in _where(records, part="scale", curve=curve, x=2):
         case = {key: record[key] for key in ("frame", "request", "crowd")}
-        ones = _where(records, part="scale", curve="replicas", x=1, **case)
-        if not ones or record["request"] == "new":
-            continue
-        name = f"two copies, {record['frame']}, {record['crowd']} at a time, {record['request']}"
-        yield Goal(f"{name}: CPU x one", record["cpu"][0] / ones[0]["cpu"][0], 1.6)
-        yield Goal(f"{name}: median latency x one", record["wall"][0] / ones[0]["wall"][0], 1.15)
+        for one in _where(records, part="scale", curve=curve, x=1, **case):
+            if record["request"] in {"read", "write"}:
+                yield record, one
 
 
-def _flat(records: Sequence[Record]) -> Iterator[Goal]:
-    points = _where(records, part="scale", curve="sessions")
-    for store in dict.fromkeys(point["store"] for point in points):
-        for request in ("read", "write"):
-            cpu = [point["cpu"][0] for point in _where(points, store=store, request=request)]
-            middle = (max(cpu) + min(cpu)) / 2
-            counts = [point["x"] for point in points]
-            note = f"{min(counts):,} to {max(counts):,}"
-            yield Goal(f"{store}: {request}, ± of CPU over sessions", (max(cpu) - middle) / middle, 0.1, note=note)
+def _principal(records: Sequence[Record]) -> Iterator[Goal]:
+    for part, frame in GENERIC.items():
+        for store in ("memcached", "redis"):
+            case = {"part": part, "store": store, "frame": frame, "payload": SMALL, "request": "read", "crowd": 1}
+            owned, ours = _where(records, **case, name=OWNED), _where(records, **case, name=OURS)
+            if owned and ours:
+                ratio = owned[0]["added_cpu"][0] / max(ours[0]["added_cpu"][0], _LEAST)
+                text = f"{frame} on {STORES[store]}: a read of a session with a principal, over one without"
+                yield Goal(text, ratio, 1.15, unit="x", note=_counted_principal(records, part))
 
 
-def _lookup(records: Sequence[Record]) -> Iterator[Goal]:
-    for record in _where(records, part="scale", curve="lookup"):
-        if record["x"] == 100:
-            yield Goal("ring lookup at 100 nodes, us", record["cpu"][0], 4)
+def _counted_principal(records: Sequence[Record], part: str) -> str:
+    counts = {record["name"]: record["count"] for record in _where(records, part="instructions")}
+    names = [f"{part} principal read", f"{part} read", f"{part} bare read"]
+    if not all(name in counts for name in names):
+        return ""
+    owned, plain, bare = (counts[name] for name in names)
+    return f"{(owned - bare) / (plain - bare):.2f}x in instructions"
+
+
+def _memory(records: Sequence[Record]) -> Iterator[Goal]:
+    for record in _where(records, part="footprint"):
+        yield Goal(f"{record['frame']}: memory of a remembered session", record["each"] / 1000, 3, unit=" KB")
+        text = f"{record['frame']}: memory of one more session, once more have come than are remembered"
+        yield Goal(
+            text, max(0.0, record["each_later"]) / 1000, 0.01, unit=" KB", note=f"{record['sessions']:,} sessions"
+        )

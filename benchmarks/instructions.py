@@ -43,6 +43,7 @@ GUARDED = [
 """What the guard needs."""
 CALLS = 100
 _PATIENCE = 600
+_LEAST = 10_000  # instructions: less is no measure for another count
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,11 +137,19 @@ def _total(dump: Path) -> int:
 def table(counts: Mapping[str, int]) -> str:
     """The counts as text: thousands of instructions a request, what a session adds, and that over the straight line."""
     lines = [f"{'thousand instructions a request':32}{'all':>8}{'added':>8}{'x straight':>12}"]
+    lines += [f"{name:32}{whole:>8}{added:>8}{ratio:>12}" for name, whole, added, ratio in rows(counts)]
+    return "\n".join(lines)
+
+
+def rows(counts: Mapping[str, int]) -> list[tuple[str, str, str, str]]:
+    """The same as cells."""
+    found = []
     for name, number in counts.items():
         base, straight = counts.get(_bare(name), 0), counts.get(_straight(name), 0)
-        ratio = f"{(number - base) / (straight - base):12.2f}" if straight - base > 1000 else ""
-        lines.append(f"{name:32}{number / 1000:8.1f}{(number - base) / 1000:8.1f}{ratio}")
-    return "\n".join(lines)
+        compared = straight - base > _LEAST and " bare " not in name
+        ratio = f"{(number - base) / (straight - base):.2f}" if compared else ""
+        found.append((name, f"{number / 1000:.1f}", f"{(number - base) / 1000:.1f}", ratio))
+    return found
 
 
 def _straight(name: str) -> str:

@@ -130,11 +130,9 @@ def of_the_node(store: str, size: Size, _names: Sequence[str]) -> list[Any]:
         return footprint.measure(url, (1200, 1400) if size.is_small else (12_000, 20_000))
 
 
-def counted(store: str, size: Size, names: Sequence[str]) -> list[Any]:
+def counted(store: str, size: Size, _names: Sequence[str]) -> list[Any]:
     """Instructions, where there is valgrind."""
     paths, calls = (instructions.GUARDED, 20) if size.is_small else (instructions.PATHS, instructions.CALLS)
-    if names and size.is_small:
-        paths, calls = paths[:1], 2
     try:
         counts = instructions.measured(paths, calls)
     except MissingServerError as missing:

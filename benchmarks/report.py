@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.contenders import BARE
+from benchmarks import instructions
 from benchmarks.deeds import REQUESTS
-from benchmarks.goals import goals
+from benchmarks.goals import STORES, Duel, Goal, duels, goals
 
 Record = dict[str, Any]
 NAMES = [request.name for request in REQUESTS]
@@ -20,6 +20,7 @@ def titled(records: Sequence[Record]) -> dict[str, str]:
     """Title -> table."""
     makers = {"wsgi": _races, "asgi": _races, "http": _http, "trips": _trips, "memory": _memory}
     makers |= {"own": _own, "verbs": _verbs, "scale": _scale}
+    makers |= {"footprint": _footprint, "instructions": _counted}
     found: dict[str, str] = {}
     for part, maker in makers.items():
         mine = [record for record in records if record["part"] == part]
@@ -37,7 +38,60 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def goals_table(records: Sequence[Record]) -> str:
     """What was promised, what was measured, and whether that is enough."""
     rows = [(goal.text, goal.shown, goal.wanted, "yes" if goal.is_met else "**no**") for goal in goals(records)]
-    return markdown(("promise", "measured", "wanted", "met"), rows)
+    return markdown(("goal", "measured", "wanted", "met"), rows)
+
+
+def goals_in_words(records: Sequence[Record]) -> str:
+    """The same as two lists: what is met, and what is missed."""
+    found = goals(records)
+    lists = {"Met": [goal for goal in found if goal.is_met], "Missed": [goal for goal in found if not goal.is_met]}
+    parts = [f"Of {len(found)} goals this run met {len(lists['Met'])} and missed {len(lists['Missed'])}."]
+    for title, mine in lists.items():
+        parts.append("\n".join([f"**{title}**\n", *map(_in_words, mine or [])]) if mine else f"**{title}**: none.")
+    return "\n\n".join(parts)
+
+
+def _in_words(goal: Goal) -> str:
+    return f"- {goal.text[0].upper()}{goal.text[1:]}: {goal.shown}; wanted: {goal.wanted}."
+
+
+def comparison(records: Sequence[Record]) -> str:
+    """Ours against each peer: one sentence on all, one on where ours costs more, and a table."""
+    found = duels(records)
+    if not found:
+        return "No peer was measured."
+    cheaper = sum(duel.ratio < 1 for duel in found)
+    dearer = sorted((duel for duel in found if duel.ratio > 1), key=lambda duel: -duel.ratio)
+    text = f"Each peer met ours at five requests, on the same store with the same data: {len(found)} comparisons. "
+    text += f"Ours adds less CPU than the peer in {cheaper} of them."
+    if dearer:
+        worst = "; ".join(dict.fromkeys(map(_duel_in_words, dearer[:5])))
+        text += f" It adds more in {len(dearer)}; farthest behind: {worst}."
+    rows = [(label, *(_cell(mine, request) for request in NAMES)) for label, mine in _matches(found).items()]
+    head = ("ours, as a multiple of what the peer adds", *NAMES)
+    return f"{text}\n\n{markdown(head, rows)}"
+
+
+def _duel_in_words(duel: Duel) -> str:
+    where = f"{duel.request} on {duel.frame} with {STORES[duel.store]}"
+    return f"{where}, {duel.ours:.0f} us against {duel.theirs:.0f} us of {duel.peer}"
+
+
+def _matches(found: Sequence[Duel]) -> dict[str, list[Duel]]:
+    """By peer and store; of two payloads the one where ours is farther behind."""
+    matches: dict[str, list[Duel]] = {}
+    for duel in found:
+        colour = " (ASGI)" if duel.part == "asgi" and duel.frame == "Django" else ""
+        matches.setdefault(f"{duel.frame}{colour}, {STORES[duel.store]}: {duel.peer}", []).append(duel)
+    return matches
+
+
+def _cell(match: Sequence[Duel], request: str) -> str:
+    mine = [duel for duel in match if duel.request == request]
+    if not mine:
+        return ""
+    worst = max(mine, key=lambda duel: duel.ratio)
+    return f"{worst.ratio:.2f}" if worst.is_won else f"**{worst.ratio:.2f}**"
 
 
 def _grouped(records: Sequence[Record], *keys: str) -> dict[tuple[Any, ...], list[Record]]:
@@ -80,17 +134,18 @@ def _waits(record: Record) -> str:
 
 def _http(records: Sequence[Record]) -> dict[str, str]:
     found = {}
-    for (store,), mine in _grouped(records, "store").items():
+    for store, request in _grouped(records, "store", "request"):
         rows = []
-        for record in mine:
+        for record in [each for each in records if (each["store"], each["request"]) == (store, request)]:
             added = f"{record['added_cpu'][0]:.0f}" if "added_cpu" in record else f"[{record['cpu'][0]:.0f}]"
-            rate = record["rate"][0]
+            share = f"{record['x_bare']:.2f}" if "x_bare" in record else ""
             p50, p99 = record["p50"][0] / 1000, record["p99"][0] / 1000
-            share, lost = record.get("throughput", 1), record.get("lost", "") if record["name"] != BARE else ""
+            rate, kept = f"{record['rate'][0]:.0f}", f"{record.get('throughput', 1):.2f}"
             label = f"{record['frame']}: {record['name']}"
-            rows.append((label, added, f"{rate:.0f}", f"{share:.2f}", f"{p50:.1f} / {p99:.1f}", lost))
-        head = ("", "session CPU, us", "requests/s", "x no session", "p50 / p99, ms", "updates lost")
-        found[f"uvicorn, 50 connections, load and save 1 KB, on {store}"] = markdown(head, rows)
+            rows.append((label, added, share, rate, kept, f"{p50:.1f} / {p99:.1f}", record.get("lost", "")))
+        head = ("", "session CPU, us", "x bare request", "requests/s", "x no session", "p50 / p99, ms", "updates lost")
+        what = "load and save 1 KB" if request == "write" else "read 1 KB"
+        found[f"uvicorn, 50 connections, {what}, on {store}"] = markdown(head, rows)
     return found
 
 
@@ -145,3 +200,22 @@ def _scale(records: Sequence[Record]) -> dict[str, str]:
         title = f"Against {curve}, {store}, {frame}, {crowd} at a time: CPU / median wait of a request, us"
         found[title] = markdown(("", *(f"{x:,g}" for x in xs)), rows)
     return found
+
+
+def _footprint(records: Sequence[Record]) -> dict[str, str]:
+    rows = [
+        (record["frame"], f"{record['each']:,}", f"{max(0.0, record['each_later']):.0f}", f"{record['all'] / 1e6:.2f}")
+        for record in records
+    ]
+    title = f"What a web node remembers of {records[0]['sessions']:,} sessions that it read"
+    head = ("", "bytes a remembered session", "bytes a further one, at the end", "all, MB")
+    return {title: markdown(head, rows)}
+
+
+def _counted(records: Sequence[Record]) -> dict[str, str]:
+    counts = {record["name"]: record["count"] for record in records}
+    return {
+        "Instructions of a request, thousands (callgrind; 1 KB, one key changed)": markdown(
+            ("", "all", "added", "x straight line"), instructions.rows(counts)
+        )
+    }

@@ -6,6 +6,7 @@ from html import escape
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 720, 340, 60, 34, 46, 190
 _COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a")
+_GREY = "#afb8c1"
 Points = Sequence[tuple[float, float]]
 
 
@@ -34,17 +35,16 @@ def lines(title: str, x_name: str, curves: Mapping[str, Points], y_name: str = "
     return _drawing(title, parts, _HEIGHT)
 
 
-def bars(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
-    """Groups of horizontal bars; the same name has the same colour in each."""
+def bars(title: str, groups: Mapping[str, Mapping[str, float]], ours: str = "") -> str:
+    """Groups of horizontal bars; those whose name begins with ``ours`` stand out."""
     most = max(value for group in groups.values() for value in group.values())
-    names = list(dict.fromkeys(name for group in groups.values() for name in group))
     parts, y = [], float(_TOP)
     for label, group in groups.items():
         y += 22
         parts.append(_text(8, y - 4, label))
         for name, value in group.items():
             width = max(1.0, value / most * (_WIDTH - 300))
-            colour = _COLOURS[names.index(name) % len(_COLOURS)]
+            colour = _COLOURS[0] if name.startswith(ours) else _GREY
             parts.append(f'<rect x="230" y="{y:.1f}" width="{width:.1f}" height="13" fill="{colour}"/>')
             parts.append(_text(224, y + 11, name, "end"))
             parts.append(_text(236 + width, y + 11, f"{value:.0f}"))
