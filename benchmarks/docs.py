@@ -23,7 +23,7 @@ PAGE = ROOT / "docs/benchmarks.md"
 FOLDER = ROOT / "docs/benchmarks"
 Record = dict[str, Any]
 PARTS = {"races": ("wsgi", "asgi"), "http": ("http",), "own": ("own", "verbs"), "wire": ("trips", "memory")}
-PARTS |= {"scale": ("scale",), "instructions": ("instructions",), "footprint": ("footprint",)}
+PARTS |= {"scale": ("scale",), "instructions": ("instructions", "counted"), "footprint": ("footprint",)}
 DRAWN = ("read", "write")
 
 

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +54,7 @@ class Size(NamedTuple):
 SIZES = {
     "tiny": Size(2, 8, (SMALL,), 0.1, 1, 50),
     "quick": Size(5, 32, (SMALL,), 0.5, 2, 200),
-    "full": Size(9, 96, (SMALL, "20 keys, 2 KB"), 1.0, 5, 1000),
+    "full": Size(9, 96, (SMALL, "20 keys, 2 KB"), 0.6, 5, 1000),
 }
 THREADS, TASKS = 8, 64
 _PROFILED = 30  # rounds
@@ -130,8 +132,8 @@ def of_the_node(store: str, size: Size, _names: Sequence[str]) -> list[Any]:
         return footprint.measure(url, (1200, 1400) if size.is_small else (12_000, 20_000))
 
 
-def counted(store: str, size: Size, _names: Sequence[str]) -> list[Any]:
-    """Instructions, where there is valgrind."""
+def in_instructions(store: str, size: Size, _names: Sequence[str]) -> list[Any]:
+    """Instructions of our paths and the floors', where there is valgrind."""
     paths, calls = (instructions.GUARDED, 20) if size.is_small else (instructions.PATHS, instructions.CALLS)
     try:
         counts = instructions.measured(paths, calls)
@@ -139,6 +141,16 @@ def counted(store: str, size: Size, _names: Sequence[str]) -> list[Any]:
         sys.stderr.write(f"left out: instructions: {missing}\n")
         return []
     return [{"part": "instructions", "store": store, "name": path, "count": count} for path, count in counts.items()]
+
+
+def raced_in_instructions(store: str, _size: Size, _names: Sequence[str]) -> list[Any]:
+    """Instructions of the contenders, both colours side by side: no neighbour changes a count."""
+    with ThreadPoolExecutor() as pool:
+        try:
+            return list(chain.from_iterable(pool.map(instructions.raced, ("wsgi", "asgi"), (store, store))))
+        except MissingServerError as missing:
+            sys.stderr.write(f"left out: instructions: {missing}\n")
+            return []
 
 
 JOBS = {
@@ -150,6 +162,7 @@ JOBS = {
     "memory": ("memcached", "redis"),
     "footprint": ("memcached",),
     "instructions": ("memcached",),
+    "counted": ("memcached", "redis"),
     "scale": tuple(scale.CURVES),
 }
 QUICK = {"wsgi": ("memcached",), "asgi": ("redis",), "http": ("memcached",), "own": ("memcached", "redis")}
@@ -161,7 +174,8 @@ PARTS: dict[str, Callable[[str, Size, Sequence[str]], list[Any]]] = {
     "wire": on_the_wire,
     "memory": in_the_store,
     "footprint": of_the_node,
-    "instructions": counted,
+    "instructions": in_instructions,
+    "counted": raced_in_instructions,
     "scale": at_scale,
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks import instructions
+from benchmarks.contenders import BARE
 from benchmarks.deeds import REQUESTS
 from benchmarks.goals import STORES, Duel, Goal, duels, goals
 
@@ -20,7 +21,7 @@ def titled(records: Sequence[Record]) -> dict[str, str]:
     """Title -> table."""
     makers = {"wsgi": _races, "asgi": _races, "http": _http, "trips": _trips, "memory": _memory}
     makers |= {"own": _own, "verbs": _verbs, "scale": _scale}
-    makers |= {"footprint": _footprint, "instructions": _counted}
+    makers |= {"footprint": _footprint, "instructions": _counted, "counted": _raced}
     found: dict[str, str] = {}
     for part, maker in makers.items():
         mine = [record for record in records if record["part"] == part]
@@ -219,3 +220,16 @@ def _counted(records: Sequence[Record]) -> dict[str, str]:
             ("", "all", "added", "x straight line"), instructions.rows(counts)
         )
     }
+
+
+def _raced(records: Sequence[Record]) -> dict[str, str]:
+    found = {}
+    for (colour, store), mine in _grouped(records, "colour", "store").items():
+        rows = []
+        for (frame, name), cells in _grouped(mine, "frame", "name").items():
+            if name != BARE:
+                numbers = {cell["request"]: f"{cell['added'] / 1000:.0f}" for cell in cells}
+                rows.append((f"{frame}: {name}", *(numbers.get(request, "") for request in instructions.RACED)))
+        title = f"{colour.upper()} on {store}, 1 KB, one key changed: instructions that a session adds, thousands"
+        found[title] = markdown(("", *instructions.RACED), rows)
+    return found

@@ -121,6 +121,9 @@ def test_instructions_stand_beside_time():
     records = [{"part": "instructions", "store": "memcached", "name": name, "count": n} for name, n in counts.items()]
     (table,) = report.titled(records).values()
     assert "| asgi read | 200.0 | 180.0 | 2.00 |" in table
+    raced = {"part": "counted", "colour": "wsgi", "store": "redis", "frame": "Flask", "name": "Flask-Session"}
+    (table,) = report.titled([{**raced, "request": "read", "count": 250_000, "added": 210_000}]).values()
+    assert "| Flask: Flask-Session |  |  | 210 |  |" in table
     names = {"part": "asgi", "store": "memcached", "crowd": 1, "frame": "ASGI", "payload": "3 keys", "request": "read"}
     records += [{**names, "name": "sharedsession", "added_cpu": [30.0, 30.0, 30.0]}]
     records += [{**names, "name": "straight-line floor", "added_cpu": [20.0, 20.0, 20.0]}]

@@ -69,6 +69,15 @@ def test_a_check_fails_when_a_path_grew(monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_a_name_says_what_is_counted():
     """Colour, kind, store and request."""
-    assert CountedPath.named("asgi read") == ("asgi", "ours", "memcached", "read")
-    assert CountedPath.named("wsgi ring write") == ("wsgi", "ours", "ring", "write")
-    assert CountedPath.named("asgi redis straight read") == ("asgi", "straight", "redis", "read")
+    ours, straight = "sharedsession", "straight-line floor"
+    assert CountedPath.named("asgi read") == ("asgi", "ASGI", ours, "memcached", "read")
+    assert CountedPath.named("wsgi ring write") == ("wsgi", "WSGI", ours, "ring", "write")
+    assert CountedPath.named("asgi redis straight read") == ("asgi", "ASGI", straight, "redis", "read")
+    assert CountedPath.named("asgi untouched").name == f"{ours}, autoload=False"
+
+
+def test_a_path_knows_what_must_be_answered():
+    """A counter that each write raises; the bare application forgets."""
+    write = CountedPath.named("wsgi write")
+    assert (write.answer(7), CountedPath.named("wsgi bare write").answer(7)) == (b"7", b"1")
+    assert (CountedPath.named("wsgi read").answer(7), CountedPath.named("asgi untouched").answer(7)) == (b"0", b"-")
