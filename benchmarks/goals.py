@@ -78,7 +78,7 @@ class Duel(NamedTuple):
     @property
     def ratio(self) -> float:
         """Ours over theirs."""
-        return self.ours / max(self.theirs, _LEAST)
+        return max(self.ours, 0.0) / max(self.theirs, _LEAST)
 
     @property
     def limit(self) -> float:

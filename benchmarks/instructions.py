@@ -3,7 +3,7 @@
     python -m benchmarks.instructions [--path NAME …] [--calls N]      prints
     python -m benchmarks.instructions --check                          fails if one of six named paths has grown
     python -m benchmarks.instructions --record                         makes what it counts the measure, see `guard`
-    python -m benchmarks.instructions --race wsgi redis                all contenders on that store, ours beside others
+    python -m benchmarks.instructions --race wsgi redis [--contender Flask]     ours beside others on that store
 
 Each path is served so many times by one process, and the count divided. A name is a colour, what is served, and the
 request: ``asgi read`` is ours on one memcached; ``bare``, ``floor``, ``straight``, ``ring`` (two copies), ``redis`` and
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     guarded = options.check or options.record
     try:
         if options.race:
-            sys.stdout.write(race_table(raced(*options.race)) + "\n")
+            colour, store = options.race
+            sys.stdout.write(race_table(raced(colour, store, options.contender)) + "\n")
             return 0
         counts = measured(GUARDED if guarded else _chosen(options.path), options.calls)
     except MissingServerError as missing:
@@ -86,6 +87,7 @@ def _reader() -> argparse.ArgumentParser:
     reader.add_argument("--path", action="append", default=[], metavar="NAME", help="of these only; may be repeated")
     reader.add_argument("--calls", type=int, default=CALLS, help="counted requests of each path")
     reader.add_argument("--race", nargs=2, metavar=("COLOUR", "STORE"), help="count all contenders on this store")
+    reader.add_argument("--contender", default="", help="part of a contender's name, or of its framework's")
     reader.add_argument("--check", action="store_true", help="compare the named paths with the record")
     reader.add_argument("--record", action="store_true", help="record the named paths for this interpreter")
     return reader
@@ -126,11 +128,13 @@ def measured(names: Sequence[str], calls: int = CALLS) -> dict[str, int]:
     return {name: counts[path] for name, path in paths.items()}
 
 
-def raced(colour: str, store: str, calls: int = 30) -> list[dict[str, Any]]:
+def raced(colour: str, store: str, name: str = "") -> list[dict[str, Any]]:
     """Counts the contenders on a store, ours beside others; who fails, or is very slow, is left out."""
     rows = [row for row in TABLE[colour] if store in row.stores and row.name != OWNED and row.slowness == 1]
+    frames = {row.frame for row in rows if name.lower() in row.label.lower()}
+    rows = [row for row in rows if name.lower() in row.label.lower() or (row.frame in frames and row.name == BARE)]
     paths = [counted.Path(colour, row.frame, row.name, store, request) for row in rows for request in RACED]
-    counts, trouble = count(paths, calls, warm=20)
+    counts, trouble = count(paths, calls=30, warm=20)
     sys.stderr.write("".join(line + "\n" for line in trouble.splitlines() if line.startswith("left out")))
     found = []
     for path, number in counts.items():
