@@ -133,7 +133,8 @@ def _peers(records: Sequence[Record]) -> Iterator[Goal]:
         colour = " (ASGI)" if part == "asgi" and frame == "Django" else ""
         what = "untouched session" if untouched == "True" else "worst request"
         text = f"{frame}{colour} on {STORES[store]}, {what} against {peer}"
-        yield Goal(text, worst.ratio, worst.limit, unit="x", note=f"{worst.request}, {worst.payload}")
+        note = worst.payload if untouched == "True" else f"{worst.request}, {worst.payload}"
+        yield Goal(text, worst.ratio, worst.limit, unit="x", note=note)
 
 
 def _crowd(records: Sequence[Record]) -> Iterator[Goal]:
