@@ -128,17 +128,15 @@ def _check_application(app: object) -> None:
 
 
 def _tokens(transport: TokenTransport, headers: RawHeaders) -> list[bytes]:
-    if transport.cookie is not None and transport.header_name is None:
-        cookies = [value for name, value in headers if name == b"cookie"]
-        return transport.cookie.candidates(cookies[0] if len(cookies) == 1 else b"; ".join(cookies)) if cookies else []
-    wanted = (transport.header_name or "").lower().encode()
+    wanted = transport.raw_header_name
     cookies, token = [], b""
     for name, value in headers:
         if name == b"cookie":
             cookies.append(value)
         elif name == wanted:
             token = value
-    return transport.tokens(b"; ".join(cookies), token)  # HTTP/2 may split Cookie (RFC 9113, 8.2.3)
+    cookie = cookies[0] if len(cookies) == 1 else b"; ".join(cookies)  # HTTP/2 may split it (RFC 9113, 8.2.3)
+    return transport.tokens(cookie, token)
 
 
 class _Response:
@@ -274,7 +272,7 @@ class _Response:
         """Returns a head with what the commit asks for."""
         outcome = self.state.outcome
         if outcome is KEEP:
-            return {**head, "headers": self._varied(head)} if self.state.accessed else head
+            return self._varied(head) if self.state.accessed else head
         if outcome.token and scope_is_plain(self._scope):
             settings = self._settings
             log_plain_http(settings.transport.cookie, settings.names("development"), self._engine.observer)
@@ -302,7 +300,7 @@ class _Response:
         if head is None:
             return  # it was withdrawn
         if self.state.accessed:
-            head = {**head, "headers": self._varied(head)}
+            head = self._varied(head)
         else:
             self._bare = head
         await self._send(head)
@@ -313,12 +311,13 @@ class _Response:
             self._settings.transport.apply(headers, outcome, accessed=accessed, observer=self._engine.observer)
         )
 
-    def _varied(self, message: Message) -> RawHeaders:
-        headers = message.get("headers", ())
+    def _varied(self, head: Message) -> Message:
+        """Returns a head that says that it depends on the session."""
+        headers = head.get("headers", ())
         for name, _ in headers:
             if name == b"vary":
-                return self._with_outcome(message, KEEP)
-        return [*headers, self._settings.transport.vary_line]
+                return {**head, "headers": self._with_outcome(head, KEEP)}
+        return {**head, "headers": [*headers, self._settings.transport.vary_line]}
 
     def _take_over_replaced_session(self) -> None:
         """Takes over data that Litestar put in the session's place: its `set_session` and `clear_session` do that.

@@ -75,6 +75,7 @@ class Committer:
         self._queue = driver.queue()
         self._observer = observer
         self._clock = settings.environment.clock
+        self._monotonic = settings.environment.monotonic
         self._random_bytes = settings.environment.random_bytes
 
     async def finish(self, session: Session, unsaved: Unsaved) -> None:
@@ -92,9 +93,8 @@ class Committer:
         state = session._state
         try:
             if self._is_plain(session, state, unsaved):
-                budget = state.budget = state.budget or self._store.time_budget(state.waited)
                 record = state.next_record(session, unsaved, self._clock(), self._random_bytes(WRITE_ID_BYTES))
-                await self._replace(session, state, record, budget)
+                await self._replace(session, state, record, state.budget)
             else:
                 await self.commit(session, unsaved)
         except SessionEnded:
@@ -115,6 +115,7 @@ class Committer:
         login_keys = session._login_keys if self._login_keys is None else self._login_keys
         return (
             state.is_at_rest
+            and state.waited < self._settings.timeout  # so there is all the time for one operation
             and self._observer.tracer is None
             and (not login_keys or unsaved.changed.keys().isdisjoint(login_keys))
         )
@@ -282,17 +283,26 @@ class Committer:
             await self._store.end(new, self._idle_of(new), budget)
             raise SessionEnded("the session was destroyed by another request")
 
-    async def _replace(self, session: Session, state: SessionState, ours: Record, budget: TimeBudget) -> None:
-        """Writes a stored session: the requests of one process one after the other, so that none of a crowd starves."""
+    async def _replace(self, session: Session, state: SessionState, ours: Record, budget: TimeBudget | None) -> None:
+        """Writes a stored session: the requests of one process one after the other, so that none of a crowd starves.
+
+        Without a budget, the request has waited on plain paths only.
+        """
         identity = state.identity_for_storing()
         enters = ours.principal if state.enters else None
         key, attempts = identity.store_key, [ours]
         acquired = self._queue.acquire(key) or await self._queue.wait(key, 2 * self._settings.timeout)
         try:
             ttl = self._ttl_of(state, ours)
-            with budget as timeout:
-                version = await self._store.replace(identity, ours, ttl, state.version, timeout)
+            if budget is None:
+                begin = self._monotonic()
+                version = await self._store.replace(identity, ours, ttl, state.version, self._settings.timeout)
+                state.waited += self._monotonic() - begin
+            else:
+                with budget as timeout:
+                    version = await self._store.replace(identity, ours, ttl, state.version, timeout)
             if version is None:
+                budget = state.budget = budget or self._store.time_budget(state.waited)
                 await self._replace_merged(session, state, identity, ours, budget, attempts)
             else:
                 state.settle(session, ours, version)
@@ -379,7 +389,9 @@ class Committer:
         return timeouts.is_over(record.created, record.refreshed, self._clock())
 
     def _ttl_of(self, state: SessionState, record: Record) -> float:
-        ttl = self._timeouts(state.idle_timeout).time_to_live(record.created, self._clock())
+        idle = state.idle_timeout
+        timeouts = self._settings.timeouts if idle is None else self._timeouts(idle)
+        ttl = timeouts.time_to_live(record.created, self._clock())
         if ttl <= 0:
             raise SessionEnded("the session reached its absolute end while the request was running")
         return ttl

@@ -33,7 +33,7 @@ class TokenTransport:
 
     def tokens(self, cookie_header: bytes, token_header: bytes) -> list[bytes]:
         """Returns what could be tokens in a request: from cookies, at most 256, and one from the header."""
-        found = self.cookie.candidates(cookie_header) if self.cookie and cookie_header else []
+        found = self.cookie.candidates(cookie_header) if cookie_header and self.cookie is not None else []
         return [*found, token_header.strip(b" \t")] if self.header_name and token_header else found
 
     def text_tokens(self, cookie_header: str, token_header: str) -> list[bytes]:
@@ -95,6 +95,11 @@ class TokenTransport:
         if not self.cookie or not (outcome.token or outcome.clear):
             return None
         return self.cookie.set(outcome.token, outcome.max_age) if outcome.token else self.cookie.clear()
+
+    @cached_property
+    def raw_header_name(self) -> bytes:
+        """The name under which ASGI has that header; empty where there is none."""
+        return (self.header_name or "").lower().encode()
 
     @cached_property
     def environ_name(self) -> str:

@@ -18,6 +18,7 @@ NONCE_BYTES = 12
 _SEALED = b"\xa1"  # the first byte of a record is its format, so that readers recognise older and newer ones
 _AUTHENTICATED = b"\xa2"
 _HEADER_BYTES = 1 + KEY_ID_BYTES
+_NONCE_END = _HEADER_BYTES + NONCE_BYTES
 _MAC_BYTES = 32
 _IDLE = slice(ID_CHARACTERS - 2, ID_CHARACTERS)
 
@@ -128,20 +129,19 @@ class Identity:
         Returns:
             The plain bytes, or ``None`` if the record is another session's, damaged, forged or planted.
         """
-        header, body = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:]
+        header = sealed[:_HEADER_BYTES]
         key = self._keys.by_id.get(header[1:])
         if key is None:
             return None
         cipher, context = (self.cipher, self.context) if key is self._own else self._made_by(key)
         context = header + context
-        if header.startswith(_SEALED):
+        if header[:1] == _SEALED:
             try:
-                return cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], context)
+                return cipher.decrypt(sealed[_HEADER_BYTES:_NONCE_END], sealed[_NONCE_END:], context)
             except (InvalidTag, ValueError):  # ValueError: a nonce that was cut short
                 return None
-        if header.startswith(_AUTHENTICATED) and hmac.compare_digest(
-            key.mac(context, body[_MAC_BYTES:]), body[:_MAC_BYTES]
-        ):
+        body = sealed[_HEADER_BYTES:]
+        if header[:1] == _AUTHENTICATED and hmac.compare_digest(key.mac(context, body[_MAC_BYTES:]), body[:_MAC_BYTES]):
             return body[_MAC_BYTES:]
         return None
 

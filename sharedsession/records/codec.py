@@ -75,13 +75,14 @@ def unpack(packed: bytes) -> Any:
 
 
 def unpack_all(items: Mapping[str, bytes]) -> dict[str, Any]:
-    """Decodes all values of a session in one call; one that does not decode becomes `Unreadable`."""
-    try:
-        head = _ARRAY_HEADS[len(items)] if len(items) < 16 else _array_head(len(items))
-        values = ormsgpack.unpackb(head + b"".join(items.values()), ext_hook=_untag)
-    except (TypeError, ValueError):
-        values = [_readable(packed) for packed in items.values()]
-    return dict(zip(items, values, strict=True))
+    """Decodes all values of a session; one that does not decode becomes `Unreadable`."""
+    unpackb, values = ormsgpack.unpackb, {}
+    for key, packed in items.items():
+        try:
+            values[key] = unpackb(packed, ext_hook=_untag)
+        except (TypeError, ValueError):
+            values[key] = Unreadable()
+    return values
 
 
 def is_packed_as(values: Sequence[Any], packed: Iterable[bytes]) -> bool:
@@ -120,13 +121,6 @@ _ARRAY_HEADS = [bytes((0x90 | length,)) for length in range(16)]
 
 def _array_head(length: int) -> bytes:
     return b"\xdc" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xdd" + length.to_bytes(4, "big")
-
-
-def _readable(packed: bytes) -> Any:
-    try:
-        return unpack(packed)
-    except (TypeError, ValueError):
-        return Unreadable()
 
 
 def _problem_with(value: object) -> str | None:

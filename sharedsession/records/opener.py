@@ -118,7 +118,7 @@ class Opener:
         plain = identity.open(sealed)
         try:
             if plain is not None:
-                return decode(compression.restored(plain) if plain.startswith(compression.MAGIC) else plain)
+                return decode(compression.restored(plain) if plain[:4] == compression.MAGIC else plain)
         except ImportError:
             if reports:
                 self._observer.event("zstd_missing", compression.MISSING)

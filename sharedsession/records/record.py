@@ -15,7 +15,7 @@ import ormsgpack
 WRITE_ID_BYTES = 4
 _KEPT = 32  # write IDs; more writes seldom come between a lost answer and the read that follows it
 _MOST_KEPT = 256  # while many write at once; kept until it is calm
-_SHORT, _LONG = _FIELDS = (7, 10)  # of a record without a principal, and with one
+_SHORT, _LONG = 7, 10  # fields of a record without a principal, and with one
 _ITEMS = 5  # where the items stand
 _NUMBERS = frozenset({int, float})
 _WITHOUT_PRINCIPAL = (b"", (), 0.0)  # the last fields of a record that has none
@@ -123,12 +123,21 @@ class Record(NamedTuple):
     def decode(cls, encoded: bytes) -> "Record":
         """Returns the record in bytes that `encode` made and that were authenticated."""
         fields = ormsgpack.unpackb(encoded)
-        if type(fields) is not list or len(fields) not in _FIELDS or not _NUMBERS.issuperset(map(type, fields[:3])):
+        if type(fields) is list and len(fields) == _SHORT:
+            fields += _WITHOUT_PRINCIPAL
+        if type(fields) is not list or len(fields) != _LONG:
             raise ValueError("no record")
-        record = tuple.__new__(cls, fields if len(fields) == _LONG else (*fields, *_WITHOUT_PRINCIPAL))
-        if type(record.items) is not dict or (type(record.write_ids), type(record.stamp)) != (bytes, bytes):
+        version, created, refreshed, _, _, items, write_ids, stamp, _, _ = fields
+        if not (
+            type(version) in _NUMBERS
+            and type(created) in _NUMBERS
+            and type(refreshed) in _NUMBERS
+            and type(items) is dict
+            and type(write_ids) is bytes
+            and type(stamp) is bytes
+        ):
             raise ValueError("no record")
-        return record
+        return tuple.__new__(cls, fields)
 
 
 def with_write_id(write_ids: bytes, new: bytes, *, calm: bool) -> bytes:

@@ -4,7 +4,8 @@ from sharedsession.session.changes import Unsaved
 from sharedsession.session.host import Client, Exclusive, HeldLock, SessionHost, Ticket, Tokens
 from sharedsession.session.mapping import GRACE, Session, state_of
 from sharedsession.session.merge import merge
-from sharedsession.session.state import DESTROYED, OPEN, READ_ONLY, UNLOADED, SessionState, Status
+from sharedsession.session.state import SessionState
+from sharedsession.session.status import DESTROYED, OPEN, READ_ONLY, UNLOADED, Status
 
 __all__ = [
     "DESTROYED",

@@ -16,6 +16,10 @@ from sharedsession.session.steps import Step
 _made: Any = tuple.__new__  # a named tuple of all its fields: its own constructor takes twice as long
 
 
+_IMMUTABLE = codec.IMMUTABLE
+_NOTHING = object()  # what a key holds that was not there
+
+
 class Unsaved(NamedTuple):
     """What a commit would change.
 
@@ -133,18 +137,20 @@ class Changes:
         Raises:
             TypeError: a value cannot be stored; the message names the key.
         """
-        packed, values = self._packed, self.original
+        values, added = self.original, 0
         mutable: dict[str, Any] = {}
         changed: dict[str, bytes] = {}
         for key, value in dict.items(data):
-            if key not in values or value is not values[key]:
+            was = values.get(key, _NOTHING)
+            if value is not was:
+                added += was is _NOTHING
                 self._repack(key, value, changed)
-            elif type(value) not in codec.IMMUTABLE:
+            elif type(value) not in _IMMUTABLE:
                 mutable[key] = value
-        if mutable and not codec.is_packed_as(list(mutable.values()), map(packed.__getitem__, mutable)):
+        if mutable and not codec.is_packed_as(list(mutable.values()), map(self._packed.__getitem__, mutable)):
             for key, value in mutable.items():
                 self._repack(key, value, changed)
-        removed = not packed.keys() <= dict.keys(data)
+        removed = dict.__len__(data) - added < len(values)
         return _made(Unsaved, (changed, removed)) if changed or removed else None
 
     def keys_of(self, data: dict[str, Any]) -> list[str]:

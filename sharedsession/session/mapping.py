@@ -14,7 +14,8 @@ from sharedsession import durations
 from sharedsession.errors import SessionError, SessionNotLoaded
 from sharedsession.records import codec, key_refused
 from sharedsession.session.host import Exclusive, Ticket
-from sharedsession.session.state import NOT_LOADED, READ_ONLY, UNLOADED, SessionState
+from sharedsession.session.state import SessionState
+from sharedsession.session.status import NOT_LOADED, READ_ONLY, UNLOADED
 from sharedsession.session.steps import Step, adding, appending
 
 GRACE = 10.0

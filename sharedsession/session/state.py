@@ -6,7 +6,6 @@ its state, each request would leave a reference cycle behind.)
 """
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Any
 
 from sharedsession.errors import SessionError
@@ -15,32 +14,11 @@ from sharedsession.keys import Identity
 from sharedsession.records import Record, TimeBudget, with_write_id
 from sharedsession.session.changes import Changes, Mark, Unsaved
 from sharedsession.session.host import Client, HeldLock, SessionHost, Ticket, Tokens
+from sharedsession.session.status import DESTROYED, NOT_LOADED, OPEN, READ_ONLY, UNLOADED
 
 _CALM = 5.0  # seconds after which no writer waits for its answer any more
 _NOTHING: Mapping[str, bytes] = {}
 _NO_CHANGE = Unsaved(_NOTHING, removed=False)
-
-
-class NotLoaded:
-    """Stands in the dictionary of a session that is not loaded yet, so that C code never takes it for empty."""
-
-    def __repr__(self) -> str:
-        return "<the session is not loaded yet>"
-
-
-NOT_LOADED = NotLoaded()
-
-
-class Status(Enum):
-    """How far a session is in its request."""
-
-    UNLOADED = "the store was not asked yet"
-    OPEN = "loaded, or new"
-    READ_ONLY = "loaded by a superseded ID or empty in an outage: changes are dropped"
-    DESTROYED = "destroyed by this request, not committed yet"
-
-
-UNLOADED, OPEN, READ_ONLY, DESTROYED = Status
 
 
 class SessionState:
@@ -87,41 +65,82 @@ class SessionState:
         held_lock: the session's lock, while the request holds it.
     """
 
-    # What most requests never change stands here once, and not in each of them.
-    status = UNLOADED
-    is_seen = accessed = dropped = response_started = unavailable = withheld = was_stored = must_rewrite = (
-        store_anyway
-    ) = False
-    enters = names_principal = _had_token = False
-    principal: str | None = None
-    persistent: bool | None = None
-    ticket: Ticket | None = None
-    rivals: Sequence[Identity] = ()
-    record: Record | None = None
-    version: object = None
-    stamp = b""
-    handles: Sequence[str] = ()
-    mark: Mark | None = None
-    unconfirmed: tuple[Sequence[Record], Mapping[str, int]] | None = None
-    superseded: Identity | None = None
-    successor = ""
-    grace = 0.0
-    client: Client | None = None
-    waited = 0.0
-    budget: TimeBudget | None = None
-    outcome: Outcome = KEEP
-    held_lock: HeldLock | None = None
+    __slots__ = (
+        "__weakref__",
+        "_had_token",
+        "_identity",
+        "_idle_timeout",
+        "_owner_before",
+        "_presented",
+        "_tokens",
+        "accessed",
+        "budget",
+        "changes",
+        "client",
+        "created",
+        "dropped",
+        "enters",
+        "grace",
+        "handles",
+        "held_lock",
+        "host",
+        "is_seen",
+        "mark",
+        "must_rewrite",
+        "names_principal",
+        "opened",
+        "outcome",
+        "persistent",
+        "principal",
+        "record",
+        "response_started",
+        "rivals",
+        "stamp",
+        "status",
+        "store_anyway",
+        "successor",
+        "superseded",
+        "ticket",
+        "unavailable",
+        "unconfirmed",
+        "version",
+        "waited",
+        "was_stored",
+        "withheld",
+    )
+
     changes: Changes
     created: float
-    _identity: Identity | None = None
-    _presented: Identity | None = None  # by the request, whatever became of it
-    _idle_timeout: float | None = None
-    _owner_before: str | None = None
+    principal: str | None
+    persistent: bool | None
+    stamp: bytes
+    handles: Sequence[str]
 
     def __init__(self, host: SessionHost, tokens: Tokens, now: float) -> None:
         self.host = host
         self._tokens = tokens  # searched for and verified when the identity in them is needed
+        self._identity: Identity | None = None
+        self._presented: Identity | None = None  # by the request, whatever became of it
+        self._idle_timeout: float | None = None
+        self._owner_before: str | None = None
+        self._had_token = False
         self.opened = now
+        self.status = UNLOADED
+        self.is_seen = self.accessed = self.response_started = self.unavailable = self.withheld = self.dropped = False
+        self.must_rewrite = self.store_anyway = self.was_stored = self.enters = self.names_principal = False
+        self.ticket: Ticket | None = None
+        self.rivals: Sequence[Identity] = ()
+        self.record: Record | None = None
+        self.version: object = None
+        self.mark: Mark | None = None
+        self.unconfirmed: tuple[Sequence[Record], Mapping[str, int]] | None = None
+        self.superseded: Identity | None = None
+        self.successor = ""
+        self.grace = self.waited = 0.0
+        self.client: Client | None = None
+        self.budget: TimeBudget | None = None
+        self.outcome: Outcome = KEEP
+        self.held_lock: HeldLock | None = None
         if not tokens:
             self._adopt(None, None, Changes(_NOTHING))
 

@@ -16,7 +16,7 @@ from sharedsession.backends.ring.replicated_write import ReplicatedWrite
 from sharedsession.backends.ring.store import RingStore
 from sharedsession.engine import commit
 from sharedsession.engine.commit import Committer
-from sharedsession.engine.engine import Engine
+from sharedsession.engine.load import Loader
 from sharedsession.engine.lock import Lock, LockStore
 from sharedsession.engine.principals import PrincipalIndex
 from sharedsession.engine.stamps import Stamps
@@ -180,7 +180,7 @@ BUGS: dict[str, Bug] = {
     "a lost answer is a conflict": Bug((Patch(Record, "includes_any", forgets_lost_answers),), seed=19),
     "no renewal": Bug((Patch(TouchThrottle, "due", always(None)),), seed=46),
     "an outage is nobody": Bug(
-        (Patch(Engine, "_out_of_reach", lambda _real: lambda _self, session, state: state.begin(session, None)),),
+        (Patch(Loader, "_out_of_reach", lambda _real: lambda _self, session, state: state.begin(session, None)),),
         seed=17,
     ),
     # locks and links

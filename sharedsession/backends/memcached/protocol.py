@@ -118,7 +118,7 @@ class Parser:
             if buffer[end : end + 2] != b"\r\n":
                 raise Desynchronised("a value of another length")
             self._at = end + 2
-            return made(Hit, (buffer[start:end], int(cas), int(flags), int(ttl), int(opaque)))
+            return made(Hit, (buffer[start:end], int(cas), 0 if flags == b"0" else int(flags), int(ttl), int(opaque)))
         found = _DONE.match(buffer, at)
         if found:
             cas, opaque = found.groups()

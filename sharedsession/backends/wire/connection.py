@@ -23,27 +23,13 @@ from sharedsession.errors import BackendError
 class Asker(Protocol):
     """What the requests of the plain path come from: a client."""
 
-    def answer(self, reply: "asyncio.Future[Any]", asked: "Asked", found: Any, serial: int) -> None:
+    def answer(self, reply: "asyncio.Future[Any]", request: Request, found: Any, serial: int) -> None:
         """Gives a request the result that is made of what the server replied."""
         ...
 
-    def give_up(self, reply: "asyncio.Future[Any]", asked: "Asked", deadline: float, error: Exception) -> None:
+    def give_up(self, reply: "asyncio.Future[Any]", request: Request, deadline: float, error: Exception) -> None:
         """Sees what to do with a request whose connection failed."""
         ...
-
-
-class Asked(NamedTuple):
-    """A request on the plain path.
-
-    Attributes:
-        client: makes its result, or sees what to do when the connection fails.
-        request: as it was asked.
-        timeout: seconds that it had.
-    """
-
-    client: Asker
-    request: Request
-    timeout: float
 
 
 class _Waiter(NamedTuple):
@@ -53,7 +39,8 @@ class _Waiter(NamedTuple):
         reply: of the request; where several travel together, the one of all.
         deadline: on the monotonic clock.
         check: that the reply must pass.
-        asked: the request, if it is on the plain path: then its result is made before the future is done.
+        request: if it is on the plain path: then its result is made before the future is done.
+        timeout: seconds that it had.
         together: the replies so far, where several requests travel together: they share this list.
         last: whether it is the only one, or the last of several.
     """
@@ -61,7 +48,8 @@ class _Waiter(NamedTuple):
     reply: "asyncio.Future[Any]"
     deadline: float
     check: Check | None
-    asked: Asked | None
+    request: Request | None
+    timeout: float
     together: list[Any] | None
     last: bool
 
@@ -71,8 +59,9 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport  # set by `connection_made`, before anything is sent
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser, guard: NodeGuard) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, parser: Parser, guard: NodeGuard, client: Asker) -> None:
         self.loop = loop
+        self._client = client
         self._parser = parser
         self._guard = guard
         self._monotonic = guard.monotonic
@@ -98,11 +87,12 @@ class Connection(asyncio.Protocol):
         deadline: float,
         check: Check | None,
         more: Sequence[Check | None] = (),
-        asked: Asked | None = None,
+        plain: Request | None = None,
+        timeout: float = 0.0,
     ) -> "asyncio.Future[Any]":
         """Queues a request. The future is its reply; with more checks, the list of as many more replies.
 
-        On the plain path it is what is made of them, and the client sees to it when the connection fails.
+        Of a request on the plain path it is what is made of them, and the client sees to it when the connection fails.
         """
         reply: asyncio.Future[Any] = asyncio.Future(loop=self.loop)
         if self.is_closed:
@@ -122,10 +112,10 @@ class Connection(asyncio.Protocol):
                 self._set_timer(now + self._patience)
         if more:
             together: list[Any] = []
-            waiters = [_Waiter(reply, deadline, each, asked, together, last=False) for each in (check, *more)]
+            waiters = [_Waiter(reply, deadline, each, plain, timeout, together, last=False) for each in (check, *more)]
             self._waiting.extend([*waiters[:-1], waiters[-1]._replace(last=True)])
         else:
-            self._waiting.append(made(_Waiter, (reply, deadline, check, asked, None, True)))
+            self._waiting.append(made(_Waiter, (reply, deadline, check, plain, timeout, None, True)))
         if deadline < self._timer_due:
             self._set_timer(deadline)
         return reply
@@ -146,10 +136,10 @@ class Connection(asyncio.Protocol):
             waiter = self._waiting.popleft()
             if waiter.reply.done() or not waiter.last:
                 continue
-            if waiter.asked is None:
+            if waiter.request is None:
                 waiter.reply.set_exception(error)
             else:
-                waiter.asked.client.give_up(waiter.reply, waiter.asked, waiter.deadline, error)
+                self._client.give_up(waiter.reply, waiter.request, waiter.deadline, error)
 
     def has_ended(self) -> bool:
         """Returns whether the server has closed the connection, or sent what nobody asked for."""
@@ -198,7 +188,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, reply: Any) -> None:
         if not self._waiting:
             raise Desynchronised("a reply without a request")
-        waiter, deadline, check, asked, together, is_last = self._waiting[0]
+        waiter, deadline, check, request, timeout, together, is_last = self._waiting[0]
         if check is not None:
             answers, key, opaque = check
             if not answers(reply, key, opaque):
@@ -209,13 +199,13 @@ class Connection(asyncio.Protocol):
             reply = together
         if not is_last or waiter.done():
             return
-        if asked is None:
+        if request is None:
             waiter.set_result(reply)
             return
-        took = self._quiet_since - deadline + asked.timeout
-        if took > asked.timeout * SLOW:
-            self._guard.worked(took, asked.timeout)
-        asked.client.answer(waiter, asked, reply, self.serial)
+        took = self._quiet_since - deadline + timeout
+        if took > timeout * SLOW:
+            self._guard.worked(took, timeout)
+        self._client.answer(waiter, request, reply, self.serial)
 
     def _set_timer(self, deadline: float) -> None:
         """Sets the one timer, however many wait."""

@@ -15,14 +15,13 @@ from asyncio import _get_running_loop  # None, where there is no running loop
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-from sharedsession.backends.wire.connection import Asked, Connection
+from sharedsession.backends.wire.connection import Connection
 from sharedsession.backends.wire.node_guard import BELIEVED_FOR, CLOSED, FAILURES, FIRST_BYTE, NodeGuard
 from sharedsession.backends.wire.protocol import (
     FollowUp,
     Request,
     StaleToken,
     WireProtocol,
-    made,
     result_of,
     result_of_stale,
 )
@@ -60,8 +59,7 @@ class MultiplexedClient:
             and (token_serial is None or connection.serial <= token_serial)
         ):
             connection.is_new, connection.used = False, now
-            asked = made(Asked, (self, request, timeout))
-            return connection.send(request.data, now + timeout, request.check, request.more, asked)
+            return connection.send(request.data, now + timeout, request.check, request.more, request, timeout)
         return self._ask(request, now, timeout)
 
     async def _ask(self, request: Request, now: float, timeout: float) -> Any:
@@ -94,9 +92,8 @@ class MultiplexedClient:
         result = result_of(request, reply, connection.serial)
         return await result.work if type(result) is FollowUp else result
 
-    def answer(self, reply: "asyncio.Future[Any]", asked: "Asked", found: Any, serial: int) -> None:
+    def answer(self, reply: "asyncio.Future[Any]", request: Request, found: Any, serial: int) -> None:
         """Gives a request of the plain path the result that is made of what the server replied."""
-        request = asked.request
         try:
             if (reading := request.reading) is None:
                 result = result_of(request, found, serial)
@@ -110,17 +107,16 @@ class MultiplexedClient:
         else:
             reply.set_result(result)
 
-    def give_up(self, reply: "asyncio.Future[Any]", asked: "Asked", deadline: float, error: Exception) -> None:
+    def give_up(self, reply: "asyncio.Future[Any]", request: Request, deadline: float, error: Exception) -> None:
         """Tells a request of the plain path that its connection failed; once, it goes to a new one."""
         if isinstance(error, CLOSED):
-            _settle_later(reply, self._ask_again(asked, deadline))
+            _settle_later(reply, self._ask_again(request, deadline))
         elif isinstance(error, FAILURES):
             reply.set_exception(self._guard.failed(error))
         else:
             reply.set_exception(error)
 
-    async def _ask_again(self, asked: "Asked", deadline: float) -> Any:
-        request = asked.request
+    async def _ask_again(self, request: Request, deadline: float) -> Any:
         try:
             loop = asyncio.get_running_loop()
             connection = self._connected(request.newest_serial) or await self._open(loop, deadline)
@@ -259,7 +255,7 @@ class MultiplexedClient:
         address = self._guard.address
 
         def make() -> Connection:
-            return Connection(loop, self._protocol.parser(), self._guard)
+            return Connection(loop, self._protocol.parser(), self._guard, self)
 
         if address.path:
             _, protocol = await loop.create_unix_connection(make, address.path)
