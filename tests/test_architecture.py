@@ -51,7 +51,8 @@ PURE = {
     "records.codec", "records.compression", "records.record", "records.refused", "records.stamp", "records.time_budget",
     "records.timeouts",
     "settings.converters",
-    "session.changes", "session.host", "session.mapping", "session.merge", "session.state", "session.status", "session.steps",
+    "session.changes", "session.host", "session.mapping", "session.merge", "session.state", "session.status",
+    "session.steps",
     "farm.drift",
 }
 IO = {
