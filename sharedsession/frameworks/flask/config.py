@@ -1,7 +1,8 @@
 """Flask's own settings, read when they are used, and ours in ``app.config``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from flask import Flask
@@ -13,13 +14,14 @@ from sharedsession.keys import ReloadingKey
 from sharedsession.manager import SessionManager
 from sharedsession.settings import PREFIX, Settings, Spelling, variable
 
-_COOKIE = (
+_PARTITIONED = "SESSION_COOKIE_PARTITIONED"
+_cookie_settings: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(
     "SESSION_COOKIE_NAME",
     "SESSION_COOKIE_DOMAIN",
     "SESSION_COOKIE_PATH",
     "SESSION_COOKIE_SECURE",
     "SESSION_COOKIE_SAMESITE",
-    "SESSION_COOKIE_PARTITIONED",
+    _PARTITIONED,
     "APPLICATION_ROOT",
 )
 
@@ -45,14 +47,13 @@ class Configuration:
 
     def has_secret(self, app: Flask) -> bool:
         """Returns whether there is a secret: ours, or Flask's, which may come later."""
-        return not isinstance(self.engine.settings.machine_key, ReloadingKey) or bool(app.secret_key)
+        return bool(app.config["SECRET_KEY"]) or not isinstance(self.engine.settings.machine_key, ReloadingKey)
 
     def transport(self, app: Flask) -> TokenTransport:
         """Returns how the token travels, by Flask's settings of now."""
         if self.is_shared:
             return self.engine.settings.transport
-        get = app.config.get
-        values = tuple([get(name) for name in _COOKIE])
+        values = _cookie_settings(app.config)
         known = self._transports.get(values)
         if known is None:
             native = native_cookie(app, development=self.engine.settings.development)
@@ -62,6 +63,7 @@ class Configuration:
 
 def configured(app: Flask) -> dict[str, Any]:
     """Returns what stands in ``app.config`` under our names."""
+    app.config.setdefault(_PARTITIONED, False)  # Flask has it since 3.1
     return {name.removeprefix(PREFIX).lower(): app.config[name] for name in app.config if name.startswith(PREFIX)}
 
 
@@ -84,11 +86,17 @@ def spelling_for(app: Flask, keywords: Mapping[str, Any]) -> Spelling:
     )
 
 
-def secrets(app: Flask | None) -> tuple[str | bytes, ...]:
-    """Returns Flask's secrets of now, the one that signs first."""
+def secrets(reference: Callable[[], Flask | None]) -> tuple[str | bytes, ...]:
+    """Returns Flask's secrets of now, the one that signs first.
+
+    Args:
+        reference: returns the application, while there is one.
+    """
+    app = reference()
     if app is None:
         return ()
-    return (app.secret_key or "", *(app.config.get("SECRET_KEY_FALLBACKS") or ()))
+    config = app.config
+    return (config["SECRET_KEY"] or "", *(config.get("SECRET_KEY_FALLBACKS") or ()))
 
 
 def check_own_secrets(app: Flask, configuration: Configuration) -> None:
@@ -98,7 +106,7 @@ def check_own_secrets(app: Flask, configuration: Configuration) -> None:
         ConfigurationError: one is missing or weak.
     """
     development, named = configuration.engine.settings.development, configuration.spelling.of_framework
-    ReloadingKey(lambda: secrets(app), app_name="", development=development, named=named)()
+    ReloadingKey(lambda: secrets(lambda: app), app_name="", development=development, named=named)()
 
 
 def native_cookie(app: Flask, *, development: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from flask import Flask, Request, Response, current_app, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
+from werkzeug.http import http_date
 
 from sharedsession.errors import NOT_NOW, ConfigurationError
 from sharedsession.frameworks.flask import stream
@@ -39,7 +40,6 @@ from sharedsession.http import (
     environ_path,
     log_plain_http,
 )
-from sharedsession.keys import has_idle_timeout
 from sharedsession.manager import MANAGER_KEY, SessionManager, engines_of, log_if_nested, manager_for
 from sharedsession.session import state_of
 from sharedsession.settings import Keywords, Settings, log_if_scripts_may_read
@@ -94,37 +94,29 @@ class SharedSession(SessionInterface):
         configuration = self._configuration(app)
         if not configuration.has_secret(app):
             return None
-        engine = configuration.engine
-        environ, is_excluded = request.environ, engine.settings.is_excluded
-        if is_excluded is not None and is_excluded(environ_path(environ)):
+        engine, environ = configuration.engine, request.environ
+        settings = engine.settings
+        if settings.is_excluded is not None and settings.is_excluded(environ_path(environ)):
             return ExcludedSession()
         if MANAGER_KEY in environ:
             log_if_nested(configuration.manager, environ[MANAGER_KEY])
-        transport = self._transport(app)
-        tokens = transport.text_tokens(environ.get("HTTP_COOKIE", ""), environ.get(transport.environ_name, ""))
-        facts = RequestFacts(
-            app=app,
-            request=request,
-            transport=transport,
-            opened=engine.settings.environment.monotonic(),
-            was_permanent=any(map(has_idle_timeout, tokens)),
-            permanent_by_default=engine.settings.cookie_persistent,
-        )
-        session = engine.open(lambda state: FlaskSession(state, facts), tokens)
-        if engine.settings.remember_client:
+        facts = RequestFacts(app, request, self._transport(app, configuration), engine)
+        session = engine.open(facts.session, facts.tokens if facts.may_have_tokens() else ())
+        if settings.remember_client:
             state_of(session).client = (request.headers.get("User-Agent"), request.remote_addr)
-        if engine.settings.adopt:
+        if settings.adopt:
             adopt(app, request, session)
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Commits the session, and puts into the response what client and caches must know."""
         assert isinstance(session, FlaskSession)  # noqa: S101
-        engine, state = self._configuration(app).engine, state_of(session)
+        engine, state, facts = self._configuration(app).engine, state_of(session), facts_of(session)
         # Flask-SocketIO marks the request of an event so. Nobody sends its response, so there can be no cookie.
-        state.response_started = "namespace" in vars(session._facts.request)
+        state.response_started = "namespace" in vars(facts.request)
+        is_streamed = response.is_streamed
         try:
-            if response.is_streamed:
+            if is_streamed:
                 stream.begin(response, request.method)
             end_if_emptied(session)
             engine.finish(session)
@@ -133,10 +125,13 @@ class SharedSession(SessionInterface):
             return
         state.response_started = True
         outcome = state.outcome
-        if outcome is KEEP and self._must_renew(app, session):
+        if outcome is KEEP and was_used(session) and self._must_renew(app, session):
             outcome = engine.renewed(session)
-        self._apply(app, session, outcome, response)
-        if response.is_streamed:
+        if outcome is not KEEP:
+            self._hand_out(app, session, outcome, response)
+        elif state.accessed or (is_streamed and stream.is_event_stream(response)):
+            self._depend(app, facts.transport, response)
+        if is_streamed:
             self._follow(app, session, response)
 
     def regenerate(self, session: FlaskSession) -> None:
@@ -171,8 +166,7 @@ class SharedSession(SessionInterface):
 
     def _configure(self, app: Flask) -> Configuration:
         keywords = configured(app) | self._keywords
-        reference = weakref.ref(app)
-        native = {"secret_key": lambda: secrets(reference()), "absolute_timeout": None, "adopt": False}
+        native = {"secret_key": partial(secrets, weakref.ref(app)), "absolute_timeout": None, "adopt": False}
         spelling = spelling_for(app, self._keywords)
         written = {spelling(name): value for name, value in keywords.items()}
         self.manager = manager_for(
@@ -189,9 +183,9 @@ class SharedSession(SessionInterface):
     def _policy(self, app: Flask) -> CookiePolicy:
         return self._configuration(app).transport(app).cookie or CookiePolicy()
 
-    def _transport(self, app: Flask) -> TokenTransport:
+    def _transport(self, app: Flask, configuration: Configuration) -> TokenTransport:
         """Returns how the token travels; a subclass may have a name of its own for the cookie."""
-        transport = self._configuration(app).transport(app)
+        transport = configuration.transport(app)
         if transport.cookie is None or type(self).get_cookie_name is SharedSession.get_cookie_name:
             return transport
         name = self.get_cookie_name(app)
@@ -208,34 +202,31 @@ class SharedSession(SessionInterface):
             stream.watch(response, lambda: session.accessed, report)
 
     def _must_renew(self, app: Flask, session: FlaskSession) -> bool:
-        """Returns whether Flask sets the cookie again: each time a permanent session was used.
+        """Returns whether Flask sets the cookie of a used session again: each time, if it is permanent.
 
         Not at the end of a long request: the visitor may have a new cookie by now, which the old one would overwrite.
         """
-        if not app.config["SESSION_REFRESH_EACH_REQUEST"] or not was_used(session) or not session.permanent:
+        if not session.permanent or not app.config["SESSION_REFRESH_EACH_REQUEST"]:
             return False
         monotonic = self._configuration(app).engine.settings.environment.monotonic
         return monotonic() < facts_of(session).opened + _RENEW_WITHIN
 
-    def _apply(self, app: Flask, session: FlaskSession, outcome: Outcome, response: Response) -> None:
-        facts, headers = facts_of(session), response.headers
-        if outcome.token or outcome.clear:
-            self._hand_out(app, session, outcome, response)
-            return
-        renews = facts.was_permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
-        if session.accessed or renews or stream.is_event_stream(response):
-            if "Vary" not in headers:
-                headers.add("Vary", facts.transport.vary)
-            else:
-                self._protect(app, facts.transport, outcome, response)
+    def _depend(self, app: Flask, transport: TokenTransport, response: Response) -> None:
+        """Tells caches that the response depends on the session."""
+        for name, _ in response.headers:
+            if name.lower() == "vary":
+                self._protect(app, transport, KEEP, response)
+                return
+        response.headers.add("Vary", transport.vary)
 
     def _hand_out(self, app: Flask, session: FlaskSession, outcome: Outcome, response: Response) -> None:
+        """Sets the token or clears it, in a response that no cache may keep."""
         facts = facts_of(session)
         self._protect(app, facts.transport, outcome, response)
         if facts.is_adopted:
             clear_their_cookie(app, session, response)
         cookie = facts.transport.cookie
-        if outcome.token and environ_is_plain(request.environ):
+        if outcome.token and environ_is_plain(facts.request.environ):
             engine = self._configuration(app).engine
             log_plain_http(cookie, engine.settings.names("development"), engine.observer)
         if cookie and outcome.token:
@@ -247,20 +238,22 @@ class SharedSession(SessionInterface):
         self, app: Flask, session: FlaskSession, cookie: CookiePolicy, response: Response, token: str
     ) -> None:
         expires = self.get_expiration_time(app, session)
-        if expires is None and type(self) is SharedSession and self.get_cookie_httponly(app):
-            response.headers.add("Set-Cookie", cookie.set(token))
+        if type(self) is SharedSession and app.config["SESSION_COOKIE_HTTPONLY"]:  # as the policy has it
+            until = "" if expires is None else f"; Expires={http_date(expires)}"
+            response.headers.add("Set-Cookie", cookie.set(token) + until)
         else:
             response.set_cookie(value=token, expires=expires, **self._attributes(app, cookie))
 
     def _protect(self, app: Flask, transport: TokenTransport, outcome: Outcome, response: Response) -> None:
-        """Adds headers for caches to those that the application has set."""
+        """Adds headers for caches to those that the application has set, and takes away what contradicts them."""
         observer, before = self._configuration(app).engine.observer, list(response.headers)
         after = transport.protected(before, outcome, accessed=True, observer=observer)
-        for name in {name.lower() for name, _ in before} - {name.lower() for name, _ in after}:
-            del response.headers[name]
-        for header in after:
-            if header not in before:
-                response.headers[header[0]] = header[1]
+        if after[: len(before)] == before:
+            for name, value in after[len(before) :]:
+                response.headers.add(name, value)
+        else:
+            response.headers.clear()
+            response.headers.extend(after)
 
     def _attributes(self, app: Flask, cookie: CookiePolicy) -> dict[str, Any]:
         """Returns the cookie's attributes as the policy has them, or as a subclass tells."""

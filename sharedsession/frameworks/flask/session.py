@@ -1,36 +1,67 @@
 """``flask.session``: a `Session` with the names that Flask's users know, and the session of a path that has none."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NoReturn
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionMixin
 
+from sharedsession.engine import Engine
 from sharedsession.http import TokenTransport
+from sharedsession.keys import has_idle_timeout
 from sharedsession.session import READ_ONLY, Session, SessionState, state_of
 
 
-@dataclass(slots=True)
 class RequestFacts:
     """What the session interface knows of one request.
 
-    Attributes:
+    Args:
         app: the application.
         request: the request.
         transport: how the token travels.
+        engine: of the application.
+
+    Attributes:
+        app: as given.
+        request: as given.
+        transport: as given.
         opened: when the request began, on the monotonic clock.
-        was_permanent: whether the token that came is one of a permanent session.
         permanent_by_default: whether the farm's cookies outlive the browser.
         is_adopted: whether the data came in Flask's own cookie.
     """
 
-    app: Flask
-    request: Request
-    transport: TokenTransport
-    opened: float
-    was_permanent: bool
-    permanent_by_default: bool
-    is_adopted: bool = False
+    __slots__ = ("_tokens", "app", "is_adopted", "opened", "permanent_by_default", "request", "transport")
+
+    def __init__(self, app: Flask, request: Request, transport: TokenTransport, engine: Engine) -> None:
+        self.app = app
+        self.request = request
+        self.transport = transport
+        self.opened = engine.settings.environment.monotonic()
+        self.permanent_by_default = engine.settings.cookie_persistent
+        self.is_adopted = False
+        self._tokens: Sequence[bytes] | None = None
+
+    def may_have_tokens(self) -> bool:
+        """Returns whether there is a header in which tokens could be."""
+        environ = self.request.environ
+        return bool(environ.get("HTTP_COOKIE") or environ.get(self.transport.environ_name))
+
+    def tokens(self) -> Sequence[bytes]:
+        """Returns what could be tokens in the request; the headers are searched when this is first asked."""
+        if self._tokens is None:
+            environ, transport = self.request.environ, self.transport
+            self._tokens = transport.text_tokens(
+                environ.get("HTTP_COOKIE", ""), environ.get(transport.environ_name, "")
+            )
+        return self._tokens
+
+    def was_permanent(self) -> bool:
+        """Returns whether the token that came is one of a permanent session."""
+        return any(map(has_idle_timeout, self.tokens()))
+
+    def session(self, state: SessionState) -> "FlaskSession":
+        """Makes the session of the request."""
+        return FlaskSession(state, self)
 
 
 class FlaskSession(Session, SessionMixin):
@@ -52,11 +83,13 @@ class FlaskSession(Session, SessionMixin):
     @property
     def permanent(self) -> bool:
         """Whether it outlives the browser, for ``PERMANENT_SESSION_LIFETIME`` since it was last used."""
-        return self._facts.permanent_by_default if self.persistent is None else self.persistent
+        persistent = self.persistent
+        return self._facts.permanent_by_default if persistent is None else persistent
 
     @permanent.setter
     def permanent(self, permanent: bool) -> None:
-        if permanent and self._facts.was_permanent and not self._state.is_loaded:
+        if permanent and not self._state.is_loaded and self._facts.was_permanent():
+            self._state.accessed = True
             return  # many applications set it before each request: no reason to ask the store
         if bool(permanent) != self.permanent:
             self.persistent = bool(permanent)
@@ -95,13 +128,13 @@ def facts_of(session: FlaskSession) -> RequestFacts:
 def was_used(session: FlaskSession) -> bool:
     """Returns whether this request looked at the session, and the store has it."""
     state = state_of(session)
-    return state.accessed and state.is_loaded and state.record is not None
+    return state.accessed and state.record is not None
 
 
 def end_if_emptied(session: FlaskSession) -> None:
     """Ends a stored session that this request emptied, as Flask clears its cookie then."""
     state = state_of(session)
-    if not was_used(session) or len(session) or state.principal is not None or state.status is READ_ONLY:
+    if not was_used(session) or dict.__len__(session) or state.principal is not None or state.status is READ_ONLY:
         return
     if state.is_modified(session):
         session.destroy()
