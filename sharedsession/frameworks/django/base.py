@@ -3,31 +3,47 @@
 Keys and values, flags and expiry are here; what stores and ends a session is in `store`.
 """
 
+from functools import cached_property
 from typing import Any, Self
 
+from django.conf import settings as django
 from django.contrib.sessions.backends.base import SessionBase
+from django.utils.module_loading import import_string
 
-from sharedsession.concurrency import run
 from sharedsession.frameworks.django.async_twins import AsyncTwins
-from sharedsession.frameworks.django.calls import StoreCalls, blocking, on_loop, opened
+from sharedsession.frameworks.django.calls import StoreCalls, load_now, on_loop, opened
 from sharedsession.frameworks.django.configuration import configuration
 from sharedsession.frameworks.django.lock import DjangoLock
 from sharedsession.frameworks.django.logins import follow_login
 from sharedsession.frameworks.django.session_key import is_id, keys_are_ids
-from sharedsession.session import GRACE, READ_ONLY, Session, SessionState, state_of
+from sharedsession.session import GRACE, READ_ONLY, UNLOADED, Session, SessionState, state_of
 
 EXPIRY = "_session_expiry"  # Django's name
 
 
 class LoadedSession(AsyncTwins, SessionBase):
-    """A session as far as it only lives in this process."""
+    """A session as far as it only lives in this process.
 
+    Args:
+        session_key: see `SessionStore`.
+    """
+
+    accessed = False
     _core: Session | None = None
     _defers = False
     _key_is_due = False
     _is_by_id = False
     _set_to: bool | None = None
     _looked = 0.0
+
+    def __init__(self, session_key: str | None = None) -> None:
+        # Not Django's own: that looks up at each request what hardly one asks for.
+        self._set_session_key(session_key)
+
+    @cached_property
+    def serializer(self) -> Any:
+        """What `encode` and `decode` use, as Django's setting names it."""
+        return import_string(django.SESSION_SERIALIZER)
 
     @classmethod
     def of_request(cls, core: Session, *, is_committed: bool = True) -> Self:
@@ -58,10 +74,14 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     async def look(self, calls: StoreCalls) -> None:
         """Asks the store, unless it was asked."""
-        core, state = self.core, self.state
-        if state.is_loaded:
-            return
-        await calls.load(core)
+        core = self.core
+        if state_of(core).status is UNLOADED:
+            await calls.load(core)
+            self._begin(core)
+
+    def _begin(self, core: Session) -> None:
+        """Takes over what the store has told."""
+        state = state_of(core)
         self._looked = configuration().settings.environment.monotonic()
         if self.is_over():
             state.begin(core, None, read_only=state.status is READ_ONLY)
@@ -87,9 +107,11 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     def _get_session(self, no_load: bool = False) -> Session:
         self.accessed = True
-        if not self.state.is_loaded:
-            run(self.look(blocking()))
-        return self.core
+        core = self.core
+        if state_of(core).status is UNLOADED:
+            load_now(core)
+            self._begin(core)
+        return core
 
     async def _aget_session(self, no_load: bool = False) -> Session:
         self.accessed = True
@@ -183,6 +205,11 @@ class LoadedSession(AsyncTwins, SessionBase):
         expiry = self.get(EXPIRY)
         return not configuration().settings.cookie_persistent if expiry is None else bool(expiry == 0)
 
+    def get_expiry_age(self, **kwargs: Any) -> Any:
+        """Same as Django's. The clock is asked only where the session was given an end."""
+        expiry = kwargs["expiry"] if "expiry" in kwargs else self.get(EXPIRY)
+        return super().get_expiry_age(**kwargs | {"expiry": expiry}) if expiry else self.get_session_cookie_age()
+
     def set_expiry(self, value: Any) -> None:
         """Same as Django's. A number of seconds is the session's own idle timeout, which is part of its key."""
         super().set_expiry(value)
@@ -202,12 +229,9 @@ class LoadedSession(AsyncTwins, SessionBase):
     def is_over(self) -> bool:
         """Returns whether the session was given an end by `set_expiry`, and that has come."""
         core = self._core
-        if core is None:
+        if core is None or state_of(core).status is UNLOADED:
             return False
-        state = state_of(core)
-        if not state.is_loaded or not (state.accessed or state.record):
-            return False
-        expiry = core.get(EXPIRY)
+        expiry = dict.get(core, EXPIRY)
         return bool(expiry) and self.get_expiry_age(expiry=expiry) <= 0
 
     # -- the key
@@ -236,7 +260,7 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     def show_key(self) -> None:
         """Takes the key over from the session behind this one: ``None`` if that has none."""
-        state, self._key_is_due = self.state, False
+        state, self._key_is_due = state_of(self.core), False
         if state.status is not READ_ONLY:  # else the cookie stays, whatever it is worth
             identity = state.identity
             self._session_key = (identity.name if self._is_by_id else identity.token) if identity else None

@@ -54,6 +54,12 @@ class _Blocking:
         return self._engine.revoke_others(session)
 
 
+@async_unsafe(_NOT_HERE)
+def load_now(session: Session) -> None:
+    """Loads a session in code that blocks."""
+    configuration().blocking.load(session)
+
+
 def blocking() -> StoreCalls:
     """Returns the calls for code that blocks."""
     return _Blocking(configuration().blocking)

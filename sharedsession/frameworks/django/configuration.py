@@ -6,15 +6,18 @@ It is made when first asked for, never at import, and made anew when a test over
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
+from http.cookies import Morsel
 from typing import Any
 
 from django.conf import settings as django
 from django.core.signals import setting_changed
+from django.http import HttpResponse
 
 from sharedsession.backends.base import AsyncBackend, Backend
 from sharedsession.engine import Engine
 from sharedsession.errors import ConfigurationError
+from sharedsession.http import CookiePolicy
 from sharedsession.manager import SessionManager, engines_of
 from sharedsession.settings import Settings, Spelling, log_if_scripts_may_read
 
@@ -35,15 +38,33 @@ class Configuration:
     manager: SessionManager
     samesite: str | bool
 
-    @property
+    @cached_property
     def blocking(self) -> Engine:
         """The engine for code that blocks. What one engine opened the other may load and commit."""
         return engines_of(self.manager).blocking
 
-    @property
+    @cached_property
     def on_loop(self) -> Engine:
         """The engine for code on an event loop."""
         return engines_of(self.manager).on_loop
+
+    @cached_property
+    def cookie(self) -> "Morsel[str]":
+        """The session cookie with all its attributes as Django makes them, but no value and no end: to be copied."""
+        policy = self.settings.transport.cookie or CookiePolicy()
+        response = HttpResponse()
+        response.set_cookie(
+            policy.name,
+            path=policy.path,
+            domain=policy.domain,
+            secure=policy.secure or None,
+            httponly=django.SESSION_COOKIE_HTTPONLY or None,
+            samesite=self.samesite,
+        )
+        made: Morsel[str] = response.cookies[policy.name]
+        if policy.partitioned:  # http.cookies knows the attribute since Python 3.14 only
+            made["path"] = f"{policy.path}; Partitioned"
+        return made
 
 
 @cache

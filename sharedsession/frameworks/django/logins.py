@@ -4,7 +4,7 @@ Both are read from what `django.contrib.auth` keeps in the session, when that is
 of its own for "log out everywhere".
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
@@ -12,8 +12,6 @@ from django.utils.crypto import constant_time_compare
 
 from sharedsession.records import codec
 from sharedsession.session import Session, SessionState, state_of
-
-RevokeOthers = Callable[[Session], Awaitable[None]]
 
 
 def follow_login(core: Session) -> bool:
@@ -33,24 +31,18 @@ def follow_login(core: Session) -> bool:
     return True
 
 
-async def follow_password(core: Session, user: Any, revoke_others: RevokeOthers) -> None:
-    """Ends the user's other sessions if this request has changed the password.
+def has_new_password(core: Session, user: Any) -> bool:
+    """Returns whether this request has changed the password, so that the user's other sessions shall end.
 
     Args:
         core: the session of the request.
         user: of the request, if it asked who that is.
-        revoke_others: ends the other sessions of a session's principal.
-
-    Raises:
-        SessionEnded: this session has ended itself meanwhile.
-        LogoutNotConfirmed: the store did not confirm it.
     """
     state = state_of(core)
     if user is None or not state.is_loaded or state.principal is None or state.principal != _principal_before(state):
-        return
+        return False
     before, now = _stored(state, HASH_SESSION_KEY), dict.get(core, HASH_SESSION_KEY)
-    if before and now and before != now and not _is_of_older_secret(user, before):
-        await revoke_others(core)
+    return bool(before and now and before != now and not _is_of_older_secret(user, before))
 
 
 def known_user(request: Any) -> Any:

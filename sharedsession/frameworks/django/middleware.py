@@ -5,6 +5,7 @@ No store is asked before the application looks at the session; the commit comes 
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -27,7 +28,7 @@ from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.frameworks.django.stream import is_stream
 from sharedsession.http import TokenTransport, environ_is_plain, log_plain_http, scope_path
 from sharedsession.manager import MANAGER_KEY, SessionManager, log_if_nested
-from sharedsession.session import Session, state_of
+from sharedsession.session import Session, Tokens, state_of
 
 _ENGINE = "sharedsession.frameworks.django"
 
@@ -46,6 +47,7 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
         # Not Django's own: that imports the engine, and with the default one a table that is not needed.
         super(theirs.SessionMiddleware, self).__init__(get_response)
         self.SessionStore = _store_class()
+        self._is_on_loop = iscoroutinefunction(get_response)
         here = configuration()
         here.settings.machine_key()  # a weak secret is found at start-up
         for problem in check_engine():
@@ -53,7 +55,7 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
 
     def __call__(self, request: Any) -> Any:
         """Serves one request."""
-        if iscoroutinefunction(self.get_response):
+        if self._is_on_loop:
             return self.__acall__(request)
         if self._is_excluded(request):
             return self.get_response(request)
@@ -75,6 +77,8 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
             return unavailable(request)
         if not _is_ours(request):
             return await sync_to_async(super().process_response)(request, response)
+        if _is_done(request.session, response):
+            return response
         return await _finished(request, response, configuration().on_loop)
 
     def process_request(self, request: Any) -> None:
@@ -92,6 +96,8 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
         """Commits the session, and puts into the response what client and caches must know."""
         if not _is_ours(request):  # another engine's was put in its place
             return super().process_response(request, response)
+        if _is_done(request.session, response):
+            return response
         return run(_finished(request, response, configuration().blocking))
 
     def process_exception(self, request: Any, exception: Exception) -> Any:
@@ -133,30 +139,37 @@ def _path(request: Any) -> str:
     return str(request.path) if scope is None else scope_path(scope)
 
 
-def _tokens(request: Any, transport: TokenTransport) -> list[bytes]:
-    raw = _cookie_header(request)
-    if not raw and transport.cookie:  # a test may plant a cookie behind Django's parser
+def _tokens(request: Any, transport: TokenTransport) -> Tokens:
+    """Returns what finds the tokens of a request when it is looked at; ``()`` where there can be none."""
+    cookies = _cookie_header(request)
+    if not cookies and transport.cookie:  # a test may plant a cookie behind Django's parser
         planted = vars(request).get("COOKIES", {}).get(transport.cookie.name)
-        raw = _bytes(f"{transport.cookie.name}={planted}") if planted else b""
-    return transport.tokens(raw, _bytes(request.META.get(transport.environ_name, "")) if transport.header_name else b"")
+        cookies = f"{transport.cookie.name}={planted}" if planted else ""
+    token = request.META.get(transport.environ_name, "") if transport.header_name else ""
+    return partial(transport.text_tokens, cookies, token) if cookies or token else ()
 
 
-def _cookie_header(request: Any) -> bytes:
+def _cookie_header(request: Any) -> str:
     scope = getattr(request, "scope", None)
     if scope is None:
-        return _bytes(request.META.get("HTTP_COOKIE", ""))
+        return str(request.META.get("HTTP_COOKIE", ""))
     # HTTP/2 may split Cookie (RFC 9113, 8.2.3); Django before 6 joins the parts by a comma, which is no separator.
-    return b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
+    return b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
 
 
-def _bytes(header: str) -> bytes:
-    return header.encode("latin-1", "replace")
+def _is_done(session: SessionStore, response: Any) -> bool:
+    """Returns whether a response leaves as it is, because the request passed the session by."""
+    return session.is_untouched() and not (response.streaming or django.SESSION_SAVE_EVERY_REQUEST)
+
+
+def _is_plain(request: Any) -> bool:
+    """Returns whether a request came over plain HTTP, as far as Django, server and proxies tell."""
+    scheme = request.scheme
+    return scheme != "https" and environ_is_plain({**request.META, "wsgi.url_scheme": scheme})
 
 
 async def _finished(request: Any, response: Any, engine: Engine) -> Any:
     session, streams = request.session, is_stream(response)
-    if session.is_untouched() and not (response.streaming or django.SESSION_SAVE_EVERY_REQUEST):
-        return response
     if response.status_code == 500 and engine.must_refuse(session.core):
         return unavailable(request, response)
     try:
@@ -170,7 +183,7 @@ async def _finished(request: Any, response: Any, engine: Engine) -> Any:
         return unavailable(request, response)
     must_vary = streams and stream.depends(response, blocking=engine.blocking)
     apply(response, session, outcome, accessed=session.accessed or must_vary)
-    if outcome.token and environ_is_plain({**request.META, "wsgi.url_scheme": request.scheme}):
+    if outcome.token and _is_plain(request):
         settings = engine.settings
         log_plain_http(settings.transport.cookie, settings.names("development"), engine.observer)
     if streams and response.status_code < 500:

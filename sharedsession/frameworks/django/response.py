@@ -5,6 +5,7 @@ with an age is set again with every change.
 """
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings as django
@@ -17,9 +18,9 @@ from sharedsession.errors import BackendUnavailable
 from sharedsession.frameworks.django.base import EXPIRY
 from sharedsession.frameworks.django.calls import exists
 from sharedsession.frameworks.django.configuration import configuration
-from sharedsession.frameworks.django.logins import follow_password
+from sharedsession.frameworks.django.logins import has_new_password
 from sharedsession.frameworks.django.store import SessionStore
-from sharedsession.http import CLEAR, KEEP, CookiePolicy, Outcome
+from sharedsession.http import CLEAR, KEEP, CookiePolicy, Outcome, TokenTransport
 from sharedsession.records import Record
 from sharedsession.session import READ_ONLY
 
@@ -48,22 +49,41 @@ async def commit(session: SessionStore, status: int, engine: Engine, user: Any =
         BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
         LogoutNotConfirmed: the store did not confirm the end of the session.
     """
-    core, state = session.core, session.state
+    core, state, renews_always = session.core, session.state, django.SESSION_SAVE_EVERY_REQUEST
     is_destroyed = state.is_destroyed(core)
     if status >= 500 and not is_destroyed:
         return KEEP
-    if status >= 500 or session.is_over():
-        core.destroy()  # once more, without what was written since
-    elif session.set_to is False and not (is_destroyed or state.superseded):
-        state.dropped = True
-    elif session.modified and not session.defers:
-        state.store_anyway = True
-    if django.SESSION_SAVE_EVERY_REQUEST and not await _is_loaded(session, engine):
+    _decide(session, status, is_destroyed=is_destroyed)
+    if renews_always and not await _is_loaded(session, engine):
         return KEEP
     if not is_destroyed:
-        await follow_password(core, user, engine.revoke_others)
+        if has_new_password(core, user):
+            await engine.revoke_others(core)
         session.follow_login()
-    return await _finish(session, engine)
+    before, was_dropped = state.record, state.dropped
+    await engine.finish(core)
+    if state.dropped and not (was_dropped or state.status is READ_ONLY or state.unavailable):
+        raise SessionInterrupted(_INTERRUPTED)
+    outcome, was_written = state.outcome, state.record is not before
+    if was_written or outcome is not KEEP:
+        session.show_key()
+    if outcome.token and state.record is None:  # created and ended in one request
+        return CLEAR if state.had_token else KEEP
+    wants_cookie = renews_always or ((session.set_to or was_written) and _has_news(session, before))
+    if outcome is KEEP and wants_cookie and (was_written or await _lives(session, engine)):
+        return engine.renewed(core)
+    return outcome
+
+
+def _decide(session: SessionStore, status: int, *, is_destroyed: bool) -> None:
+    """Tells the session behind it what Django's rules say: end, save nothing, or save in any case."""
+    state = session.state
+    if status >= 500 or session.is_over():
+        session.core.destroy()  # once more, without what was written since
+    elif session.set_to is False and not (is_destroyed or state.superseded):
+        state.dropped = True
+    elif not session.defers and session.modified:
+        state.store_anyway = True
 
 
 async def _is_loaded(session: SessionStore, engine: Engine) -> bool:
@@ -75,27 +95,9 @@ async def _is_loaded(session: SessionStore, engine: Engine) -> bool:
     return True
 
 
-async def _finish(session: SessionStore, engine: Engine) -> Outcome:
-    core, state = session.core, session.state
-    before, is_due = state.record, state.unsaved(core) is not None
-    await engine.finish(core)
-    outcome = state.outcome
-    if is_due:
-        session.show_key()
-    if is_due and state.dropped and not (state.status is READ_ONLY or state.unavailable):
-        raise SessionInterrupted(_INTERRUPTED)
-    if outcome.token and state.record is None:  # created and ended in one request
-        return CLEAR if state.had_token else KEEP
-    written = state.record is not before
-    wanted = django.SESSION_SAVE_EVERY_REQUEST or ((session.set_to or written) and _has_news(session, before))
-    if outcome == KEEP and wanted and (written or await _lives(session, engine)):
-        return engine.renewed(core)
-    return outcome
-
-
 def _has_news(session: SessionStore, before: Record | None) -> bool:
     """Returns whether the cookie has an age, or has none any more."""
-    return _age(session) is not None or _expiry(session.state.record) != _expiry(before)
+    return not session.get_expire_at_browser_close() or _expiry(session.state.record) != _expiry(before)
 
 
 def _expiry(record: Record | None) -> bytes | None:
@@ -113,23 +115,31 @@ async def _lives(session: SessionStore, engine: Engine) -> bool:
 
 def apply(response: Any, session: SessionStore, outcome: Outcome, *, accessed: bool) -> None:
     """Puts into a response what the outcome asks for, and whether it depends on the session."""
-    here = configuration()
-    if not (accessed or outcome.token or outcome.clear):
-        return
-    before, transport = list(response.items()), here.settings.transport
-    cache_control = _no_store(response)
-    after = transport.protected(before, outcome, accessed=accessed, observer=here.blocking.observer)
-    for name in {name.lower() for name, _ in before} - {name.lower() for name, _ in after}:
+    transport = configuration().settings.transport
+    if outcome is not KEEP:
+        _protect(response, transport, outcome, _no_store(response))
+        if transport.cookie and outcome.token:
+            _set_cookie(response, transport.cookie, outcome.token, _age(session))
+        elif transport.cookie:
+            _clear_cookie(response, transport.cookie)
+    elif accessed and response.has_header("Vary"):
+        _protect(response, transport, outcome, None)
+    elif accessed:
+        response.headers["Vary"] = transport.vary
+
+
+def _protect(response: Any, transport: TokenTransport, outcome: Outcome, cache_control: str | None) -> None:
+    """Adds headers for caches to those that the view has set, and takes away what contradicts them."""
+    before = dict(response.items())
+    observer = configuration().blocking.observer
+    after = dict(transport.protected(list(before.items()), outcome, accessed=True, observer=observer))
+    if cache_control is not None:
+        after["Cache-Control"] = cache_control
+    for name in before.keys() - after.keys():
         del response.headers[name]
-    for header in after:
-        if header not in before:
-            response.headers[header[0]] = header[1]
-    if outcome.token or outcome.clear:
-        response.headers["Cache-Control"] = cache_control
-    if transport.cookie and outcome.token:
-        _set_cookie(response, transport.cookie, outcome.token, _age(session))
-    elif transport.cookie and outcome.clear:
-        _clear_cookie(response, transport.cookie)
+    for name, value in after.items():
+        if before.get(name) != value:
+            response.headers[name] = value
 
 
 def _no_store(response: Any) -> str:
@@ -166,27 +176,22 @@ def _age(session: SessionStore) -> int | None:
 
 
 def _set_cookie(response: Any, cookie: CookiePolicy, token: str, age: int | None) -> None:
-    response.set_cookie(
-        cookie.name,
-        token,
-        max_age=age,
-        expires=None if age is None else http_date(configuration().settings.environment.clock() + age),
-        path=cookie.path,
-        domain=cookie.domain,
-        secure=cookie.secure or None,
-        httponly=django.SESSION_COOKIE_HTTPONLY or None,
-        samesite=configuration().samesite,
-    )
-    _mark_partitioned(response, cookie)
+    here = configuration()
+    morsel = here.cookie.copy()
+    morsel.set(cookie.name, token, token)
+    if age is not None:
+        morsel["max-age"], morsel["expires"] = age, _date(int(here.settings.environment.clock() + age))
+    response.cookies[cookie.name] = morsel
+
+
+@lru_cache(maxsize=16)  # many visitors are told the same second
+def _date(second: int) -> str:
+    return str(http_date(second))
 
 
 def _clear_cookie(response: Any, cookie: CookiePolicy) -> None:
     response.delete_cookie(cookie.name, path=cookie.path, domain=cookie.domain, samesite=configuration().samesite)
     if cookie.secure:  # or browsers leave a cookie alone that has it
         response.cookies[cookie.name]["secure"] = True
-    _mark_partitioned(response, cookie)
-
-
-def _mark_partitioned(response: Any, cookie: CookiePolicy) -> None:
-    if cookie.partitioned:  # http.cookies knows the attribute since Python 3.14 only
-        response.cookies[cookie.name]["path"] = f"{cookie.path}; Partitioned"
+    if cookie.partitioned:
+        response.cookies[cookie.name]["path"] = configuration().cookie["path"]
