@@ -29,6 +29,7 @@ from sharedsession.frameworks.flask.session import (
     RequestFacts,
     end_if_emptied,
     facts_of,
+    is_permanent,
     was_used,
 )
 from sharedsession.http import (
@@ -94,14 +95,13 @@ class SharedSession(SessionInterface):
         configuration = self._configuration(app)
         if not configuration.has_secret(app):
             return None
-        engine, environ = configuration.engine, request.environ
-        settings = engine.settings
+        settings, environ = configuration.engine.settings, request.environ
         if settings.is_excluded is not None and settings.is_excluded(environ_path(environ)):
             return ExcludedSession()
         if MANAGER_KEY in environ:
             log_if_nested(configuration.manager, environ[MANAGER_KEY])
-        facts = RequestFacts(app, request, self._transport(app, configuration), engine)
-        session = engine.open(facts.session, facts.tokens if facts.may_have_tokens() else ())
+        facts = RequestFacts(app, request, self._transport(app, configuration), settings)
+        session = facts.session(configuration.engine)
         if settings.remember_client:
             state_of(session).client = (request.headers.get("User-Agent"), request.remote_addr)
         if settings.adopt:
@@ -114,7 +114,7 @@ class SharedSession(SessionInterface):
         engine, state, facts = self._configuration(app).engine, state_of(session), facts_of(session)
         # Flask-SocketIO marks the request of an event so. Nobody sends its response, so there can be no cookie.
         state.response_started = "namespace" in vars(facts.request)
-        is_streamed = response.is_streamed
+        is_streamed = type(response.response) is not list and response.is_streamed
         try:
             if is_streamed:
                 stream.begin(response, request.method)
@@ -206,7 +206,7 @@ class SharedSession(SessionInterface):
 
         Not at the end of a long request: the visitor may have a new cookie by now, which the old one would overwrite.
         """
-        if not session.permanent or not app.config["SESSION_REFRESH_EACH_REQUEST"]:
+        if not is_permanent(session) or not app.config["SESSION_REFRESH_EACH_REQUEST"]:
             return False
         monotonic = self._configuration(app).engine.settings.environment.monotonic
         return monotonic() < facts_of(session).opened + _RENEW_WITHIN

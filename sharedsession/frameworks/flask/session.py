@@ -9,7 +9,8 @@ from flask.sessions import NullSession, SessionMixin
 from sharedsession.engine import Engine
 from sharedsession.http import TokenTransport
 from sharedsession.keys import has_idle_timeout
-from sharedsession.session import READ_ONLY, Session, SessionState, state_of
+from sharedsession.session import READ_ONLY, Session, state_of
+from sharedsession.settings import Settings
 
 
 class RequestFacts:
@@ -19,7 +20,7 @@ class RequestFacts:
         app: the application.
         request: the request.
         transport: how the token travels.
-        engine: of the application.
+        settings: of the application.
 
     Attributes:
         app: as given.
@@ -32,19 +33,22 @@ class RequestFacts:
 
     __slots__ = ("_tokens", "app", "is_adopted", "opened", "permanent_by_default", "request", "transport")
 
-    def __init__(self, app: Flask, request: Request, transport: TokenTransport, engine: Engine) -> None:
+    def __init__(self, app: Flask, request: Request, transport: TokenTransport, settings: Settings) -> None:
         self.app = app
         self.request = request
         self.transport = transport
-        self.opened = engine.settings.environment.monotonic()
-        self.permanent_by_default = engine.settings.cookie_persistent
+        self.opened = settings.environment.monotonic()
+        self.permanent_by_default = settings.cookie_persistent
         self.is_adopted = False
         self._tokens: Sequence[bytes] | None = None
 
-    def may_have_tokens(self) -> bool:
-        """Returns whether there is a header in which tokens could be."""
+    def session(self, engine: Engine) -> "FlaskSession":
+        """Opens the session of the request."""
         environ = self.request.environ
-        return bool(environ.get("HTTP_COOKIE") or environ.get(self.transport.environ_name))
+        may_have_tokens = environ.get("HTTP_COOKIE") or environ.get(self.transport.environ_name)
+        session = engine.open(FlaskSession, self.tokens if may_have_tokens else ())
+        session._facts = self
+        return session
 
     def tokens(self) -> Sequence[bytes]:
         """Returns what could be tokens in the request; the headers are searched when this is first asked."""
@@ -59,32 +63,21 @@ class RequestFacts:
         """Returns whether the token that came is one of a permanent session."""
         return any(map(has_idle_timeout, self.tokens()))
 
-    def session(self, state: SessionState) -> "FlaskSession":
-        """Makes the session of the request."""
-        return FlaskSession(state, self)
-
 
 class FlaskSession(Session, SessionMixin):
-    """A `Session` with what Flask's users expect of theirs.
-
-    Args:
-        state: of the session.
-        facts: of the request.
-    """
+    """A `Session` with what Flask's users expect of theirs. `RequestFacts` makes it."""
 
     __slots__ = ("_facts",)
 
     _login_keys = ("_user_id",)  # of Flask-Login, and of what is built on it
 
-    def __init__(self, state: SessionState, facts: RequestFacts) -> None:
-        super().__init__(state)
-        self._facts = facts
+    _facts: RequestFacts
 
     @property
     def permanent(self) -> bool:
         """Whether it outlives the browser, for ``PERMANENT_SESSION_LIFETIME`` since it was last used."""
-        persistent = self.persistent
-        return self._facts.permanent_by_default if persistent is None else persistent
+        self._look()
+        return is_permanent(self)
 
     @permanent.setter
     def permanent(self, permanent: bool) -> None:
@@ -129,6 +122,12 @@ def was_used(session: FlaskSession) -> bool:
     """Returns whether this request looked at the session, and the store has it."""
     state = state_of(session)
     return state.accessed and state.record is not None
+
+
+def is_permanent(session: FlaskSession) -> bool:
+    """Returns whether a loaded session outlives the browser."""
+    persistent = state_of(session).persistent
+    return facts_of(session).permanent_by_default if persistent is None else persistent
 
 
 def end_if_emptied(session: FlaskSession) -> None:
