@@ -26,19 +26,26 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     Args:
         session_key: see `SessionStore`.
+
+    Attributes:
+        accessed: whether anything looked at it.
+        defers: whether the commit of a response will follow.
+        set_to: what `modified` was set to; ``None`` while it follows from the data.
     """
 
     accessed = False
+    defers = False
+    set_to: bool | None = None
     _core: Session | None = None
-    _defers = False
+    _key: str | None = None
     _key_is_due = False
     _is_by_id = False
-    _set_to: bool | None = None
     _looked = 0.0
 
     def __init__(self, session_key: str | None = None) -> None:
         # Not Django's own: that looks up at each request what hardly one asks for.
-        self._set_session_key(session_key)
+        if session_key is not None:
+            self._take_key(session_key)
 
     @cached_property
     def serializer(self) -> Any:
@@ -54,7 +61,7 @@ class LoadedSession(AsyncTwins, SessionBase):
             is_committed: whether it is committed with a response, so that a new key and a flush can wait for that.
         """
         store = cls()
-        store._core, store._defers, store._key_is_due = core, is_committed, True
+        store._core, store.defers, store._key_is_due = core, is_committed, True
         store._is_by_id = keys_are_ids()
         return store
 
@@ -81,23 +88,21 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     def _begin(self, core: Session) -> None:
         """Takes over what the store has told."""
-        state = state_of(core)
         self._looked = configuration().settings.environment.monotonic()
         if self.is_over():
+            state = state_of(core)
             state.begin(core, None, read_only=state.status is READ_ONLY)
-        self.show_key()
+        if self.defers:
+            self._key_is_due = True  # until then it only changes where `show_key` is called
+        else:
+            self.show_key()
 
     def is_untouched(self) -> bool:
         """Returns whether the request neither looked at the session, nor changed it, nor ended it."""
-        if self.accessed or self._set_to is not None:
+        if self.accessed or self.set_to is not None:
             return False
         core = self._core
         return core is None or not (core.accessed or state_of(core).is_destroyed(core))
-
-    @property
-    def defers(self) -> bool:
-        """Whether the commit of a response will follow."""
-        return self._defers
 
     def seconds_since_look(self) -> float:
         """Returns how old the store's answer is that this request works with, in seconds."""
@@ -107,7 +112,9 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     def _get_session(self, no_load: bool = False) -> Session:
         self.accessed = True
-        core = self.core
+        core = self._core
+        if core is None:
+            core = self.core
         if state_of(core).status is UNLOADED:
             load_now(core)
             self._begin(core)
@@ -129,19 +136,14 @@ class LoadedSession(AsyncTwins, SessionBase):
     @property
     def modified(self) -> bool:
         """Whether there is something to save: changes inside nested values count, unless it was set to ``False``."""
-        if self._set_to is not None:
-            return self._set_to
+        if self.set_to is not None:
+            return self.set_to
         return self._core is not None and self._core.modified
 
     @modified.setter
     def modified(self, modified: bool) -> None:
         if modified or self.modified:  # `pop` sets False where it found nothing, which tells nothing of the rest
-            self._set_to = modified
-
-    @property
-    def set_to(self) -> bool | None:
-        """What `modified` was set to; ``None`` while it follows from the data."""
-        return self._set_to
+            self.set_to = modified
 
     def clear(self) -> None:
         """Removes everything; unlike after `flush` the session itself lives on."""
@@ -238,23 +240,22 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     def _shown_key(self) -> str | None:
         """Returns the session's ID or the signed token (see `session_key`); it is made when it is asked for."""
-        if self._defers and not self.state.response_started:
+        if self.defers and not self.state.response_started:
             self.follow_login()  # who asks for the key at a login is told the one that the commit will store
         if self._key_is_due:
             self.show_key()
-        key: str | None = self._get_session_key()
-        return key
+        return self._key
 
     def _take_key(self, key: str | None) -> None:
         self._key_is_due = False
-        self._set_session_key(key)
+        self._key = key if self._validate_session_key(key) else None
 
     session_key = property(_shown_key)
     _session_key = property(_shown_key, _take_key)
 
     def _mint(self) -> None:
         """Makes the new key now, though the commit will store the session under it."""
-        if self._defers:
+        if self.defers:
             self.state.identity_for_storing()
             self.show_key()
 
@@ -263,4 +264,4 @@ class LoadedSession(AsyncTwins, SessionBase):
         state, self._key_is_due = state_of(self.core), False
         if state.status is not READ_ONLY:  # else the cookie stays, whatever it is worth
             identity = state.identity
-            self._session_key = (identity.name if self._is_by_id else identity.token) if identity else None
+            self._key = (identity.name if self._is_by_id else identity.token) if identity else None

@@ -31,21 +31,24 @@ def follow_login(core: Session) -> bool:
     return True
 
 
-def has_new_password(core: Session, user: Any) -> bool:
-    """Returns whether this request has changed the password, so that the user's other sessions shall end.
+def has_new_password(core: Session, request: Any) -> bool:
+    """Returns whether a request has changed the password, so that the user's other sessions shall end.
 
     Args:
         core: the session of the request.
-        user: of the request, if it asked who that is.
+        request: is asked for its user, if it has found out who that is.
     """
     state = state_of(core)
-    if user is None or not state.is_loaded or state.principal is None or state.principal != _principal_before(state):
+    if state.principal is None or state.principal != _principal_before(state):
+        return False
+    user = _known_user(request)
+    if user is None:
         return False
     before, now = _stored(state, HASH_SESSION_KEY), dict.get(core, HASH_SESSION_KEY)
     return bool(before and now and before != now and not _is_of_older_secret(user, before))
 
 
-def known_user(request: Any) -> Any:
+def _known_user(request: Any) -> Any:
     """Returns the user of a request, if it has asked who that is: where Django's middleware keeps the answer."""
     return getattr(request, "_cached_user", None) or getattr(request, "_acached_user", None)
 

@@ -21,7 +21,6 @@ from sharedsession.errors import NOT_NOW
 from sharedsession.frameworks.django import stream
 from sharedsession.frameworks.django.configuration import configuration
 from sharedsession.frameworks.django.engine_checks import check_engine
-from sharedsession.frameworks.django.logins import known_user
 from sharedsession.frameworks.django.response import apply, commit, unavailable
 from sharedsession.frameworks.django.session_key import SigningMiddleware
 from sharedsession.frameworks.django.store import SessionStore
@@ -175,7 +174,7 @@ async def _finished(request: Any, response: Any, engine: Engine) -> Any:
     try:
         if streams and engine.blocking:
             stream.begin(response)
-        outcome = await commit(session, response.status_code, engine, known_user(request))
+        outcome = await commit(session, request, response.status_code, engine)
         if streams and not engine.blocking:
             session.state.response_started = True
             await stream.abegin(response)

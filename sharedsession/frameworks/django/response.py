@@ -22,7 +22,7 @@ from sharedsession.frameworks.django.logins import has_new_password
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.http import CLEAR, KEEP, CookiePolicy, Outcome, TokenTransport
 from sharedsession.records import Record
-from sharedsession.session import READ_ONLY
+from sharedsession.session import READ_ONLY, state_of
 
 _FRESH = 0.1  # seconds since the store was asked
 _FORBIDS = {"max-age=0", "no-cache", "no-store", "must-revalidate", "private"}
@@ -32,14 +32,14 @@ _INTERRUPTED = (
 )
 
 
-async def commit(session: SessionStore, status: int, engine: Engine, user: Any = None) -> Outcome:
+async def commit(session: SessionStore, request: Any, status: int, engine: Engine) -> Outcome:
     """Commits the session of a request.
 
     Args:
         session: of the request.
+        request: that is answered.
         status: of the response.
         engine: of the colour that this runs in.
-        user: of the request, if it asked who that is.
 
     Returns:
         What the client must be told.
@@ -49,15 +49,21 @@ async def commit(session: SessionStore, status: int, engine: Engine, user: Any =
         BackendUnavailable: the store cannot answer and ``on_outage`` is ``"error"``.
         LogoutNotConfirmed: the store did not confirm the end of the session.
     """
-    core, state, renews_always = session.core, session.state, django.SESSION_SAVE_EVERY_REQUEST
+    core, renews_always = session.core, django.SESSION_SAVE_EVERY_REQUEST
+    state = state_of(core)
     is_destroyed = state.is_destroyed(core)
     if status >= 500 and not is_destroyed:
         return KEEP
-    _decide(session, status, is_destroyed=is_destroyed)
+    if status >= 500 or session.is_over():
+        core.destroy()  # once more, without what was written since
+    elif session.set_to is False and not (is_destroyed or state.superseded):
+        state.dropped = True
+    elif not session.defers and session.modified:
+        state.store_anyway = True
     if renews_always and not await _is_loaded(session, engine):
         return KEEP
     if not is_destroyed:
-        if has_new_password(core, user):
+        if has_new_password(core, request):
             await engine.revoke_others(core)
         session.follow_login()
     before, was_dropped = state.record, state.dropped
@@ -73,17 +79,6 @@ async def commit(session: SessionStore, status: int, engine: Engine, user: Any =
     if outcome is KEEP and wants_cookie and (was_written or await _lives(session, engine)):
         return engine.renewed(core)
     return outcome
-
-
-def _decide(session: SessionStore, status: int, *, is_destroyed: bool) -> None:
-    """Tells the session behind it what Django's rules say: end, save nothing, or save in any case."""
-    state = session.state
-    if status >= 500 or session.is_over():
-        session.core.destroy()  # once more, without what was written since
-    elif session.set_to is False and not (is_destroyed or state.superseded):
-        state.dropped = True
-    elif not session.defers and session.modified:
-        state.store_anyway = True
 
 
 async def _is_loaded(session: SessionStore, engine: Engine) -> bool:
@@ -122,7 +117,7 @@ def apply(response: Any, session: SessionStore, outcome: Outcome, *, accessed: b
             _set_cookie(response, transport.cookie, outcome.token, _age(session))
         elif transport.cookie:
             _clear_cookie(response, transport.cookie)
-    elif accessed and response.has_header("Vary"):
+    elif accessed and "Vary" in response.headers:
         _protect(response, transport, outcome, None)
     elif accessed:
         response.headers["Vary"] = transport.vary

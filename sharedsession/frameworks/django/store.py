@@ -155,7 +155,7 @@ class SessionStore(LoadedSession):
         self.accessed = self.modified = True
         self.core.destroy()
         self._session_key = None
-        if not self._defers:
+        if not self.defers:
             await self._store(calls)
 
     async def _revoke_others(self, calls: StoreCalls) -> None:
@@ -164,11 +164,11 @@ class SessionStore(LoadedSession):
         self.follow_login()
         await calls.revoke_others(self.core)
         self.modified = True
-        if not self._defers:
+        if not self.defers:
             await self._store(calls)
 
     async def _now_or_later(self, calls: StoreCalls) -> None:
-        if self._defers:
+        if self.defers:
             self._mint()
         else:
             await self._store(calls)
