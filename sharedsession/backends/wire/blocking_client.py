@@ -263,8 +263,9 @@ class _Connection:
         "_monotonic",
         "_parser",
         "_readable",
+        "_receiving",
+        "_sending",
         "_socket",
-        "_timeout",
         "receiving_since",
         "serial",
     )
@@ -273,7 +274,8 @@ class _Connection:
         self._socket = connected
         self._monotonic = monotonic
         self._readable = Readable(connected.fileno())
-        self._timeout = SocketTimeout(connected)
+        self._sending = SocketTimeout(connected, socket.SO_SNDTIMEO)
+        self._receiving = SocketTimeout(connected, socket.SO_RCVTIMEO)
         # A TLS socket takes no flags; its timeout of 0 keeps it from waiting.
         self._after_deadline = 0 if hasattr(connected, "pending") else socket.MSG_DONTWAIT
         self._parser = parser
@@ -343,7 +345,7 @@ class _Connection:
 
     def hears(self) -> bool:
         """Reads what has arrived, without waiting. Returns whether that is anything."""
-        self._timeout.set(0)
+        self._receiving.set(0)
         try:
             data = self._socket.recv(_READ, self._after_deadline)
         except OSError:
@@ -371,7 +373,7 @@ class _Connection:
         self._socket.close()
 
     def _send(self, data: bytes, deadline: float) -> None:
-        left, timeout = deadline - self._monotonic(), self._timeout
+        left, timeout = deadline - self._monotonic(), self._sending
         if left <= 0:
             raise TimeoutError("no answer in time")
         if not timeout.shortest <= left <= timeout.longest:
@@ -384,7 +386,7 @@ class _Connection:
         return self._receive(deadline) if reply is INCOMPLETE else reply
 
     def _receive(self, deadline: float) -> Any:
-        now, timeout = self._monotonic(), self._timeout
+        now, timeout = self._monotonic(), self._receiving
         self.receiving_since = now
         while True:
             left = deadline - now

@@ -12,20 +12,25 @@ first is called like the second on macOS."""
 
 
 class SocketTimeout:
-    """How long calls on a socket wait. The kernel keeps it where possible: Python would call `poll` before each call.
+    """How long sends on a socket wait, or receives: the first byte of a reply may be waited for less than all of it.
+
+    The kernel keeps it where possible: Python would call `poll` before each call.
 
     Args:
-        connected: a plain socket. The timeout of a TLS socket, or of one that gevent or eventlet made, is Python's.
+        connected: a plain socket. The timeout of a TLS socket, or of one that gevent or eventlet made, is Python's; it
+            has one for both.
+        option: `socket.SO_SNDTIMEO` or `socket.SO_RCVTIMEO`.
 
     Attributes:
         shortest: seconds. Between this and `longest`, what is set is near enough.
         longest: seconds.
     """
 
-    __slots__ = ("_in_kernel", "_socket", "longest", "shortest")
+    __slots__ = ("_in_kernel", "_option", "_socket", "longest", "shortest")
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, option: int) -> None:
         self._socket = connected
+        self._option = option
         self._in_kernel = type(connected).__module__ == "socket"
         self.longest = self.shortest = 0.0
         if self._in_kernel:
@@ -38,8 +43,7 @@ class SocketTimeout:
         elif seconds > 0:  # to the kernel, 0 is for ever
             whole, fraction = divmod(max(seconds, 0.001), 1)
             timeval = struct.pack("@ll", int(whole), int(fraction * 1_000_000))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+            self._socket.setsockopt(socket.SOL_SOCKET, self._option, timeval)
             self.longest, self.shortest = seconds * 1.001, seconds * 0.96
 
 
