@@ -12,11 +12,14 @@ from sharedsession.observe import Observer
 # What shared caches obey before Cache-Control. Beside these: every targeted field (RFC 9213), as CDN-Cache-Control.
 _OUTRANK = {"x-accel-expires", "surrogate-control", "edge-control", "expires"}
 _TARGETED = "-cache-control"
+_NO_STORE = ("Cache-Control", "no-store")
 _PROHIBITIONS = {"no-store", "private", "no-cache", "must-revalidate", "max-age=0", "0"}
 
 
 def no_store(headers: Headers, observer: Observer) -> Headers:
     """Returns the headers of an answer that no cache may store, whatever the application said."""
+    if not _address_caches(headers):
+        return [*headers, _NO_STORE]
     if _asks_for_caching(headers):
         observer.event(
             "cache_control_overridden",
@@ -24,7 +27,7 @@ def no_store(headers: Headers, observer: Observer) -> Headers:
             "alone",
         )
     kept = [(name, value) for name, value in headers if name.lower() != "cache-control" and not _permits(name, value)]
-    return [*kept, ("Cache-Control", "no-store")]
+    return [*kept, _NO_STORE]
 
 
 def vary(headers: Headers, names: Sequence[str]) -> Headers:
@@ -62,6 +65,15 @@ def report_late_look(headers: Headers, names: Sequence[str], observer: Observer)
         "session first looked at by a stream after its first chunk, too late for Vary: a shared cache may hand it to "
         "others. Look before the first chunk, or send Cache-Control: private",
     )
+
+
+def _address_caches(headers: Headers) -> bool:
+    """Returns whether any of the headers, which most answers have none of, says how long caches may keep the answer."""
+    for name, _ in headers:
+        lower = name.lower()
+        if lower == "cache-control" or outranks(lower):
+            return True
+    return False
 
 
 def _asks_for_caching(headers: Headers) -> bool:
