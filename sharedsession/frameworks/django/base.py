@@ -204,12 +204,12 @@ class LoadedSession(AsyncTwins, SessionBase):
 
     def get_expire_at_browser_close(self) -> bool:
         """Returns whether the cookie ends with the browser."""
-        expiry = self.get(EXPIRY)
+        expiry = dict.get(self._session, EXPIRY)
         return not configuration().settings.cookie_persistent if expiry is None else bool(expiry == 0)
 
     def get_expiry_age(self, **kwargs: Any) -> Any:
         """Same as Django's. The clock is asked only where the session was given an end."""
-        expiry = kwargs["expiry"] if "expiry" in kwargs else self.get(EXPIRY)
+        expiry = kwargs["expiry"] if "expiry" in kwargs else dict.get(self._session, EXPIRY)
         return super().get_expiry_age(**kwargs | {"expiry": expiry}) if expiry else self.get_session_cookie_age()
 
     def set_expiry(self, value: Any) -> None:

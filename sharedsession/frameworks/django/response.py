@@ -142,7 +142,10 @@ def _no_store(response: Any) -> str:
 
     The caches of older versions of Django know ``private`` and ``max-age=0`` only.
     """
-    said = [directive.strip() for directive in response.get("Cache-Control", "").split(",")]
+    header = response.headers.get("Cache-Control")
+    if header is None:
+        return "no-store"
+    said = [directive.strip() for directive in header.split(",")]
     kept = [directive for directive in said if directive.lower() in _FORBIDS]
     return ", ".join(kept if "no-store" in map(str.lower, kept) else [*kept, "no-store"])
 
