@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import UUID
 
@@ -210,6 +211,30 @@ def test_a_permanent_session(url: str, farm: Farm) -> None:
     client.application.config["SESSION_REFRESH_EACH_REQUEST"] = False
     assert "Set-Cookie" not in visit(client, dict).headers
     assert "Expires=" not in visit(client, lambda session: setattr(session, "permanent", False)).headers["Set-Cookie"]
+
+
+@in_memory
+def test_the_cookie_of_a_permanent_session(client: FlaskClient) -> None:
+    """It has an end, and the attributes that every cookie of ours has."""
+    cookies = [
+        visit(client, lambda session: session.update(n=1)).headers["Set-Cookie"],
+        visit(client, lambda session: setattr(session, "permanent", True)).headers["Set-Cookie"],
+    ]
+    attributes = [set(cookie.split("; ")[1:]) for cookie in cookies]
+    (end,) = attributes[1] - attributes[0]
+    assert attributes[0] == attributes[1] - {end} == {"Path=/", "HttpOnly", "Secure", "SameSite=Lax"}
+    lifetime = parsedate_to_datetime(end.removeprefix("Expires=")) - datetime.now(UTC)
+    assert timedelta(days=30.9) < lifetime < timedelta(days=31.1)
+
+
+@in_memory
+def test_a_page_that_passes_a_permanent_session_by(client: FlaskClient, app: flask.Flask) -> None:
+    """It depends on no session; it does if the session was to be permanent, as for visitors who have none yet."""
+    visit(client, lambda session: (session.update(n=1), setattr(session, "permanent", True)))
+    assert "Vary" not in visit(client, None).headers
+    for visitor in (client, app.test_client()):
+        answer = visit(visitor, lambda session: setattr(session, "permanent", True))
+        assert answer.headers["Vary"] == "Cookie"
 
 
 @pytest.mark.parametrize("kind", ["redis"])

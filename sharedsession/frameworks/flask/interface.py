@@ -113,7 +113,7 @@ class SharedSession(SessionInterface):
         assert isinstance(session, FlaskSession)  # noqa: S101
         engine, state, facts = self._configuration(app).engine, state_of(session), facts_of(session)
         # Flask-SocketIO marks the request of an event so. Nobody sends its response, so there can be no cookie.
-        state.response_started = "namespace" in vars(facts.request)
+        state.response_started = "namespace" in facts.request.__dict__
         is_streamed = type(response.response) is not list and response.is_streamed
         try:
             if is_streamed:
@@ -125,7 +125,7 @@ class SharedSession(SessionInterface):
             return
         state.response_started = True
         outcome = state.outcome
-        if outcome is KEEP and was_used(session) and self._must_renew(app, session):
+        if outcome is KEEP and was_used(session) and is_permanent(session) and self._may_renew(app, session):
             outcome = engine.renewed(session)
         if outcome is not KEEP:
             self._hand_out(app, session, outcome, response)
@@ -201,15 +201,14 @@ class SharedSession(SessionInterface):
             report = partial(transport.report_late_look, list(response.headers), engine.observer)
             stream.watch(response, lambda: session.accessed, report)
 
-    def _must_renew(self, app: Flask, session: FlaskSession) -> bool:
-        """Returns whether Flask sets the cookie of a used session again: each time, if it is permanent.
+    def _may_renew(self, app: Flask, session: FlaskSession) -> bool:
+        """Returns whether Flask sets the cookie of a permanent session again with each request that used it.
 
         Not at the end of a long request: the visitor may have a new cookie by now, which the old one would overwrite.
         """
-        if not is_permanent(session) or not app.config["SESSION_REFRESH_EACH_REQUEST"]:
-            return False
         monotonic = self._configuration(app).engine.settings.environment.monotonic
-        return monotonic() < facts_of(session).opened + _RENEW_WITHIN
+        is_quick = monotonic() < facts_of(session).opened + _RENEW_WITHIN
+        return is_quick and bool(app.config["SESSION_REFRESH_EACH_REQUEST"])
 
     def _depend(self, app: Flask, transport: TokenTransport, response: Response) -> None:
         """Tells caches that the response depends on the session."""

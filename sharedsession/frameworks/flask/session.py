@@ -132,10 +132,10 @@ def is_permanent(session: FlaskSession) -> bool:
 
 def end_if_emptied(session: FlaskSession) -> None:
     """Ends a stored session that this request emptied, as Flask clears its cookie then."""
-    state = state_of(session)
-    if not was_used(session) or dict.__len__(session) or state.principal is not None or state.status is READ_ONLY:
+    if dict.__len__(session) or not was_used(session):
         return
-    if state.is_modified(session):
+    state = state_of(session)
+    if state.principal is None and state.status is not READ_ONLY and state.is_modified(session):
         session.destroy()
 
 

@@ -1,5 +1,7 @@
 """What a response says of its session, whatever the store: cookie, caches, statuses, streams, in both colours."""
 
+from email.utils import parsedate_to_datetime
+
 import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
@@ -154,6 +156,17 @@ def test_django_s_cookie_settings_hold(browser, caplog) -> None:
 def test_no_samesite(browser) -> None:
     """Django knows a cookie without the attribute."""
     assert browser.go(("set", "a", 1)).cookies["sessionid"]["samesite"] == ""
+
+
+def test_each_visitor_gets_a_cookie_of_its_own(browser) -> None:
+    """What one response says of its cookie is not said by the next; other middlewares may change it."""
+    first = browser.go(("set", "a", 1)).cookies["sessionid"]
+    first["samesite"] = "Strict"
+    second = Browser(browser.colour, browser._runner).go(("set", "a", 1), ("set_expiry", 60)).cookies["sessionid"]
+    assert (first["max-age"], second["max-age"]) == (1209600, 60)
+    assert (second["samesite"], second["httponly"], second["secure"]) == ("Lax", True, True)
+    assert first.value != second.value
+    assert parsedate_to_datetime(first["expires"]) > parsedate_to_datetime(second["expires"])
 
 
 def test_a_partitioned_cookie_in_development_colours(browser, shared) -> None:
