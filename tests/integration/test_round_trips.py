@@ -1,9 +1,12 @@
 """What a request costs, counted on the wire by a relay in front of the real server."""
 
 import re
+import sys
+from typing import Any
 
 import pytest
 
+from sharedsession.backends import connect
 from sharedsession.farm import registry as register
 from tests.support.farm import Browser, WebNode, destroy, read, untouched, write
 from tests.support.relay import Relay
@@ -218,6 +221,22 @@ def test_anonymous_hits_leave_nothing(relay: Relay, node: WebNode) -> None:
         assert browser.go(read("user")).set_cookies == []
     assert relay.bytes_up == 0
     assert records(relay) == before
+
+
+def test_a_blocking_request_asks_the_kernel_to_send_and_to_receive(relay: Relay) -> None:
+    """And for nothing else: the socket keeps its timeouts from one request to the next."""
+    backend: Any = connect(relay.url)
+    backend.add("ss:a", b"value", 60.0, 5.0)
+    backend.get("ss:a", 60.0, 5.0)
+    calls: list[str] = []
+    sys.setprofile(lambda _frame, event, called: calls.append(called.__name__) if event == "c_call" else None)
+    try:
+        backend.get("ss:a", 60.0, 5.0)
+    finally:
+        sys.setprofile(None)
+    backend.close()
+    asked = [name for name in calls if name in {"sendall", "recv", "setsockopt", "settimeout", "poll", "select"}]
+    assert asked == ["sendall", "recv"]
 
 
 def test_a_busy_session_is_renewed_once_in_a_while(relay: Relay, browser: Browser) -> None:
