@@ -17,13 +17,13 @@ _IN_ENVIRON = [f"HTTP_{name.upper().replace('-', '_')}" for name in _FORWARDED]
 
 def environ_is_plain(environ: Mapping[str, Any]) -> bool:
     """Returns whether a WSGI request came over plain HTTP, as far as server and proxies tell."""
-    return _is_plain(environ.get("wsgi.url_scheme"), (environ.get(name, "") for name in _IN_ENVIRON))
+    return _is_plain(environ.get("wsgi.url_scheme"), [environ.get(name, "") for name in _IN_ENVIRON])
 
 
 def scope_is_plain(scope: Mapping[str, Any]) -> bool:
     """Returns whether an ASGI connection came over plain HTTP, as far as server and proxies tell."""
     return _is_plain(
-        scope.get("scheme"), (value.decode("latin-1") for name, value in scope["headers"] if name in _IN_SCOPE)
+        scope.get("scheme"), [value.decode("latin-1") for name, value in scope["headers"] if name in _IN_SCOPE]
     )
 
 
@@ -45,4 +45,4 @@ def log_plain_http(cookie: CookiePolicy | None, development: str, observer: Obse
 
 
 def _is_plain(scheme: str | None, forwarded: Iterable[str]) -> bool:
-    return scheme in _PLAIN and not any("https" in value.lower() for value in forwarded)
+    return scheme in _PLAIN and "https" not in ",".join(forwarded).lower()
