@@ -25,7 +25,7 @@ from sharedsession.frameworks.django.response import apply, commit, unavailable
 from sharedsession.frameworks.django.session_key import SigningMiddleware
 from sharedsession.frameworks.django.store import SessionStore
 from sharedsession.frameworks.django.stream import is_stream
-from sharedsession.http import TokenTransport, environ_is_plain, log_plain_http, scope_path
+from sharedsession.http import KEEP, TokenTransport, environ_is_plain, log_plain_http, scope_path
 from sharedsession.manager import MANAGER_KEY, SessionManager, log_if_nested
 from sharedsession.session import Session, Tokens, state_of
 
@@ -76,9 +76,10 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
             return unavailable(request)
         if not _is_ours(request):
             return await sync_to_async(super().process_response)(request, response)
-        if _is_done(request.session, response):
+        engine = configuration().on_loop
+        if _needs_no_commit(request.session, response, engine):
             return response
-        return await _finished(request, response, configuration().on_loop)
+        return await _finished(request, response, engine)
 
     def process_request(self, request: Any) -> None:
         """Opens the session; the store is not asked yet."""
@@ -95,9 +96,10 @@ class SessionMiddleware(SigningMiddleware, theirs.SessionMiddleware):
         """Commits the session, and puts into the response what client and caches must know."""
         if not _is_ours(request):  # another engine's was put in its place
             return super().process_response(request, response)
-        if _is_done(request.session, response):
+        engine = configuration().blocking
+        if _needs_no_commit(request.session, response, engine):
             return response
-        return run(_finished(request, response, configuration().blocking))
+        return run(_finished(request, response, engine))
 
     def process_exception(self, request: Any, exception: Exception) -> Any:
         """Answers in the place of a view that an outage of the store left without a session."""
@@ -156,9 +158,18 @@ def _cookie_header(request: Any) -> str:
     return b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
 
 
-def _is_done(session: SessionStore, response: Any) -> bool:
-    """Returns whether a response leaves as it is, because the request passed the session by."""
-    return session.is_untouched() and not (response.streaming or django.SESSION_SAVE_EVERY_REQUEST)
+def _needs_no_commit(session: SessionStore, response: Any, engine: Engine) -> bool:
+    """Returns whether a request passed its session by, or only read it: then caches are told, and that is all."""
+    if response.streaming or django.SESSION_SAVE_EVERY_REQUEST:
+        return False
+    if session.is_untouched():
+        return True
+    core = session.core
+    if response.status_code >= 500 or session.set_to is not None or state_of(core).unsaved(core) is not None:
+        return False
+    engine.leave(core)
+    apply(response, session, KEEP, accessed=session.accessed)
+    return True
 
 
 def _is_plain(request: Any) -> bool:
