@@ -164,8 +164,10 @@ def _needs_no_commit(session: SessionStore, response: Any, engine: Engine) -> bo
         return False
     if session.is_untouched():
         return True
-    core = session.core
-    if response.status_code >= 500 or session.set_to is not None or state_of(core).unsaved(core) is not None:
+    core, state = session.core, session.state
+    if response.status_code >= 500 or session.set_to is not None or state.outcome is not KEEP:
+        return False
+    if state.unsaved(core) is not None:
         return False
     engine.leave(core)
     apply(response, session, KEEP, accessed=session.accessed)
