@@ -58,7 +58,7 @@ class SecretKeys:
     Attributes:
         key_id: the secret's public name.
         signer: signs session IDs.
-        of_record: returns the keys of a record, given its name; see `Identity`.
+        of_record: same as `made_for`, remembered.
     """
 
     __slots__ = ("_app_name", "_handle", "_mac", "_mask", "_seal", "_store", "_tag", "key_id", "of_record", "signer")
@@ -77,8 +77,7 @@ class SecretKeys:
         self._tag = KeyedHash(derive(b"principal"))
         self._mask = KeyedHash(derive(b"mask"))
         self._handle = KeyedHash(derive(b"handle"))
-        # A request needs them for one record several times; remembered for the sessions of a moment.
-        self.of_record = lru_cache(_REMEMBERED)(self._of_record)
+        self.of_record = lru_cache(_REMEMBERED)(self.made_for)  # all sessions of a principal share its records
 
     def session_id(self, random: bytes, tag: bytes, idle: str) -> str:
         """Returns a new session ID.
@@ -98,8 +97,9 @@ class SecretKeys:
         """Returns the digest that the store key of a record is made of."""
         return self._store(name.encode())[:DIGEST_BYTES]
 
-    def _of_record(self, name: str) -> RecordKeys:
-        raw, tag = name.encode(), self._tag_in(name)
+    def made_for(self, name: str, tag: bytes | None = None) -> RecordKeys:
+        """Returns the keys of a record; ``tag`` is the one in its name, where that is known."""
+        raw, tag = name.encode(), self._tag_in(name) if tag is None else tag
         store_key = store_key_of(tag, self._store(raw)[:DIGEST_BYTES])
         return RecordKeys(store_key, AESGCM(self._seal(raw)), b"\0".join((b"", self._app_name, raw)), tag)
 
@@ -173,7 +173,7 @@ def url_text(raw: bytes) -> str:
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
-    return bytes(map(int.__xor__, one, other))
+    return (int.from_bytes(one) ^ int.from_bytes(other)).to_bytes(len(one))
 
 
 def _base64(raw: bytes) -> bytes:

@@ -48,6 +48,8 @@ class Identity:
         name: random, secret; never leaves this process but in a session's signed token.
         own: the keys of the secret that the name was made under.
         keys: all secrets.
+        tag: of the principal in a session ID, where that is known.
+        token: the signed ID, where that is known.
 
     Attributes:
         name: as given.
@@ -63,6 +65,7 @@ class Identity:
         "_keys",
         "_own",
         "_tag",
+        "_token",
         "cipher",
         "context",
         "idle_timeout",
@@ -72,14 +75,18 @@ class Identity:
         "store_key",
     )
 
-    def __init__(self, name: str, own: SecretKeys, keys: KeySet) -> None:
+    def __init__(
+        self, name: str, own: SecretKeys, keys: KeySet, *, tag: bytes | None = None, token: str | None = None
+    ) -> None:
         self.name = name
-        self.store_key, self.cipher, self.context, self._tag = own.of_record(name)
+        self.is_session = len(name) == ID_CHARACTERS
+        made = own.made_for(name, tag) if self.is_session else own.of_record(name)
+        self.store_key, self.cipher, self.context, self._tag = made
+        self._token = token
         self._own = own
         self._keys = keys
         self.stamp: Identity | None = None
         self.idle_timeout: float | None = None
-        self.is_session = len(name) == ID_CHARACTERS
         if self.is_session:
             self.idle_timeout = decode_idle(name[_IDLE])
             if self._tag != NO_TAG:
@@ -88,7 +95,9 @@ class Identity:
     @property
     def token(self) -> str:
         """The signed ID: what travels."""
-        return self._own.signer.sign(self.name).decode()
+        if self._token is None:
+            self._token = self._own.signer.sign(self.name).decode()
+        return self._token
 
     @property
     def handle(self) -> str:

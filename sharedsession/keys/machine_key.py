@@ -80,7 +80,7 @@ class MachineKey:
         """
         first = self.keys.first
         tag = NO_TAG if principal is None else first.tag_of(principal)
-        return Identity(first.session_id(random, tag, encode_idle(idle_timeout)), first, self.keys)
+        return Identity(first.session_id(random, tag, encode_idle(idle_timeout)), first, self.keys, tag=tag)
 
     def verify(self, token: bytes) -> Identity | None:
         """Finds the identity behind a token, in constant time for tokens of one length.
@@ -100,7 +100,7 @@ class MachineKey:
         genuine = hmac.compare_digest(b".%b" % signature, token[ID_CHARACTERS:])
         if key is None or not genuine:
             return None
-        return self._recognised.add(token, Identity(signed.decode(), key, self.keys))
+        return self._recognised.add(token, Identity(signed.decode(), key, self.keys, token=token.decode()))
 
     def identity_of(self, session_id: str) -> Identity | None:
         """Finds the identity of a session ID without a signature, as an application has kept it for itself.

@@ -108,7 +108,7 @@ class SealedStore:
             )
         life = self._stamp_renewal
         due = life and self._throttle.due(stamp.store_key, life, now)
-        reads = [Read(key, renew), Read(stamp.store_key, due)]
+        reads = [Read.of(key, renew), Read.of(stamp.store_key, due)]
         if self._replicated is None:
             return cast("Awaitable[Asked]", self._batching.get_many(reads, timeout))
         return self._get_many(reads, [identity, stamp], timeout)

@@ -6,7 +6,7 @@ that was opened after it was read.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
@@ -95,16 +95,33 @@ class MemcachedStore:
         found = reply if type(reply) is Hit else self._hit(reply)
         return None if found is None else FollowUp(self._of_hit(found, serial, *about))
 
-    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+    def get_many(self, reads: Sequence[Read], timeout: float) -> Awaitable[list[Stored | Ended | None]]:
         """Same as `BatchingBackend.get_many`."""
-        requests = []
+        data, checks = b"", []
         for key, touch, default, _ in reads:
             exptime = touch if touch is None else expiry(touch, self._clock)
             if default is not None:
-                requests.append(self._request(self._protocol.add, key, None, default, exptime))
-            requests.append(self._request(self._protocol.get, key, None, exptime))
-        replies, serial = await self._client.ask(together(requests), timeout)
-        replies = iter(replies if len(requests) > 1 else [replies])
+                opaque = next(self._opaques)
+                data += self._protocol.add(key, default, exptime, opaque)
+                checks.append((self._answers, key, opaque))
+            opaque = next(self._opaques)
+            data += self._protocol.get(key, exptime, opaque)
+            checks.append((self._answers_get, key, opaque))
+        request = (data, checks[0], None, False, checks[1:], self._read_many, (reads, timeout))
+        return self._client.ask(made(Request, request), timeout)
+
+    def _read_many(self, replies: Any, serial: int, about: tuple[Sequence[Read], float]) -> Any:
+        """Makes the result of `get_many`."""
+        reads, timeout = about
+        if type(replies) is not list:
+            replies = [replies]
+        if len(replies) == len(reads) and all(type(each) is Hit and not each.flags & TOMBSTONE for each in replies):
+            return [self._read(each, serial, ("", None, timeout)) for each in replies]
+        return FollowUp(self._found_many(iter(replies), serial, reads, timeout))
+
+    async def _found_many(
+        self, replies: Iterator[Any], serial: int, reads: Sequence[Read], timeout: float
+    ) -> list[Stored | Ended | None]:
         found: list[Stored | Ended | None] = []
         for key, touch, default, _ in reads:
             if default is not None:

@@ -19,7 +19,7 @@ _PING = 0.1  # of the timeout
 class NodeStore(AsyncBackend, Protocol):
     """What a ring needs of a node beyond a backend's operations. `Ended.note` holds the tombstone as it is kept."""
 
-    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+    def get_many(self, reads: Sequence[Read], timeout: float) -> Awaitable[list[Stored | Ended | None]]:
         """Same as `BatchingBackend.get_many`."""
         ...
 

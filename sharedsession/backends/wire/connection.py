@@ -112,8 +112,9 @@ class Connection(asyncio.Protocol):
                 self._set_timer(now + self._patience)
         if more:
             together: list[Any] = []
-            waiters = [_Waiter(reply, deadline, each, plain, timeout, together, last=False) for each in (check, *more)]
-            self._waiting.extend([*waiters[:-1], waiters[-1]._replace(last=True)])
+            for each in (check, *more[:-1]):
+                self._waiting.append(made(_Waiter, (reply, deadline, each, plain, timeout, together, False)))
+            self._waiting.append(made(_Waiter, (reply, deadline, more[-1], plain, timeout, together, True)))
         else:
             self._waiting.append(made(_Waiter, (reply, deadline, check, plain, timeout, None, True)))
         if deadline < self._timer_due:
