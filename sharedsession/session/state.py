@@ -111,8 +111,6 @@ class SessionState:
 
     changes: Changes
     created: float
-    principal: str | None
-    persistent: bool | None
     stamp: bytes
     handles: Sequence[str]
 
@@ -128,6 +126,8 @@ class SessionState:
         self.status = UNLOADED
         self.is_seen = self.accessed = self.response_started = self.unavailable = self.withheld = self.dropped = False
         self.must_rewrite = self.store_anyway = self.was_stored = self.enters = self.names_principal = False
+        self.principal: str | None = None
+        self.persistent: bool | None = None
         self.ticket: Ticket | None = None
         self.rivals: Sequence[Identity] = ()
         self.record: Record | None = None

@@ -286,7 +286,7 @@ def line_in(node: WebNode) -> int | None:
     else:
         queue = engines.on_loop._locks.queue
         waiters = queue._waiters if isinstance(queue, ThreadQueue) else queue._loops.get(node._loop) or {}
-    return next(map(len, waiters.values()), None)
+    return next((len(line or ()) for line in waiters.values()), None)
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
