@@ -1,5 +1,6 @@
 """What must wait, driven by colour: the only room that knows of threads and event loops."""
 
+from sharedsession.concurrency.begun import abandon, are_under_way
 from sharedsession.concurrency.blocking import DONE, Done, Readable, readable, run, side_by_side
 from sharedsession.concurrency.delayed import Delayed
 from sharedsession.concurrency.driver import BlockingDriver, LoopDriver, ThreadDriver
@@ -26,6 +27,8 @@ __all__ = [
     "ThreadDriver",
     "Timer",
     "Underway",
+    "abandon",
+    "are_under_way",
     "background",
     "check_event_loop",
     "readable",

@@ -8,8 +8,10 @@ with a `Readable`. A `gather` inside of another one suspends with those of all i
 import math
 import select
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, Sequence
 from typing import Any, TypeVar
+
+from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
 
@@ -123,55 +125,59 @@ def _run_alone(work: Awaitable[T]) -> T:
 async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callable[[], float]) -> list[T]:
     """Runs coroutines side by side in one thread: all send, then each receives when its reply comes.
 
-    They must not raise. If one is interrupted all the same, the others are closed, and their connections with them.
+    They may raise `BackendUnavailable`, which is the result then, and nothing else. If one is interrupted all the same,
+    the others are closed, and their connections with them.
 
     Args:
         coroutines: over blocking clients.
         monotonic: the clock of their deadlines.
     """
-    results: dict[int, T] = {}
-    waiting: dict[int, list[Readable]] = {}
-    is_inside = side_by_side.depth > 0
-    side_by_side.depth += 1
+    results: list[Any] = [None] * len(coroutines)
+    waiting: dict[int, Sequence[Readable]] = {}
+    outside = side_by_side.depth
+    side_by_side.depth = outside + 1
     try:
-        for index in range(len(coroutines)):
-            _advance(coroutines, index, waiting, results)
-        while waiting:
-            if is_inside:
+        ready: Iterable[int] = range(len(coroutines))
+        while True:
+            for index in ready:
+                try:
+                    awaited = coroutines[index].send(None)
+                    waiting[index] = awaited.each if type(awaited) is _Several else (awaited,)
+                except StopIteration as done:
+                    results[index] = done.value
+                    waiting.pop(index, None)
+                except BackendUnavailable as error:
+                    results[index] = error
+                    waiting.pop(index, None)
+            if not waiting:
+                return results
+            if outside:
                 await _Several([one for each in waiting.values() for one in each])
-            for index in _ready(waiting, monotonic, waits=not is_inside):
-                _advance(coroutines, index, waiting, results)
+            ready = _ready(waiting, monotonic, waits=not outside)
     finally:
-        side_by_side.depth -= 1
-        for coroutine in coroutines:
-            coroutine.close()
-    return [results[index] for index in range(len(coroutines))]
+        side_by_side.depth = outside
+        if waiting:
+            for coroutine in coroutines:
+                coroutine.close()
 
 
-def _advance(
-    coroutines: Sequence[Coroutine[Any, Any, T]], index: int, waiting: dict[int, list[Readable]], results: dict[int, T]
-) -> None:
-    try:
-        awaited = coroutines[index].send(None)
-        waiting[index] = awaited.each if type(awaited) is _Several else [awaited]
-    except StopIteration as done:
-        results[index] = done.value
-        waiting.pop(index, None)
-
-
-def _ready(waiting: dict[int, list[Readable]], monotonic: Callable[[], float], *, waits: bool) -> list[int]:
+def _ready(waiting: dict[int, Sequence[Readable]], monotonic: Callable[[], float], *, waits: bool) -> list[int]:
     """Returns those whose reply has begun to come; if there are none when a deadline passes, those it passed for."""
     if len(waiting) == 1:
         return list(waiting)
-    all_of_them = [one for each in waiting.values() for one in each]
-    left = min(one.deadline for one in all_of_them) - monotonic() if waits else 0.0
-    filenos = readable([one.fileno for one in all_of_them], max(0.0, left))
-    ready = [index for index, each in waiting.items() if any(one.fileno in filenos for one in each)]
+    filenos, soonest = {}, math.inf
+    for index, each in waiting.items():  # plain loops: each read of a ring does this
+        for one in each:
+            filenos[one.fileno] = index
+            soonest = min(soonest, one.deadline)
+    found = readable(filenos, max(0.0, soonest - monotonic()) if waits else 0.0)
+    if found:
+        return sorted({filenos[fileno] for fileno in found})
     now = monotonic()
-    return ready or [index for index, each in waiting.items() if min(one.deadline for one in each) <= now]
+    return [index for index, each in waiting.items() if min(one.deadline for one in each) <= now]
 
 
-def readable(filenos: Sequence[int], timeout: float) -> set[int]:
+def readable(filenos: Collection[int], timeout: float) -> set[int]:
     """Returns the file numbers that have something to read, or whose connection is closed.
 
     Args:

@@ -8,14 +8,16 @@ worker thread, so that the event loop does not block.
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from sharedsession.concurrency.begun import abandon, is_under_way
 from sharedsession.concurrency.blocking import Done, gather, run
 from sharedsession.concurrency.keyed_queue import LoopQueue, ThreadQueue
 from sharedsession.concurrency.per_loop import background
 from sharedsession.concurrency.timers import LoopTimer, ThreadTimer, repeat_in_thread, repeat_on_loop
 from sharedsession.concurrency.types import Step
 from sharedsession.environment import REAL, Environment
+from sharedsession.errors import BackendUnavailable
 
 T = TypeVar("T")
 
@@ -38,6 +40,11 @@ class BlockingDriver:
 
     def gather(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, list[T]]:
         """Same as `Driver.gather`."""
+        return gather(coroutines, self._environment.monotonic)
+
+    def outcomes(self, works: Sequence[Awaitable[T]]) -> Coroutine[Any, Any, list[T | BackendUnavailable]]:
+        """Same as `Driver.outcomes`."""
+        coroutines = cast("Sequence[Coroutine[Any, Any, T | BackendUnavailable]]", works)
         return gather(coroutines, self._environment.monotonic)
 
     @staticmethod
@@ -105,6 +112,17 @@ class LoopDriver:
             raise
 
     @staticmethod
+    async def outcomes(works: Sequence[Awaitable[T]]) -> list[T | BackendUnavailable]:
+        """Same as `Driver.outcomes`."""
+        loop = asyncio.get_running_loop()
+        begun = [work if is_under_way(work) else background(loop, _awaited(work)) for work in works]
+        try:
+            return [await _outcome(each) for each in begun]
+        except BaseException:
+            abandon(begun)
+            raise
+
+    @staticmethod
     def queue() -> LoopQueue:
         """Same as `Driver.queue`."""
         return LoopQueue()
@@ -129,3 +147,15 @@ class LoopDriver:
     async def pause(seconds: float) -> None:
         """Same as `Driver.pause`."""
         await asyncio.sleep(seconds)
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    """Makes a coroutine of anything that is awaited."""
+    return await work
+
+
+async def _outcome(work: Awaitable[T]) -> T | BackendUnavailable:
+    try:
+        return await work
+    except BackendUnavailable as error:
+        return error

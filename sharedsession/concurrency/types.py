@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from sharedsession.errors import BackendUnavailable
+
 T = TypeVar("T")
 
 Step = Callable[[], Coroutine[Any, Any, T]]
@@ -77,6 +79,14 @@ class Driver(Protocol):
 
     def gather(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, list[T]]:
         """Same as `Gather`, inside of a step."""
+        ...
+
+    def outcomes(self, works: Sequence[Awaitable[T]]) -> "Coroutine[Any, Any, list[T | BackendUnavailable]]":
+        """Same as `gather` for what may raise `BackendUnavailable`: that is the result of the one that raises it.
+
+        Args:
+            works: what has begun, as far as it begins before it is awaited, or not: see `are_under_way`.
+        """
         ...
 
     def queue(self) -> KeyedQueue:

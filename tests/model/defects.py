@@ -11,18 +11,23 @@ from typing import Any, NamedTuple
 from sharedsession.backends.base import Stored
 from sharedsession.backends.memcached import protocol as meta
 from sharedsession.backends.memcached.node import MemcachedStore
-from sharedsession.backends.ring.read_result import ReadResult
+from sharedsession.backends.ring import store as ring_store
+from sharedsession.backends.ring.nodes import RingNodes
+from sharedsession.backends.ring.read_result import ReadResult, Tokens
 from sharedsession.backends.ring.replicated_end import ReplicatedEnd
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite
 from sharedsession.backends.ring.store import RingStore
+from sharedsession.backends.wire.deadline import Deadline
 from sharedsession.engine.commit import Committer
 from sharedsession.engine.lock import Lock, LockStore
 from sharedsession.engine.stamps import Stamps
+from sharedsession.errors import BackendUnavailable
 from sharedsession.records import Record, Stamp
 from tests.model import scenarios as play
 from tests.model.case import Bounds, Case
 from tests.support.planting import (
     Patch,
+    acknowledges_one_copy,
     adds_blindly,
     always,
     always_later,
@@ -83,8 +88,39 @@ def _confirmed_by_any(_real: Any) -> Any:
     return lambda _self, held: any(isinstance(before, list) for before in held.values())
 
 
+def _swaps_side_by_side(_real: Any) -> Any:
+    """The plain path sends both compare-and-swaps at once, as docs/why.md says that it must not."""
+
+    async def replace_older(
+        self: Any, key: str, value: bytes, ttl: float, version: Tokens, timeout: float, judge: Any
+    ) -> Any:
+        order, owners = self._place(key)
+        held = [version.by_node.get(node) for node in order[: len(owners)]]
+        deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
+        write = ReplicatedWrite(self._nodes, key, value, ttl, version, deadline, judge)
+        if None not in held and self._are_calm(owners):
+            both = zip(owners, held, strict=True)
+            swaps = [owner.store.replace(key, value, ttl, token, timeout) for owner, token in both]
+            for node, changed in zip(order, await self._outcomes(swaps), strict=False):
+                if not isinstance(changed, BackendUnavailable | None):
+                    write.stored[node] = changed
+            if len(write.stored) == len(owners):
+                return Tokens(write.stored)
+        return await self._write(write, order, timeout, None)
+
+    return replace_older
+
+
+def _believes_the_first_owner(_real: Any) -> Any:
+    def agreed_copy(order: Any, found: Any) -> Stored | None:
+        first = found[0]
+        return first._replace(version=Tokens({order[0]: first.version})) if type(first) is Stored else None
+
+    return agreed_copy
+
+
 def _writes_side_by_side(_real: Any) -> Any:
-    """Both compare-and-swaps at once, as no remark under S27 allows."""
+    """Both compare-and-swaps at once, off the plain path."""
 
     async def begin(self: Any, write: ReplicatedWrite, order: Any) -> bool:
         nodes = [node for node in self._askable(order) if write.may_begin_at(node)][: self._replicas]
@@ -164,7 +200,17 @@ DEFECTS: dict[str, Defect] = {
         _in(play.a_writer_and_a_logout, 3, Bounds(losses=1)),
     ),
     "both compare-and-swaps at once": Defect(
-        (Patch(RingStore, "_begin", _writes_side_by_side),), _in(play.writers, 2, Bounds(losses=1))
+        (Patch(RingStore, "replace_older", _swaps_side_by_side),), _in(play.writers, 2, Bounds(losses=1))
+    ),
+    "both compare-and-swaps at once, off the plain path": Defect(
+        (Patch(RingStore, "_begin", _writes_side_by_side), Patch(RingNodes, "_are_calm", always(False))),
+        _in(play.writers, 2, Bounds(losses=1)),
+    ),
+    "a plain write is acknowledged with one copy": Defect(
+        (Patch(RingStore, "_write", acknowledges_one_copy),), _in(play.writers, 2, Bounds(losses=1))
+    ),
+    "a plain read believes the first copy": Defect(
+        (Patch(ring_store, "agreed_copy", _believes_the_first_owner),), _in(play.missed_logout, 2)
     ),
     "a write is acknowledged whatever the others say": Defect(
         (Patch(RingStore, "_carry", _acknowledges_a_refusal),), _in(play.writers, 2, Bounds(losses=1))

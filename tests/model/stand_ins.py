@@ -140,6 +140,11 @@ class ModelDriver:
         found: list[Any] = await Together(coroutines)
         return found
 
+    async def outcomes(self, works: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+        if self._web.is_closed:
+            return await self.gather(works)
+        return await self.gather([_outcome(work) for work in works])
+
     def queue(self) -> ModelQueue:
         return ModelQueue()
 
@@ -159,6 +164,13 @@ class ModelDriver:
 
     async def pause(self, seconds: float) -> None:
         del seconds
+
+
+async def _outcome(work: Awaitable[Any]) -> Any:
+    try:
+        return await work
+    except BackendUnavailable as error:
+        return error
 
 
 async def _stop() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from sharedsession.backends.ring.nodes import RingNodes
 from tests.model.cases import CASES, LIMITS
 from tests.model.defects import DEFECTS
 from tests.model.explorer import Explorer
 from tests.model.words import told
-from tests.support.planting import patched
+from tests.support.planting import Patch, always, patched
 
+_BOTH_PATHS = ("writers", "adders", "a writer", "readers of writes", "missed logout", "a node is emptied")
 _PROMISES = Path(__file__).parents[2] / "docs" / "promises.md"
 
 
@@ -27,6 +29,15 @@ def _quiet() -> Iterator[None]:
 def test_a_case_is_searched_completely(name: str) -> None:
     explorer = Explorer(CASES[name]())
     found = explorer.run()
+    assert found.is_complete, told(explorer, found)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith(_BOTH_PATHS)])
+def test_a_case_holds_off_the_plain_path(name: str) -> None:
+    """Where nothing is wrong, only the plain path is searched; but a node may be slow, or have missed something."""
+    with patched([Patch(RingNodes, "_are_calm", always(False))]):
+        explorer = Explorer(CASES[name]())
+        found = explorer.run()
     assert found.is_complete, told(explorer, found)
 
 

@@ -241,10 +241,11 @@ class Web:
             self._servers.append(server)
             store = server.store(ModelClient(self, node, server))
             store._opaques = _Opaques(self)  # type: ignore[assignment]
-            nodes.append(RingNode(store, server.is_askable, server.knows, Hints(), self.farm.chance.monotonic))
+            nodes.append(
+                RingNode(store, server.guard, server.is_askable, server.knows, Hints(), self.farm.chance.monotonic)
+            )
         observer = Observer(environment=self.farm.environment)
-        gather = ModelDriver(self).gather
-        return RingStore(self.farm.ring, nodes, self.farm.replicas, gather, observer, self.farm.environment)
+        return RingStore(self.farm.ring, nodes, self.farm.replicas, ModelDriver(self), observer, self.farm.environment)
 
     def _resume(self, task: _Task, value: object) -> None:
         """Runs a task until it waits for an answer; then those that its end sets free."""

@@ -28,6 +28,7 @@ from sharedsession.records.timeouts import TouchThrottle
 from sharedsession.session.changes import Changes
 from tests.support.planting import (
     Patch,
+    acknowledges_one_copy,
     adds_blindly,
     always,
     always_later,
@@ -156,7 +157,13 @@ BUGS: dict[str, Bug] = {
         (Patch(ReplicatedEnd, "_is_confirmed", always(True)),), seed=2987, faults=2, store="ring"
     ),
     "silence means nothing": Bug((Patch(RingStore, "_would_know", always(True)),), seed=44, faults=2, store="ring"),
-    "a write on one copy": Bug((Patch(RingStore, "_carry", _acknowledges_one_copy),), seed=7),
+    "a write on one copy": Bug(
+        (
+            Patch(RingStore, "_write", acknowledges_one_copy),
+            Patch(RingStore, "_carry", _acknowledges_one_copy),
+        ),
+        seed=88,
+    ),
     "any copy includes a write": Bug((Patch(ReplicatedWrite, "_bring_from", includes_everything),), seed=7),
     # IDs
     "an old ID lives on": Bug((Patch(Committer, "_supersede", always_later(None)),)),

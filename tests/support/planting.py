@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from sharedsession.backends.base import Stored
-from sharedsession.backends.ring.read_result import ReadResult
+from sharedsession.backends.ring.read_result import ReadResult, Tokens
 from sharedsession.backends.ring.replicated_end import ReplicatedEnd
+from sharedsession.backends.ring.replicated_write import ReplicatedWrite
 
 Made = Callable[[Any], Any]
 """Takes a real function, and returns what takes its place."""
@@ -121,6 +122,15 @@ def includes_everything(real: Any) -> Any:
         return await real(self, node, reply)
 
     return bring_from
+
+
+def acknowledges_one_copy(real: Any) -> Any:
+    """A write whose second copy failed is acknowledged with the first one."""
+
+    async def write(self: Any, write: ReplicatedWrite, *others: Any) -> Any:
+        return Tokens(write.stored) if write.stored else await real(self, write, *others)
+
+    return write
 
 
 # -- requests

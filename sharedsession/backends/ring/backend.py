@@ -7,15 +7,20 @@ from typing import Protocol
 from sharedsession.backends.adapters import BlockingAdapter
 from sharedsession.backends.ring.hashring import HashRing, Place
 from sharedsession.backends.ring.hints import Hints
-from sharedsession.backends.ring.node import NodeStore, RingNode
+from sharedsession.backends.ring.node import BreakerState, NodeStore, RingNode
 from sharedsession.backends.ring.store import RingStore
-from sharedsession.concurrency import BlockingDriver, Gather, LoopDriver
+from sharedsession.concurrency import BlockingDriver, Driver, LoopDriver
 from sharedsession.environment import REAL, Environment
 from sharedsession.observe import Observer
 
 
 class RingServer(Protocol):
     """What a ring needs of a server."""
+
+    @property
+    def guard(self) -> BreakerState:
+        """Tells whether the server is calm."""
+        ...
 
     @property
     def is_askable(self) -> Callable[[], bool]:
@@ -64,17 +69,17 @@ class RingBackend(BlockingAdapter):
         self._observer = Observer(environment=environment)
         self._hints = [Hints() for _ in servers]  # shared by both colours
         stores = [server.blocking_store() for server in self.servers]
-        super().__init__(self._store_over(stores, BlockingDriver(environment).gather))
+        super().__init__(self._store_over(stores, BlockingDriver(environment)))
 
     @cached_property
     def asynchronous(self) -> RingStore:
         """The same ring for event loops."""
-        return self._store_over([server.asynchronous_store() for server in self.servers], LoopDriver.gather)
+        return self._store_over([server.asynchronous_store() for server in self.servers], LoopDriver())
 
-    def _store_over(self, stores: Sequence[NodeStore], gather: Gather) -> RingStore:
+    def _store_over(self, stores: Sequence[NodeStore], driver: Driver) -> RingStore:
         monotonic = self._environment.monotonic
         nodes = [
-            RingNode(store, server.is_askable, server.knows, hints, monotonic)
+            RingNode(store, server.guard, server.is_askable, server.knows, hints, monotonic)
             for store, server, hints in zip(stores, self.servers, self._hints, strict=True)
         ]
-        return RingStore(self.ring, nodes, self._replicas, gather, self._observer, self._environment)
+        return RingStore(self.ring, nodes, self._replicas, driver, self._observer, self._environment)

@@ -71,12 +71,22 @@ class NodeStore(AsyncBackend, Protocol):
         ...
 
 
+class BreakerState(Protocol):
+    """What is known of a node before it is asked; see `NodeGuard`."""
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether the node is up and was not slow just now."""
+        ...
+
+
 @dataclass(eq=False, slots=True)
 class RingNode:
     """A node of the ring.
 
     Attributes:
         store: the operations of the node.
+        guard: tells whether the node is calm.
         is_askable: returns whether a request would be sent to it now.
         knows: returns whether it has been up, and so has forgotten nothing, for so many seconds.
         hints: the tombstones that it missed.
@@ -84,6 +94,7 @@ class RingNode:
     """
 
     store: NodeStore
+    guard: BreakerState
     is_askable: Callable[[], bool]
     knows: Callable[[float], bool]
     hints: Hints
@@ -191,3 +202,10 @@ class RingNode:
     def health(self) -> dict[str, Any]:
         """Returns the node's entry of `Facts.health`, with the number of tombstones that it missed."""
         return {**self.store.health()["nodes"][0], "tombstones_waiting": len(self.hints)}
+
+
+def as_reply(found: Stored | Ended | BackendUnavailable | None) -> NodeReply:
+    """Returns what a node answered to a read; `NO_ANSWER` if it did not, or its reply was damaged."""
+    if isinstance(found, BackendUnavailable) or (isinstance(found, Ended) and not is_tombstone(found.note)):
+        return NO_ANSWER
+    return found

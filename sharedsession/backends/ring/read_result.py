@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from sharedsession.backends.base import Ended, Judge, Stored, Version
 from sharedsession.backends.tombstone import has_note
+from sharedsession.backends.wire.protocol import made
 
 
 class NoAnswer(NamedTuple):
@@ -32,6 +33,9 @@ CHANGED = Changed()
 NodeReply = Stored | Ended | NoAnswer | Changed | None
 
 
+NO_NODES: frozenset[int] = frozenset()
+
+
 class Tokens(NamedTuple):
     """The ring's version of a record: what each node that was asked holds.
 
@@ -41,7 +45,7 @@ class Tokens(NamedTuple):
     """
 
     by_node: dict[int, Version | None]
-    changed: frozenset[int] = frozenset()
+    changed: frozenset[int] = NO_NODES
 
 
 class ReadResult:
@@ -167,6 +171,25 @@ class ReadResult:
         """Returns the copies of some nodes, in the ring's order."""
         replies = [self.replies.get(node) for node in nodes]
         return [reply for reply in replies if isinstance(reply, Stored)]
+
+
+def agreed_copy(order: Sequence[int], found: Sequence[object]) -> Stored | None:
+    """Returns the record with its `Tokens` if all owners hold the same one: what `ReadResult` would come to.
+
+    Args:
+        order: the nodes in the order in which the key prefers them.
+        found: what the first of them hold, its owners.
+    """
+    first = found[0]
+    if type(first) is not Stored:
+        return None
+    value, _, ttl, _ = first
+    versions: dict[int, Version | None] = {}
+    for node, copy in zip(order, found, strict=False):
+        if type(copy) is not Stored or copy.value != value:
+            return None
+        versions[node] = copy.version
+    return made(Stored, (value, made(Tokens, (versions, NO_NODES)), ttl, True))
 
 
 class _NoJudge:

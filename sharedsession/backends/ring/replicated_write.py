@@ -64,6 +64,15 @@ class ReplicatedWrite:
         """Returns whether a node held a copy when the record was read."""
         return self._known.get(node) is not None
 
+    def may_replace(self, nodes: Sequence[int]) -> bool:
+        """Returns whether all of some nodes held a copy when the record was read, and no node has changed since."""
+        known = self._known
+        return not self._changed and None not in [known.get(node) for node in nodes]
+
+    def forget(self, node: int) -> None:
+        """Has the next step at a node read its copy first, since it is no longer the one that was read."""
+        self._known = {other: token for other, token in self._known.items() if other != node}
+
     async def begin_at(self, node: int) -> bool | None:
         """Changes the first node.
 

@@ -15,20 +15,30 @@ A late write does no harm: ``add`` fails on any item, a compare-and-swap after a
 that comes after it.
 """
 
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from sharedsession.backends.base import Ended, Judge, Read, Stored, Version
+from sharedsession.backends.ring.ends import RingEnds
 from sharedsession.backends.ring.hashring import HashRing
-from sharedsession.backends.ring.node import NodeStore, RingNode
-from sharedsession.backends.ring.read_result import NO_ANSWER, NO_JUDGE, NoAnswer, NodeReply, ReadResult, Tokens
-from sharedsession.backends.ring.replicated_end import ReplicatedEnd, note_among, were_alive
+from sharedsession.backends.ring.node import RingNode, as_reply
+from sharedsession.backends.ring.read_result import (
+    NO_ANSWER,
+    NO_JUDGE,
+    NO_NODES,
+    NoAnswer,
+    NodeReply,
+    ReadResult,
+    Tokens,
+    agreed_copy,
+)
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite, add_copy, get_copy, replace_copy
 from sharedsession.backends.tombstone import note_on
 from sharedsession.backends.wire.deadline import Deadline
-from sharedsession.concurrency import Gather
+from sharedsession.backends.wire.protocol import made
+from sharedsession.concurrency import Driver, abandon, are_under_way
 from sharedsession.environment import Environment
 from sharedsession.errors import BackendUnavailable
 from sharedsession.observe import Observer
@@ -36,14 +46,14 @@ from sharedsession.observe import Observer
 _REPAIR_TTL = 60.0  # seconds, for a copy of unknown remaining life; the next renewal corrects it
 
 
-class RingStore:
+class RingStore(RingEnds):
     """The asynchronous operations over a ring of nodes; they suspend if the nodes' clients do.
 
     Args:
         ring: where keys live.
         nodes: in the order of the ring's places.
         replicas: on how many nodes a record is kept.
-        gather: of the nodes' colour.
+        driver: of the nodes' colour.
         observer: counts repairs; logs copies that could not be written.
         environment: where clocks come from.
     """
@@ -53,23 +63,12 @@ class RingStore:
         ring: HashRing,
         nodes: Sequence[RingNode],
         replicas: int,
-        gather: Gather,
+        driver: Driver,
         observer: Observer,
         environment: Environment,
     ) -> None:
-        self._ring = ring
-        self._nodes = nodes
-        self._replicas = min(replicas, len(nodes))
-        self._gather = gather
-        self._observer = observer
-        self._environment = environment
-        self._monotonic = environment.monotonic
+        super().__init__(ring, nodes, replicas, driver, observer, environment)
         self._longest_idle = 0.0
-
-    @property
-    def max_value(self) -> int:
-        """Same as `Facts.max_value`: that of the smallest node."""
-        return min([node.store.max_value for node in self._nodes])
 
     # -- read
 
@@ -79,17 +78,29 @@ class RingStore:
 
     async def get_newest(self, key: str, touch: float | None, timeout: float, judge: Judge) -> Stored | Ended | None:
         """Same as `ReplicatedBackend.get_newest`."""
-        order = self._ring.order(key)
+        order, owners = self._place(key)
         if touch is not None and touch > self._longest_idle:
             self._longest_idle = touch
         end = self._monotonic() + 2 * timeout
+        found: list[Stored | Ended | BackendUnavailable | None] = []
+        if timeout and self._are_calm(owners):
+            asked = [node.store.get(key, touch, timeout) for node in owners]
+            if are_under_way(asked):
+                try:
+                    for each in asked:
+                        found.append(await each)  # noqa: PERF401  (a comprehension that awaits is a coroutine more)
+                except BackendUnavailable:
+                    found = await self._outcomes(asked)
+                except BaseException:
+                    abandon(asked)
+                    raise
+            else:
+                found = await self._outcomes(asked)
+            agreed = agreed_copy(order, found)
+            if agreed is not None:
+                return agreed
         result = ReadResult(order, self._replicas, judge)
-        nodes = self._first_askable(order)
-        result.add(nodes, await self._gather(self._asks(nodes, key, touch, timeout)))
-        agreed = result.agreed(order[: self._replicas])
-        if agreed is not None:
-            return Stored(agreed.value, result.tokens(), agreed.ttl)
-        return await self._settled(result, order, Read(key, touch), Deadline(self._monotonic, timeout, end))
+        return await self._read(result, order, Read(key, touch), Deadline(self._monotonic, timeout, end), found)
 
     async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
         """Same as `BatchingBackend.get_many`."""
@@ -106,7 +117,7 @@ class RingStore:
         judges = judges or [NO_JUDGE] * len(reads)
         by_order: dict[tuple[int, ...], list[int]] = {}
         for at, read in enumerate(reads):
-            by_order.setdefault(self._ring.order(read.key), []).append(at)
+            by_order.setdefault(self._place(read.key).order, []).append(at)
             self._longest_idle = max(self._longest_idle, read.touch or 0.0)
         steps = [
             self._read_together(order, [reads[at] for at in group], timeout, [judges[at] for at in group])
@@ -177,6 +188,25 @@ class RingStore:
         except BackendUnavailable:
             return None
 
+    async def _read(
+        self,
+        result: ReadResult,
+        order: Sequence[int],
+        read: Read,
+        deadline: Deadline,
+        found: Sequence[Stored | Ended | BackendUnavailable | None],
+    ) -> Stored | Ended | None:
+        """Reads in whatever state the nodes are; what the owners hold is not asked for again, if it was found."""
+        if found:
+            result.add(order[: self._replicas], map(as_reply, found))
+        else:
+            nodes, timeout = self._first_askable(order), deadline.step
+            result.add(nodes, await self._gather(self._asks(nodes, read.key, read.touch, timeout)))
+        agreed = result.agreed(order[: self._replicas])
+        if agreed is not None:
+            return Stored(agreed.value, result.tokens(), agreed.ttl)
+        return await self._settled(result, order, read, deadline)
+
     async def _settled(
         self, result: ReadResult, order: Sequence[int], read: Read, deadline: Deadline
     ) -> Stored | Ended | None:
@@ -210,12 +240,6 @@ class RingStore:
         askable = list(self._askable(others)) if timeout else []
         result.add(others, [NO_ANSWER] * len(others))
         result.add(askable, await self._gather(self._asks(askable, key, None, timeout)))
-
-    async def _ping(self, order: Sequence[int], timeout: float) -> list[int]:
-        """Returns the nodes that were skipped and turn out to be back."""
-        skipped = [node for node in order if not self._is_askable(node)]
-        answers = await self._gather([self._nodes[node].ping(timeout) for node in skipped])
-        return [node for node, is_back in zip(skipped, answers, strict=True) if is_back]
 
     def _nothing(self, result: ReadResult, order: Sequence[int], longest: float) -> Stored | None:
         """Concludes that there is nothing, if that is certain: no copy opened and no tombstone was found."""
@@ -265,7 +289,7 @@ class RingStore:
 
     async def add(self, key: str, value: bytes, ttl: float, timeout: float) -> Version | None:
         """Same as `Backend.add`."""
-        order = self._ring.order(key)
+        order = self._place(key).order
         stored: dict[int, Version | None] = {}
         refused = False
         left = list(self._askable(order))
@@ -295,11 +319,45 @@ class RingStore:
     ) -> Version | None:
         """Same as `ReplicatedBackend.replace_older`."""
         assert isinstance(version, Tokens)  # noqa: S101
-        order = self._ring.order(key)
+        order, owners = self._place(key)
         deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
         write = ReplicatedWrite(self._nodes, key, value, ttl, version, deadline, judge)
-        if not await self._begin(write, order) or not await self._carry(write, self._askable(order)):
-            return None  # the caller reads again, and finds out whether its change is part of what is stored
+        silent = None
+        if len(owners) == 2 and timeout and write.may_replace(order[:2]) and self._are_calm(owners):
+            (first, second), held, stored = order[:2], version.by_node, write.stored
+            try:  # one after the other: docs/why.md tells what is lost if both are sent at once
+                begun = await owners[0].store.replace(key, value, ttl, held[first], timeout)
+                if begun is None:
+                    return None
+                stored[first] = begun
+                if self._are_calm(owners[1:]) and (left := deadline.left()):
+                    followed = await owners[1].store.replace(key, value, ttl, held[second], left)
+                    if followed is not None:
+                        stored[second] = followed
+                        return made(Tokens, (stored, NO_NODES))
+                    write.forget(second)
+            except BackendUnavailable:
+                silent = second if stored else first
+        return await self._write(write, order, timeout, silent)
+
+    async def _write(
+        self, write: ReplicatedWrite, order: Sequence[int], timeout: float, silent: int | None
+    ) -> Version | None:
+        """Makes a change in whatever state the nodes are, as far as it is not made yet.
+
+        Args:
+            write: the change.
+            order: the nodes in the order in which the key prefers them.
+            timeout: seconds to wait for one step.
+            silent: the node that has just given no answer, if one has.
+        """
+        others = [node for node in order if node != silent]
+        if not write.stored:
+            if not await self._begin(write, others):
+                return None  # the caller reads again, and finds out whether its change is part of what is stored
+            others = list(order)
+        if not await self._carry(write, self._askable(others)):
+            return None
         if len(write.stored) < self._replicas and not await self._carry(write, await self._ping(order, timeout)):
             return None
         if not write.stored.keys() & set(order[: self._replicas]):
@@ -334,100 +392,15 @@ class RingStore:
         if not refused:
             self._observer.event("too_few_copies", f"session was stored on {copies} of {self._replicas} nodes only")
 
-    # -- end
-
-    async def end(self, key: str, ttl: float, timeout: float) -> bytes:
-        """Same as `Backend.end`: a tombstone on every node that the key could be looked for on."""
-        held = await self._replicated_end(self._ring.order(key), [key], ttl, timeout).end()
-        return note_among([before[0] for before in held])
-
-    async def end_many(self, keys: Sequence[str], ttl: float, timeout: float) -> list[bool]:
-        """Same as `BatchingBackend.end_many`. Keys that live on the same nodes are ended together.
-
-        Raises:
-            BackendUnavailable: some end was not confirmed; the others were carried out all the same.
-        """
-        by_order: dict[tuple[int, ...], list[str]] = {}
-        for key in keys:
-            by_order.setdefault(self._ring.order(key), []).append(key)
-        ends = [self._end_together(order, group, ttl, timeout) for order, group in by_order.items()]
-        alive: dict[str, bool] = {}
-        failure: BackendUnavailable | None = None
-        for group, ended in zip(by_order.values(), await self._gather(ends), strict=True):
-            if isinstance(ended, BackendUnavailable):
-                failure = ended
-            else:
-                alive.update(zip(group, ended, strict=True))
-        if failure is not None:
-            raise failure
-        return [alive[key] for key in keys]
-
-    async def _end_together(
-        self, order: Sequence[int], keys: Sequence[str], ttl: float, timeout: float
-    ) -> list[bool] | BackendUnavailable:
-        try:
-            return were_alive(await self._replicated_end(order, keys, ttl, timeout).end(), len(keys))
-        except BackendUnavailable as error:
-            return error
-
-    async def supersede(
-        self, key: str, ttl: float, timeout: float, version: Version, note: bytes = b"", note_ttl: float = 0.0
-    ) -> bool:
-        """Same as `Backend.supersede`."""
-        assert isinstance(version, Tokens)  # noqa: S101
-        end = self._replicated_end(self._ring.order(key), [key], ttl, timeout)
-        return await end.supersede(note, note_ttl, version.by_node)
-
-    def _replicated_end(self, order: Sequence[int], keys: Sequence[str], ttl: float, timeout: float) -> ReplicatedEnd:
-        nodes = {node: self._nodes[node] for node in order}
-        deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
-        return ReplicatedEnd(
-            nodes, self._replicas, keys, ttl, self._environment.clock(), deadline, self._gather, self._observer
-        )
+    # -- the other verbs
 
     async def touch(self, key: str, ttl: float, timeout: float) -> bool:
         """Same as `Backend.touch`."""
         return isinstance(await self.get(key, ttl, timeout), Stored)
 
-    @property
-    def node_stores(self) -> list[NodeStore]:
-        """Same as `ManyNodesBackend.node_stores`: for what is kept on all nodes, whatever the ring looks like."""
-        return [node.store for node in self._nodes]
-
-    async def close(self) -> None:
-        """Same as `Backend.close`."""
-        for node in self._nodes:
-            await node.store.close()
-
     def health(self) -> dict[str, Any]:
         """Same as `Facts.health`."""
-        return {
-            "kind": "ring",
-            "replicas": self._replicas,
-            "layout": self._ring.layout,
-            "fingerprint": self._ring.fingerprint(),
-            "counters": dict(self._observer.counters),
-            "nodes": [node.health() for node in self._nodes],
-        }
-
-    # -- one node
-
-    def _askable(self, order: Iterable[int]) -> Iterator[int]:
-        """Yields the nodes that can be asked. It looks at no more than are taken: mostly the owners alone."""
-        return filter(self._is_askable, order)
-
-    def _is_askable(self, node: int) -> bool:
-        return self._nodes[node].is_askable()
-
-    def _first_askable(self, order: Iterable[int]) -> list[int]:
-        """Returns the first nodes that can be asked, as many as hold a record."""
-        found: list[int] = []
-        for node in order:  # a plain loop: each read does this, and a call for each node would double its cost
-            if self._nodes[node].is_askable():
-                found.append(node)
-                if len(found) == self._replicas:
-                    break
-        return found
+        return {"kind": "ring", "counters": dict(self._observer.counters), **self._facts()}
 
 
 def _remaining(*lives: float | None) -> float:
