@@ -38,7 +38,7 @@ class Readable(Awaitable[None]):
         return self
 
     def __await__(self) -> Generator[Any, None, None]:
-        yield self
+        return iter((self,))  # type: ignore[return-value]  # awaiting asks for no more than that
 
 
 class _Several(Awaitable[None]):
@@ -156,23 +156,26 @@ async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callab
             ready = _ready(waiting, monotonic, waits=not outside)
     finally:
         side_by_side.depth = outside
-        if waiting:
-            for coroutine in coroutines:
-                coroutine.close()
+        for coroutine in coroutines:
+            coroutine.close()
 
 
 def _ready(waiting: dict[int, Sequence[Readable]], monotonic: Callable[[], float], *, waits: bool) -> list[int]:
     """Returns those whose reply has begun to come; if there are none when a deadline passes, those it passed for."""
     if len(waiting) == 1:
         return list(waiting)
-    filenos, soonest = {}, math.inf
+    filenos: dict[int, int] = {}
+    soonest = math.inf
     for index, each in waiting.items():  # plain loops: each read of a ring does this
         for one in each:
             filenos[one.fileno] = index
-            soonest = min(soonest, one.deadline)
+            if one.deadline < soonest:  # noqa: PLR1730  (a call less)
+                soonest = one.deadline
     found = readable(filenos, max(0.0, soonest - monotonic()) if waits else 0.0)
+    if len(found) == len(filenos):
+        return list(waiting)
     if found:
-        return sorted({filenos[fileno] for fileno in found})
+        return [index for index, each in waiting.items() if any(one.fileno in found for one in each)]
     now = monotonic()
     return [index for index, each in waiting.items() if min(one.deadline for one in each) <= now]
 
@@ -190,4 +193,5 @@ def readable(filenos: Collection[int], timeout: float) -> set[int]:
     waiting = poll()
     for fileno in filenos:
         waiting.register(fileno, select.POLLIN)
-    return {fileno for fileno, _ in waiting.poll(math.ceil(timeout * 1000))}
+    found = waiting.poll(math.ceil(timeout * 1000))
+    return set(filenos) if len(found) == len(filenos) else {fileno for fileno, _ in found}

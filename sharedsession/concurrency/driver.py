@@ -8,7 +8,7 @@ worker thread, so that the event loop does not block.
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sharedsession.concurrency.begun import abandon, is_under_way
 from sharedsession.concurrency.blocking import Done, gather, run
@@ -33,6 +33,7 @@ class BlockingDriver:
 
     def __init__(self, environment: Environment = REAL) -> None:
         self._environment = environment
+        self._monotonic = environment.monotonic
 
     def run(self, step: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> Awaitable[T]:
         """Same as `Driver.run`: the step has run when this returns."""
@@ -40,12 +41,11 @@ class BlockingDriver:
 
     def gather(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, list[T]]:
         """Same as `Driver.gather`."""
-        return gather(coroutines, self._environment.monotonic)
+        return gather(coroutines, self._monotonic)
 
     def outcomes(self, works: Sequence[Awaitable[T]]) -> Coroutine[Any, Any, list[T | BackendUnavailable]]:
         """Same as `Driver.outcomes`."""
-        coroutines = cast("Sequence[Coroutine[Any, Any, T | BackendUnavailable]]", works)
-        return gather(coroutines, self._environment.monotonic)
+        return gather(works, self._monotonic)  # type: ignore[arg-type]  # over blocking clients they are coroutines
 
     @staticmethod
     def queue() -> ThreadQueue:

@@ -97,7 +97,7 @@ def _swaps_side_by_side(_real: Any) -> Any:
         order, owners = self._place(key)
         held = [version.by_node.get(node) for node in order[: len(owners)]]
         deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
-        write = ReplicatedWrite(self._nodes, key, value, ttl, version, deadline, judge)
+        write = ReplicatedWrite(self._nodes, key, value, ttl, version, deadline, judge, {})
         if None not in held and self._are_calm(owners):
             both = zip(owners, held, strict=True)
             swaps = [owner.store.replace(key, value, ttl, token, timeout) for owner, token in both]

@@ -64,7 +64,10 @@ class RingNodes:
     @property
     def max_value(self) -> int:
         """Same as `Facts.max_value`: that of the smallest node."""
-        return min([node.store.max_value for node in self._nodes])
+        smallest = self._nodes[0].store.max_value
+        for node in self._nodes:  # a plain loop: each write asks
+            smallest = min(smallest, node.store.max_value)
+        return smallest
 
     @property
     def node_stores(self) -> list[NodeStore]:

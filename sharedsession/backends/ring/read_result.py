@@ -47,6 +47,15 @@ class Tokens(NamedTuple):
     by_node: dict[int, Version | None]
     changed: frozenset[int] = NO_NODES
 
+    def cover(self, first: int, second: int) -> bool:
+        """Returns whether both nodes held a copy, and no node has changed since."""
+        held = self.by_node
+        return not self.changed and held.get(first) is not None and held.get(second) is not None
+
+    def without(self, node: int) -> "Tokens":
+        """Returns the same for a change that first reads what a node holds, since it is no longer what it was."""
+        return Tokens({other: token for other, token in self.by_node.items() if other != node}, self.changed)
+
 
 class ReadResult:
     """The replies to one read, by node.

@@ -30,6 +30,7 @@ class ReplicatedWrite:
         expected: what each node held when the record was read.
         deadline: of all steps.
         judge: knows what is inside of the copies.
+        stored: the nodes that have the change already.
 
     Attributes:
         stored: the nodes whose copy includes the change, with their own versions.
@@ -44,6 +45,7 @@ class ReplicatedWrite:
         expected: Tokens,
         deadline: Deadline,
         judge: Judge,
+        stored: dict[int, Version | None],
     ) -> None:
         self._nodes = nodes
         self._key = key
@@ -54,7 +56,7 @@ class ReplicatedWrite:
         self._changed = expected.changed
         self._deadline = deadline
         self._judge = judge
-        self.stored: dict[int, Version | None] = {}
+        self.stored = stored
 
     def has_changed(self, node: int) -> bool:
         """Returns whether a node has changed after the record was read."""
@@ -63,15 +65,6 @@ class ReplicatedWrite:
     def may_begin_at(self, node: int) -> bool:
         """Returns whether a node held a copy when the record was read."""
         return self._known.get(node) is not None
-
-    def may_replace(self, nodes: Sequence[int]) -> bool:
-        """Returns whether all of some nodes held a copy when the record was read, and no node has changed since."""
-        known = self._known
-        return not self._changed and None not in [known.get(node) for node in nodes]
-
-    def forget(self, node: int) -> None:
-        """Has the next step at a node read its copy first, since it is no longer the one that was read."""
-        self._known = {other: token for other, token in self._known.items() if other != node}
 
     async def begin_at(self, node: int) -> bool | None:
         """Changes the first node.

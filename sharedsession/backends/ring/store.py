@@ -84,11 +84,13 @@ class RingStore(RingEnds):
         end = self._monotonic() + 2 * timeout
         found: list[Stored | Ended | BackendUnavailable | None] = []
         if timeout and self._are_calm(owners):
-            asked = [node.store.get(key, touch, timeout) for node in owners]
+            asked = []
+            for node in owners:
+                asked.append(node.store.get(key, touch, timeout))  # noqa: PERF401  (a call less)
             if are_under_way(asked):
                 try:
                     for each in asked:
-                        found.append(await each)  # noqa: PERF401  (a comprehension that awaits is a coroutine more)
+                        found.append(await each)  # noqa: PERF401  (a coroutine less)
                 except BackendUnavailable:
                     found = await self._outcomes(asked)
                 except BaseException:
@@ -321,23 +323,24 @@ class RingStore(RingEnds):
         assert isinstance(version, Tokens)  # noqa: S101
         order, owners = self._place(key)
         deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
-        write = ReplicatedWrite(self._nodes, key, value, ttl, version, deadline, judge)
+        stored: dict[int, Version | None] = {}
         silent = None
-        if len(owners) == 2 and timeout and write.may_replace(order[:2]) and self._are_calm(owners):
-            (first, second), held, stored = order[:2], version.by_node, write.stored
+        if len(owners) == 2 and timeout and version.cover(order[0], order[1]) and self._are_calm(owners):
+            (begins, follows), (first, second, *_), held = owners, order, version.by_node
             try:  # one after the other: docs/why.md tells what is lost if both are sent at once
-                begun = await owners[0].store.replace(key, value, ttl, held[first], timeout)
+                begun = await begins.store.replace(key, value, ttl, held[first], timeout)
                 if begun is None:
                     return None
                 stored[first] = begun
-                if self._are_calm(owners[1:]) and (left := deadline.left()):
-                    followed = await owners[1].store.replace(key, value, ttl, held[second], left)
+                if follows.guard.is_calm and not follows.hints.waiting and (left := deadline.left()):
+                    followed = await follows.store.replace(key, value, ttl, held[second], left)
                     if followed is not None:
                         stored[second] = followed
                         return made(Tokens, (stored, NO_NODES))
-                    write.forget(second)
+                    version = version.without(second)
             except BackendUnavailable:
                 silent = second if stored else first
+        write = ReplicatedWrite(self._nodes, key, value, ttl, version, deadline, judge, stored)
         return await self._write(write, order, timeout, silent)
 
     async def _write(
