@@ -122,7 +122,9 @@ def _run_alone(work: Awaitable[T]) -> T:
         side_by_side.depth = depth
 
 
-async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callable[[], float]) -> list[T]:
+async def gather(
+    coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callable[[], float], *, last_first: bool = False
+) -> list[T]:
     """Runs coroutines side by side in one thread: all send, then each receives when its reply comes.
 
     They may raise `BackendUnavailable`, which is the result then, and nothing else. If one is interrupted all the same,
@@ -131,6 +133,8 @@ async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callab
     Args:
         coroutines: over blocking clients.
         monotonic: the clock of their deadlines.
+        last_first: whether each makes one request, so that the last one is waited for without a look at the others:
+            mostly their replies have come by then. Only while it waits for the first time; then whoever comes first.
     """
     results: list[Any] = [None] * len(coroutines)
     waiting: dict[int, Sequence[Readable]] = {}
@@ -153,6 +157,9 @@ async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callab
                 return results
             if outside:
                 await _Several([one for each in waiting.values() for one in each])
+            elif last_first and len(coroutines) - 1 in waiting:
+                ready, last_first = (len(coroutines) - 1,), False
+                continue
             ready = _ready(waiting, monotonic, waits=not outside)
     finally:
         side_by_side.depth = outside

@@ -45,7 +45,8 @@ class BlockingDriver:
 
     def outcomes(self, works: Sequence[Awaitable[T]]) -> Coroutine[Any, Any, list[T | BackendUnavailable]]:
         """Same as `Driver.outcomes`."""
-        return gather(works, self._monotonic)  # type: ignore[arg-type]  # over blocking clients they are coroutines
+        coroutines: Any = works  # over blocking clients
+        return gather(coroutines, self._monotonic, last_first=True)
 
     @staticmethod
     def queue() -> ThreadQueue:

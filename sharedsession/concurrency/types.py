@@ -85,7 +85,7 @@ class Driver(Protocol):
         """Same as `gather` for what may raise `BackendUnavailable`: that is the result of the one that raises it.
 
         Args:
-            works: what has begun, as far as it begins before it is awaited, or not: see `are_under_way`.
+            works: single requests; under way, as far as they begin before they are awaited, or not.
         """
         ...
 
