@@ -46,7 +46,8 @@ class Session(dict[str, Any]):
     # -- reading
 
     def __getitem__(self, key: str) -> Any:
-        if not self._state.is_seen:
+        state = self._state
+        if not state.accessed or state.status is UNLOADED:
             self._look()
         return dict.__getitem__(self, key)
 
@@ -79,7 +80,8 @@ class Session(dict[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Returns the value of a key, or a default."""
-        if not self._state.is_seen:
+        state = self._state
+        if not state.accessed or state.status is UNLOADED:
             self._look()
         return dict.get(self, key, default)
 
@@ -375,7 +377,6 @@ class Session(dict[str, Any]):
         state = self._state
         state.accessed = True
         if state.status is not UNLOADED:
-            state.is_seen = True
             return
         if not state.host.blocking and state.identity is not None:
             raise SessionNotLoaded("the session is not loaded: `await session.load()` before you look at it")
@@ -383,7 +384,7 @@ class Session(dict[str, Any]):
 
     def _look_to_write(self) -> None:
         state = self._state
-        if not state.is_seen:
+        if not state.accessed or state.status is UNLOADED:
             self._look()
         if state.response_started and state.record is None and state.status is not READ_ONLY:
             raise SessionError(

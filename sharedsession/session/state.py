@@ -34,7 +34,6 @@ class SessionState:
         status: how far the session is.
         dropped: whether nothing is saved any more, though the application still sees what it wrote.
         accessed: whether the request looked at the session in any way.
-        is_seen: whether it did, and found it loaded: then another look changes nothing.
         response_started: whether the response's head has left, so that no cookie can be set any more.
         unavailable: whether the store did not answer in this request.
         unconfirmed: a write of this request whose answer was lost: the attempts at it, and the steps in it by key.
@@ -84,7 +83,6 @@ class SessionState:
         "handles",
         "held_lock",
         "host",
-        "is_seen",
         "mark",
         "must_rewrite",
         "names_principal",
@@ -124,7 +122,7 @@ class SessionState:
         self._had_token = False
         self.opened = now
         self.status = UNLOADED
-        self.is_seen = self.accessed = self.response_started = self.unavailable = self.withheld = self.dropped = False
+        self.accessed = self.response_started = self.unavailable = self.withheld = self.dropped = False
         self.must_rewrite = self.store_anyway = self.was_stored = self.enters = self.names_principal = False
         self.principal: str | None = None
         self.persistent: bool | None = None
@@ -383,7 +381,6 @@ class SessionState:
         self._identity = self._presented
         self.superseded = None
         self.status = UNLOADED
-        self.is_seen = False
 
     # -- inside
 
