@@ -8,7 +8,7 @@ worker thread, so that the event loop does not block.
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sharedsession.concurrency.begun import abandon, is_under_way
 from sharedsession.concurrency.blocking import Done, gather, run
@@ -116,7 +116,9 @@ class LoopDriver:
     async def outcomes(works: Sequence[Awaitable[T]]) -> list[T | BackendUnavailable]:
         """Same as `Driver.outcomes`."""
         loop = asyncio.get_running_loop()
-        begun = [work if is_under_way(work) else background(loop, _awaited(work)) for work in works]
+        begun: list[asyncio.Future[T]] = [
+            work if is_under_way(work) else background(loop, cast("Coroutine[Any, Any, T]", work)) for work in works
+        ]
         try:
             return [await _outcome(each) for each in begun]
         except BaseException:
@@ -148,11 +150,6 @@ class LoopDriver:
     async def pause(seconds: float) -> None:
         """Same as `Driver.pause`."""
         await asyncio.sleep(seconds)
-
-
-async def _awaited(work: Awaitable[T]) -> T:
-    """Makes a coroutine of anything that is awaited."""
-    return await work
 
 
 async def _outcome(work: Awaitable[T]) -> T | BackendUnavailable:

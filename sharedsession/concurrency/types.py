@@ -85,7 +85,7 @@ class Driver(Protocol):
         """Same as `gather` for what may raise `BackendUnavailable`: that is the result of the one that raises it.
 
         Args:
-            works: single requests; under way, as far as they begin before they are awaited, or not.
+            works: single requests; futures that are under way, or coroutines that begin when they are awaited.
         """
         ...
 

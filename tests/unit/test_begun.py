@@ -77,6 +77,19 @@ def test_who_is_cancelled_leaves_nothing_under_way() -> None:
     asyncio.run(main())
 
 
+def test_who_is_cancelled_at_once_leaves_no_coroutine_behind() -> None:
+    """Python warns of one that was never begun."""
+
+    async def main() -> None:
+        outcomes = LoopDriver.outcomes([nothing(), nothing()])
+        outcomes.send(None)
+        outcomes.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    gc.collect()
+
+
 def test_an_error_that_nobody_awaits_is_seen() -> None:
     """Else asyncio would log that it never was."""
 
