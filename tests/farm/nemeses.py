@@ -97,7 +97,7 @@ def _zombie(node: StoreNode) -> Iterator[None]:
 @contextmanager
 def _cut(node: StoreNode) -> Iterator[None]:
     """All connections to it are reset, again and again."""
-    with meanwhile(node.wire.cut, every=0.02):
+    with meanwhile(node.wire.cut, every=0.01):
         yield
 
 
