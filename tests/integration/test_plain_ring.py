@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sharedsession.backends import connect
-from sharedsession.backends.base import Stored
+from sharedsession.backends.base import Ended, Read, Stored
 from sharedsession.backends.ring.backend import RingBackend
 from sharedsession.backends.ring.nodes import RingNodes
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite
@@ -61,6 +61,56 @@ def test_a_read_and_a_write_make_no_task(backend: RingBackend) -> None:
 
     with_a_record(backend, use)
     assert made == []
+
+
+def test_several_reads_make_no_task_wherever_their_keys_live(backend: RingBackend) -> None:
+    """A session and its principal's stamp mostly live on different nodes."""
+    made: list[Any] = []
+    keys = [letter * 43 for letter in "abcdef"]
+    assert len({backend.ring.order(key) for key in keys}) > 1
+
+    async def use(store: Any) -> Any:
+        for key in keys[1:]:
+            assert await store.add(key, key.encode(), 100, 1.0)
+            await store.get(key, 100, 1.0)
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, work, **more: made.append(work) or asyncio.Task(work, loop=loop, **more))
+        found = await store.get_many([Read(key, 100) for key in keys], 1.0)
+        loop.set_task_factory(None)
+        return [held.value for held in found]
+
+    assert with_a_record(backend, use) == [b"one", *[key.encode() for key in keys[1:]]]
+    assert made == []
+
+
+@pytest.mark.parametrize("colour", ["blocking", "asynchronous"])
+def test_of_several_reads_each_has_its_own_answer(backend: RingBackend, ring: Ring, colour: str) -> None:
+    """One has ended, one is not there, one has a copy less; one owner is silent after that."""
+    keys = [letter * 43 for letter in "abcd"]
+    for key in keys[:3]:
+        assert backend.add(key, key.encode(), 100, 1.0)
+    backend.end(keys[1], 100, 1.0)
+    ring.servers[backend.ring.order(keys[2])[0]].command(b"delete %b" % keys[2].encode())
+    reads = [Read(key, 100) for key in keys]
+
+    def read(timeout: float) -> Any:
+        if colour == "blocking":
+            return backend.get_many(reads[:3], timeout)
+        return asyncio.run(asynchronously(timeout))
+
+    async def asynchronously(timeout: float) -> Any:
+        try:
+            return await backend.asynchronous.get_many(reads[:3], timeout)
+        finally:
+            await backend.asynchronous.close()
+
+    def values(found: Any) -> list[Any]:
+        return [held.value if isinstance(held, Stored) else type(held) for held in found]
+
+    assert backend.get_many(reads[3:], 1.0) == [None]
+    assert values(read(1.0)) == [keys[0].encode(), Ended, keys[2].encode()]
+    ring.servers[backend.ring.order(keys[0])[0]].freeze()
+    assert values(read(0.3)) == [keys[0].encode(), Ended, keys[2].encode()]
 
 
 def test_the_place_of_a_key_is_looked_for_once(backend: RingBackend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,9 +123,7 @@ class RingNode:
     async def ask_many(self, reads: Sequence[Read], timeout: float) -> list[NodeReply]:
         """Same as `ask` for several reads, in one round trip."""
         found = await self.ask(lambda store: store.get_many(reads, timeout), timeout)
-        if isinstance(found, NoAnswer):
-            return [NO_ANSWER] * len(reads)
-        return [NO_ANSWER if isinstance(held, Ended) and not is_tombstone(held.note) else held for held in found]
+        return [NO_ANSWER] * len(reads) if isinstance(found, NoAnswer) else as_replies(found, len(reads))
 
     async def _replay_hints(self, timeout: float) -> None:
         """Sends some of what the node missed: a request is delayed by a tenth of its timeout at most."""
@@ -209,3 +207,8 @@ def as_reply(found: Stored | Ended | BackendUnavailable | None) -> NodeReply:
     if isinstance(found, BackendUnavailable) or (isinstance(found, Ended) and not is_tombstone(found.note)):
         return NO_ANSWER
     return found
+
+
+def as_replies(found: Sequence[Stored | Ended | None] | BackendUnavailable, count: int) -> list[NodeReply]:
+    """Same as `as_reply` for several reads that travelled together."""
+    return [NO_ANSWER] * count if isinstance(found, BackendUnavailable) else [as_reply(each) for each in found]

@@ -201,6 +201,27 @@ def agreed_copy(order: Sequence[int], found: Sequence[object]) -> Stored | None:
     return made(Stored, (value, made(Tokens, (versions, NO_NODES)), ttl, True))
 
 
+def agreed_copies(
+    order: Sequence[int], found: Sequence[Sequence[object] | Exception], count: int
+) -> list[Stored] | None:
+    """Same as `agreed_copy` for several records that live on the same nodes; ``None`` unless there are all of them.
+
+    Args:
+        order: the nodes in the order in which the keys prefer them.
+        found: what the first of them hold, by node; an error where one did not answer.
+        count: of the records.
+    """
+    if not found or any(isinstance(each, Exception) for each in found):
+        return None
+    copies = []
+    for at in range(count):
+        copy = agreed_copy(order, [each[at] for each in found])  # type: ignore[index]  # none of them is an error
+        if copy is None:
+            return None
+        copies.append(copy)
+    return copies
+
+
 class _NoJudge:
     """Judges copies whose inside is not known: each opens, and none was made from another."""
 

@@ -15,7 +15,7 @@ A late write does no harm: ``add`` fails on any item, a compare-and-swap after a
 that comes after it.
 """
 
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from sharedsession.backends.base import Ended, Judge, Read, Stored, Version
 from sharedsession.backends.ring.ends import RingEnds
 from sharedsession.backends.ring.hashring import HashRing
-from sharedsession.backends.ring.node import RingNode, as_reply
+from sharedsession.backends.ring.node import RingNode, as_replies, as_reply
 from sharedsession.backends.ring.read_result import (
     NO_ANSWER,
     NO_JUDGE,
@@ -32,6 +32,7 @@ from sharedsession.backends.ring.read_result import (
     NodeReply,
     ReadResult,
     Tokens,
+    agreed_copies,
     agreed_copy,
 )
 from sharedsession.backends.ring.replicated_write import ReplicatedWrite, add_copy, get_copy, replace_copy
@@ -117,27 +118,55 @@ class RingStore(RingEnds):
     ) -> list[Stored | Ended | BackendUnavailable | None]:
         """Same as `ReplicatedBackend.get_many_newest`. Keys that live on the same nodes are asked for together."""
         judges = judges or [NO_JUDGE] * len(reads)
+        deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
         by_order: dict[tuple[int, ...], list[int]] = {}
         for at, read in enumerate(reads):
             by_order.setdefault(self._place(read.key).order, []).append(at)
             self._longest_idle = max(self._longest_idle, read.touch or 0.0)
-        steps = [
-            self._read_together(order, [reads[at] for at in group], timeout, [judges[at] for at in group])
-            for order, group in by_order.items()
-        ]
-        answers = await self._gather(steps) if len(steps) > 1 else [await steps[0]]
         found: dict[int, Stored | Ended | BackendUnavailable | None] = {}
-        for group, answer in zip(by_order.values(), answers, strict=True):
+        steps, groups, held = [], [], await self._held_by_owners(by_order, reads, timeout)
+        for order, group in by_order.items():
+            agreed = agreed_copies(order, held.get(order, []), len(group))
+            if agreed:
+                found.update(zip(group, agreed, strict=True))
+                continue
+            asked, judged = [reads[at] for at in group], [judges[at] for at in group]
+            steps.append(self._read_together(order, asked, deadline, judged, held.get(order, [])))
+            groups.append(group)
+        answers = await self._gather(steps) if len(steps) > 1 else [await step for step in steps]
+        for group, answer in zip(groups, answers, strict=True):
             found.update(zip(group, answer, strict=True))
         return [found[at] for at in range(len(reads))]
 
+    async def _held_by_owners(
+        self, by_order: Mapping[tuple[int, ...], Sequence[int]], reads: Sequence[Read], timeout: float
+    ) -> dict[tuple[int, ...], list[Sequence[Stored | Ended | None] | BackendUnavailable]]:
+        """Asks the owners of each key at once. Returns what they hold; nothing, if the plain path is not open."""
+        owners = [(order, [self._nodes[node] for node in order[: self._replicas]]) for order in by_order]
+        if not timeout or not all(self._are_calm(nodes) for _, nodes in owners):
+            return {}
+        asked = []
+        for order, nodes in owners:
+            plain = [reads[at]._replace(default=None) for at in by_order[order]]
+            asked += [node.store.get_many(plain, timeout) for node in nodes]
+        held = iter(await self._outcomes(asked))
+        return {order: [next(held) for _ in nodes] for order, nodes in owners}
+
     async def _read_together(
-        self, order: Sequence[int], reads: Sequence[Read], timeout: float, judges: Sequence[Judge]
+        self,
+        order: Sequence[int],
+        reads: Sequence[Read],
+        deadline: Deadline,
+        judges: Sequence[Judge],
+        held: Sequence[Sequence[Stored | Ended | None] | BackendUnavailable],
     ) -> list[Stored | Ended | BackendUnavailable | None]:
-        deadline = Deadline(self._monotonic, timeout, self._monotonic() + 2 * timeout)
-        nodes = self._first_askable(order)
-        plain = [read._replace(default=None) for read in reads]
-        replies = await self._gather([self._nodes[node].ask_many(plain, timeout) for node in nodes])
+        if held:
+            nodes: Sequence[int] = order[: self._replicas]
+            replies = [as_replies(each, len(reads)) for each in held]
+        else:
+            nodes, timeout = self._first_askable(order), deadline.step
+            plain = [read._replace(default=None) for read in reads]
+            replies = await self._gather([self._nodes[node].ask_many(plain, timeout) for node in nodes])
         results = [ReadResult(order, self._replicas, judge) for judge in judges]
         for at, result in enumerate(results):
             result.add(nodes, [reply[at] for reply in replies])
