@@ -122,10 +122,11 @@ def _run_alone(work: Awaitable[T]) -> T:
         side_by_side.depth = depth
 
 
-async def gather(
-    coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callable[[], float], *, last_first: bool = False
-) -> list[T]:
+async def gather(coroutines: Sequence[Coroutine[Any, Any, T]], monotonic: Callable[[], float]) -> list[T]:
     """Runs coroutines side by side in one thread: all send, then each receives when its reply comes.
+
+    None is waited for alone, however likely it is that the others have been answered: one of them may have more to
+    send, as over a connection that it has to open first, and must not lose its time to a server that stands still.
 
     They may raise `BackendUnavailable`, which is the result then, and nothing else. If one is interrupted all the same,
     the others are closed, and their connections with them.
@@ -133,8 +134,6 @@ async def gather(
     Args:
         coroutines: over blocking clients.
         monotonic: the clock of their deadlines.
-        last_first: whether each makes one request, so that the last one is waited for without a look at the others:
-            mostly their replies have come by then. Only while it waits for the first time; then whoever comes first.
     """
     results: list[Any] = [None] * len(coroutines)
     waiting: dict[int, Sequence[Readable]] = {}
@@ -157,9 +156,6 @@ async def gather(
                 return results
             if outside:
                 await _Several([one for each in waiting.values() for one in each])
-            elif last_first and len(coroutines) - 1 in waiting:
-                ready, last_first = (len(coroutines) - 1,), False
-                continue
             ready = _ready(waiting, monotonic, waits=not outside)
     finally:
         side_by_side.depth = outside

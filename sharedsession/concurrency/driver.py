@@ -46,7 +46,7 @@ class BlockingDriver:
     def outcomes(self, works: Sequence[Awaitable[T]]) -> Coroutine[Any, Any, list[T | BackendUnavailable]]:
         """Same as `Driver.outcomes`."""
         coroutines: Any = works  # over blocking clients
-        return gather(coroutines, self._monotonic, last_first=True)
+        return gather(coroutines, self._monotonic)
 
     @staticmethod
     def queue() -> ThreadQueue:
