@@ -149,18 +149,22 @@ def _wrong_clock(farm: Farm, fault: Fault) -> Mend:
 def _rotate(farm: Farm, fault: Fault) -> Mend:
     """A new secret comes in, on one web node after the other: to be verified first, to sign then.
 
-    The first time, requests of the process before go on beside the new one; the second time they are over: it would be
-    two steps behind.
+    The first time, requests of the process before go on beside the new one. Before any web node signs with the new
+    secret they are over everywhere: such a process would be two steps behind.
     """
 
     def verify(web: WebNode) -> None:
+        web.start(SECRETS)
+
+    def drain(web: WebNode) -> None:
+        web.crash()
         web.start(SECRETS)
 
     def sign(web: WebNode) -> None:
         web.crash()
         web.start(SECRETS[::-1])
 
-    steps = [(step, web) for step in (verify, sign) for web in farm.webs]
+    steps = [(step, web) for step in (verify, drain, sign) for web in farm.webs]
     for turn, (step, web) in enumerate(steps):
         farm.loop.call_later(turn * fault.seconds / len(steps), step, web)
     return _nothing

@@ -192,7 +192,9 @@ BUGS: dict[str, Bug] = {
     ),
     # locks and links
     "a lock that nobody looks at": Bug(
-        (Patch(LockStore, "_read", is_never_locked), Patch(Lock, "insist", always_later(None))), seed=4, store="ring"
+        (Patch(LockStore, "_read", is_never_locked), Patch(Lock, "insist", always_later(None))),
+        seed=4,
+        store="memcached",
     ),
     "websockets are not watched": Bug((Patch(WebsocketWatch, "start", always(None)),), seed=178),
 }

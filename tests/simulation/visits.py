@@ -13,7 +13,7 @@ from typing import Any
 
 from sharedsession import Session
 from sharedsession.errors import BackendUnavailable, Conflict, LogoutNotConfirmed, SessionEnded
-from tests.simulation.data import Access, Change
+from tests.simulation.data import LOCKED, Access, Change
 from tests.simulation.farm import Answer, Farm, WebNode
 from tests.simulation.faults import strike
 from tests.simulation.judge import EndsInTime, Judge
@@ -218,15 +218,15 @@ class _Visit:
                     return None, {}
                 entered.append(_data(session))
                 await asyncio.sleep(step.work if step.dice < 0.9 else _LONGER_THAN_A_LEASE)
-                session["locked"] = session.get("locked", 0) + 1
+                session[LOCKED] = session.get(LOCKED, 0) + 1
             return _seen(session), _data(session)
 
         answer = await self._request(web, chain, token, deed)
         self._judge.answered(answer, f"lock of {chain.name} by {web.name}", allowed=(Conflict, SessionEnded))
         if not entered:
             return
-        count = entered[0].get("locked", 0) + 1
-        change = Change("step", "locked", count)
+        count = entered[0].get(LOCKED, 0) + 1
+        change = Change("step", LOCKED, count)
         acked = answer.status == 200 and bool(answer.told and answer.told[0])
         self._judge.accessed(token, Access(_span(answer), entered[0], (change,), acked, web.name))
 

@@ -143,6 +143,10 @@ class ReadResult:
         """Returns how many nodes hold the best copy."""
         return sum(isinstance(reply, Stored) and reply.value == best.value for reply in self.replies.values())
 
+    def has_changed(self, nodes: Iterable[int]) -> bool:
+        """Returns whether another request has changed what one of these nodes held before it could be repaired."""
+        return any(isinstance(self.replies.get(node), Changed) for node in nodes)
+
     def tokens(self) -> Tokens:
         """Returns the ring's version: a write is conditional on what each node held."""
         return Tokens(

@@ -257,7 +257,9 @@ class RingStore(RingEnds):
             return Stored(best.value, result.tokens(), best.ttl)
         could = min(self._replicas, len(order) - len(result.silent()))
         await self._repair(result, best, order, read, deadline.left())
-        return Stored(best.value, result.tokens(), best.ttl, result.copies(best) >= could)
+        # An owner that another request changed meanwhile may hold what the next read believes.
+        is_settled = result.copies(best) >= could and not result.has_changed(order[: self._replicas])
+        return Stored(best.value, result.tokens(), best.ttl, is_settled)
 
     def _asks(
         self, nodes: Iterable[int], key: str, touch: float | None, timeout: float
