@@ -74,13 +74,14 @@ class Loader:
             if state.status is not UNLOADED:
                 return
             identity = state.identity
-            if identity is None or state.rivals or self._observer.tracer is not None or self._monitor.may_refuse:
+            if identity is None or not self._is_plain(state):
                 await self._load(session, state)
                 return
             timeouts, begin = self.timeouts_of(identity), self._monotonic()
             try:
                 asked = await self._store.ask(identity, timeouts.idle, begin, self._timeout)
             except BackendUnavailable:
+                state.waited += self._monotonic() - begin
                 self._store.forget_renewal(identity)
                 self._out_of_reach(session, state)
                 return
@@ -93,6 +94,10 @@ class Loader:
                 self._begin(session, state, identity, found, timeouts)
         finally:
             self._steps.release(key)
+
+    def _is_plain(self, state: SessionState) -> bool:
+        """Returns whether a load is on the plain path: one token, all the time, and nobody who is asked or told."""
+        return not (state.rivals or state.waited or self._observer.tracer is not None or self._monitor.may_refuse)
 
     async def load_now(self, session: Session) -> None:
         """Same as `load`, inside of a step, with a time budget of its own, whatever was loaded."""

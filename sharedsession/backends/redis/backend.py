@@ -102,17 +102,37 @@ class RedisStore:
             self._check(command, raw, _NO_STRING)
         return None if raw is None else FollowUp(self._ended(key, timeout))
 
-    async def get_many(self, reads: Sequence[Read], timeout: float) -> list[Stored | Ended | None]:
+    def get_many(self, reads: Sequence[Read], timeout: float) -> Awaitable[list[Stored | Ended | None]]:
         """Same as `BatchingBackend.get_many`."""
         commands: list[Command] = []
         for key, touch, default, _ in reads:
             if default is not None and touch is not None:
                 commands.append(("SET", key, self._new(default), "NX", "PX", _milliseconds(touch)))
             commands.append(_get(key, touch))
-        replies = await self._ask_together(commands, timeout, expected=_NO_STRING)
-        answers = [reply for reply, command in zip(replies, commands, strict=True) if command[0] != "SET"]
-        found = zip(reads, answers, strict=True)
-        return [await self._found(read.key, answer, timeout) for read, answer in found]
+        first, *more = [self._request(command) for command in commands]
+        data = b"".join([first.data, *[each.data for each in more]])
+        checks = [each.check for each in more]
+        about = (reads, commands, timeout)
+        return self._client.ask(
+            made(Request, (data, first.check, None, False, checks, self._read_many, about)), timeout
+        )
+
+    def _read_many(self, replies: Any, _serial: int, about: tuple[Sequence[Read], Sequence[Command], float]) -> Any:
+        """Makes the result of `get_many`."""
+        reads, commands, timeout = about
+        answers = [reply for reply, _ in (replies if len(commands) > 1 else [replies])]
+        if len(commands) == len(reads) and all(type(raw) is bytes for raw in answers):
+            return [made(Stored, (raw[_HEAD:], raw, None, True)) for raw in answers]
+        for command, raw in zip(commands, answers, strict=True):
+            if isinstance(raw, hiredis.ReplyError):
+                self._check(command, raw, _NO_STRING)
+        held = [raw for raw, command in zip(answers, commands, strict=True) if command[0] != "SET"]
+        return FollowUp(self._found_many(reads, held, timeout))
+
+    async def _found_many(
+        self, reads: Sequence[Read], held: Sequence[Any], timeout: float
+    ) -> list[Stored | Ended | None]:
+        return [await self._found(read.key, raw, timeout) for read, raw in zip(reads, held, strict=True)]
 
     async def _found(self, key: str, raw: Any, timeout: float) -> Stored | Ended | None:
         if isinstance(raw, bytes):
