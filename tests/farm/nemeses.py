@@ -124,10 +124,10 @@ def _corrupt(chance: random.Random) -> Callable[[bytes], bytes]:
 
 
 def _truncate(chance: random.Random) -> Callable[[bytes], bytes]:
-    """One reply in eight loses its end, and the connection goes on."""
+    """One reply in four loses its end, and the connection goes on."""
 
     def rewrite(data: bytes) -> bytes:
-        return data[: chance.randrange(len(data))] if chance.random() < 0.125 else data
+        return data[: chance.randrange(len(data))] if chance.random() < 0.25 else data
 
     return rewrite
 
