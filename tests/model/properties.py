@@ -39,7 +39,7 @@ def _all_looks(view: View, token: bytes, *, one_silent: bool) -> list[Any]:
 
 
 def logout_is_final(token: bytes, *, one_silent: bool = False, fact: str = "ended") -> Property:
-    """G1, G2, S5, S10, S13: after a confirmed logout nobody reads the session any more."""
+    """After a confirmed logout nobody reads the session any more."""
 
     def holds(view: View) -> str | None:
         if fact in view.facts:
@@ -52,7 +52,7 @@ def logout_is_final(token: bytes, *, one_silent: bool = False, fact: str = "ende
 
 
 def new_session_has_ended(view: View) -> str | None:
-    """S10: what was sent to store a session does not bring it back after its end."""
+    """What was sent to store a session does not bring it back after its end."""
     for token in _told(view, "out"):
         data = view.look(_look(token))
         if isinstance(data, dict):
@@ -61,7 +61,7 @@ def new_session_has_ended(view: View) -> str | None:
 
 
 def writes_stay(token: bytes, *, one_silent: bool = False, most: int = 99) -> Property:
-    """S3, S27: what was acknowledged is part of what everybody reads; what is added counts once."""
+    """What was acknowledged is part of what everybody reads; what is added counts once."""
 
     def holds(view: View) -> str | None:
         for data in _all_looks(view, token, one_silent=one_silent):
@@ -95,7 +95,7 @@ def is_found(token: bytes) -> Property:
 
 
 def old_id_is_dead(token: bytes, *, grace: bool = False) -> Property:
-    """S12: after a new ID nobody reads anything by the old one; what it shows in its grace ends with the session."""
+    """After a new ID nobody reads anything by the old one; what it shows in its grace ends with the session."""
 
     def holds(view: View) -> str | None:
         new = _told(view, "renewed")
@@ -115,7 +115,7 @@ def old_id_is_dead(token: bytes, *, grace: bool = False) -> Property:
 
 
 def new_id_lives(view: View) -> str | None:
-    """S12: the session goes on under its new ID unless somebody ends it."""
+    """The session goes on under its new ID unless somebody ends it."""
     for new in _told(view, "renewed"):
         if "ended" not in view.facts and view.look(_look(new)) is None:
             return "the session is not found by its new ID"
@@ -123,7 +123,7 @@ def new_id_lives(view: View) -> str | None:
 
 
 def logged_out_everywhere(tokens: Sequence[bytes], *, fact: str = "revoked", one_silent: bool = False) -> Property:
-    """S14: after "log out everywhere" no session is valid that was stored before."""
+    """After "log out everywhere" no session is valid that was stored before."""
 
     def holds(view: View) -> str | None:
         if fact in view.facts:
@@ -137,7 +137,7 @@ def logged_out_everywhere(tokens: Sequence[bytes], *, fact: str = "revoked", one
 
 
 def spared(token: bytes) -> Property:
-    """S15: the session that asks goes on."""
+    """The session that asks goes on."""
 
     def holds(view: View) -> str | None:
         is_there = view.look(_look(token)) is not None
@@ -147,7 +147,7 @@ def spared(token: bytes) -> Property:
 
 
 def tombstones_keep_their_life(key: bytes, least: float) -> Property:
-    """S11: no read shortens the life of a tombstone."""
+    """No read shortens the life of a tombstone."""
 
     def holds(view: View) -> str | None:
         if not view.is_over:
@@ -163,7 +163,7 @@ def tombstones_keep_their_life(key: bytes, least: float) -> Property:
 
 
 def dead_after(token: bytes, seconds: float) -> Property:
-    """G3: so many seconds after an end nobody reads it, whatever was lost."""
+    """So many seconds after an end nobody reads it, whatever was lost."""
 
     def holds(view: View) -> str | None:
         if "ended" in view.facts and view.now >= seconds and isinstance(data := view.look(_look(token)), dict):

@@ -20,7 +20,7 @@ from tests.simulation.story import Story
 SENDER: "contextvars.ContextVar[Sender]" = contextvars.ContextVar("SENDER")
 """The process that the running task belongs to."""
 FORGOTTEN_AFTER = 30.0
-"""Seconds after which a connection that something on the way forgot is closed by keepalive (FACTS: 15 s, 3 x 5 s)."""
+"""Seconds after which keepalive closes a connection that was forgotten on the way: 15 s, and three probes 5 s apart."""
 _NEXT = 1e-7  # seconds between two packets of a connection: timers of one moment have no order
 _HANDSHAKE_AGAIN = 1.0  # seconds after which the kernel repeats the first segment of a connection
 
