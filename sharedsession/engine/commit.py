@@ -389,9 +389,7 @@ class Committer:
         return timeouts.is_over(record.created, record.refreshed, self._clock())
 
     def _ttl_of(self, state: SessionState, record: Record) -> float:
-        idle = state.idle_timeout
-        timeouts = self._settings.timeouts if idle is None else self._timeouts(idle)
-        ttl = timeouts.time_to_live(record.created, self._clock())
+        ttl = self._timeouts(state.idle_timeout).time_to_live(record.created, self._clock())
         if ttl <= 0:
             raise SessionEnded("the session reached its absolute end while the request was running")
         return ttl

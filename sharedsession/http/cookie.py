@@ -6,7 +6,7 @@ tab, compares names byte for byte, and takes time linear in the header.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from sharedsession.errors import ConfigurationError
@@ -45,10 +45,8 @@ class CookiePolicy:
     samesite: str = "lax"
     partitioned: bool = False
     lower_case: bool = False
-    _pair: bytes = field(init=False, repr=False)  # what a Cookie header begins with that has only this one
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_pair", f"{self.name}=".encode("utf-8", "replace"))
         for problem in (self._malformed(), self._impossible()):
             if problem:
                 raise ConfigurationError(problem)
@@ -62,8 +60,6 @@ class CookiePolicy:
         Returns:
             At most 256 values, in the order of the header. More than one may mean that cookies were planted.
         """
-        if header.startswith(self._pair) and b";" not in header:  # it is the only cookie
-            return [header[len(self._pair) :].strip(b" \t")]
         return [value.rstrip(b" \t") for value in self._pattern.findall(header)[:MAX_CANDIDATES]]
 
     def set(self, token: str, max_age: float | None = None) -> str:

@@ -90,7 +90,7 @@ class MachineKey:
         Returns:
             The identity, or ``None`` for a token that no holder of a secret has signed.
         """
-        if (known := self._recognised.young.get(token) or self._recognised.get(token)) is not None:
+        if (known := self._recognised.get(token)) is not None:
             return known
         if len(token) != TOKEN_BYTES:
             return None
@@ -159,29 +159,26 @@ class Recognised:
 
     Two generations take the place of a list of uses: when the younger one is full it becomes the older one, and what
     was not asked for since is forgotten.
-
-    Attributes:
-        young: the younger generation.
     """
 
-    __slots__ = ("_old", "young")
+    __slots__ = ("_old", "_young")
 
     def __init__(self) -> None:
-        self.young: dict[bytes, Identity] = {}
+        self._young: dict[bytes, Identity] = {}
         self._old: dict[bytes, Identity] = {}
 
     def get(self, token: bytes) -> Identity | None:
         """Returns the identity behind a token that was verified lately, or ``None``."""
-        found = self.young.get(token)
+        found = self._young.get(token)
         if found is None and (found := self._old.get(token)) is not None:
             self.add(token, found)
         return found
 
     def add(self, token: bytes, identity: Identity) -> Identity:
         """Remembers a token that is genuine. Returns its identity."""
-        if len(self.young) >= _GENERATION:
-            self.young, self._old = {}, self.young
-        self.young[token] = identity
+        if len(self._young) >= _GENERATION:
+            self._young, self._old = {}, self._young
+        self._young[token] = identity
         return identity
 
 

@@ -101,11 +101,7 @@ class SealedStore:
         if self._doubts.settled and self._doubts.are_settled(key, now):
             renew = None  # what does not open is nobody's session, and lives no longer than it would have
         if stamp is None:
-            return (
-                self._store.get(key, renew, timeout)
-                if self._replicated is None
-                else self._get(identity, renew, timeout)
-            )
+            return self._get(identity, renew, timeout)
         life = self._stamp_renewal
         due = life and self._throttle.due(stamp.store_key, life, now)
         reads = [Read.of(key, renew), Read.of(stamp.store_key, due)]

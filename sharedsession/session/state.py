@@ -220,8 +220,6 @@ class SessionState:
         unsaved = self.changes.unsaved(data)
         if unsaved is not None:
             return unsaved
-        if self.is_at_rest and not self.must_rewrite:
-            return None
         ends = self.status is DESTROYED or (self.changes.was_cleared and self.is_destroyed(data))
         return _NO_CHANGE if ends or self.must_rewrite or self._must_be_stored() else None
 

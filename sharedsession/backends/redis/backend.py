@@ -109,13 +109,8 @@ class RedisStore:
             if default is not None and touch is not None:
                 commands.append(("SET", key, self._new(default), "NX", "PX", _milliseconds(touch)))
             commands.append(_get(key, touch))
-        first, *more = [self._request(command) for command in commands]
-        data = b"".join([first.data, *[each.data for each in more]])
-        checks = [each.check for each in more]
-        about = (reads, commands, timeout)
-        return self._client.ask(
-            made(Request, (data, first.check, None, False, checks, self._read_many, about)), timeout
-        )
+        requests = [self._request(command) for command in commands]
+        return self._client.ask(together(requests, self._read_many, (reads, commands, timeout)), timeout)
 
     def _read_many(self, replies: Any, _serial: int, about: tuple[Sequence[Read], Sequence[Command], float]) -> Any:
         """Makes the result of `get_many`."""

@@ -177,14 +177,16 @@ class WireProtocol:
     echoes: bool = True
 
 
-def together(requests: Sequence[Request]) -> Request:
-    """Returns one request that sends several in one packet; the `Answer` holds the list of their replies."""
+def together(requests: Sequence[Request], reading: Reading | None = None, context: Any = None) -> Request:
+    """Returns one request that sends several in one packet; the `Answer`, or what is read, gets the list of replies."""
     serials = [request.newest_serial for request in requests if request.newest_serial is not None]
     return Request(
         b"".join([request.data for request in requests]),
         requests[0].check,
         min(serials, default=None),
         more=[request.check for request in requests[1:]],
+        reading=reading,
+        context=context,
     )
 
 
