@@ -3,6 +3,7 @@
 import http.client
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -360,6 +361,9 @@ def test_a_server_of_the_wrong_kind(server: str, app: str) -> None:
     with running(server, f"tests.support.wrong_servers:{app}", workers=1) as web:
         assert httpx.get(web.url).status_code == 500
         said = "for ASGI use sharedsession.asgi" if app == "wrong_wsgi" else "for WSGI use sharedsession.wsgi"
+        polls, deadline = threading.Event(), time.monotonic() + PATIENCE
+        while said not in web.log and time.monotonic() < deadline:  # some servers answer before they write it
+            polls.wait(0.01)
         assert said in web.log
 
 
